@@ -1,0 +1,194 @@
+"""Every way in which a job can end without a splat, as one tree.
+
+    SplatError
+    ├── InputError            what was uploaded cannot be used        (never retried unchanged)
+    │   ├── EmptyUpload           nothing in the folder that is a clip or an image
+    │   ├── UnreadableMedia       not a video, truncated, or zero bytes
+    │   ├── UnsupportedMedia      a container or codec outside the allow-list
+    │   ├── NoVideoStream         audio only
+    │   ├── UnsafeUpload          a link, a device, a pipe, a name that leaves the folder
+    │   ├── BadJobFile            job.yaml or a settings file with an unknown key or a wrong value
+    │   └── WeakFootage           it decodes, but no splat can come of it
+    │       ├── TooShort  TooSmall  TooDark  Blurred  StaticCamera  NoTexture
+    ├── PoseError             cameras could not be found well enough
+    │   ├── FewRegistered         most frames did not join the reconstruction
+    │   ├── NoReconstruction      the mapper found no model at all
+    │   └── MissingWindow         a planned window has no artifact
+    ├── TrainingError         the optimiser failed
+    │   ├── Diverged              NaN or growing loss
+    │   └── Untrained             the loss did not fall
+    ├── ArtifactError         what a stage reads is absent or not what was written
+    │   ├── MissingArtifact  CorruptArtifact  BadTable
+    ├── ToolError             a program that we call failed
+    │   ├── ToolCrashed  ToolTimeout  ToolMissing
+    └── ResourceError         the machine is at fault: the same job may succeed later
+        ├── OutOfMemory  DiskFull  StoreUnavailable
+
+Each class carries a ``remedy`` for the person who can do something about it, and ``retry``:
+``never`` (the content is at fault), ``same`` (transient: the identical step may succeed) or
+``changed`` (only another attempt with other parameters makes sense).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Retry = Literal["never", "same", "changed"]
+
+
+class SplatError(Exception):
+    """Root of the tree. ``str(error)`` is the cause in one sentence."""
+
+    remedy: ClassVar[str] = "Look at the log of the failed step and report it as a bug."
+    retry: ClassVar[Retry] = "never"
+
+    def __init__(self, cause: str, *, file: str | None = None, remedy: str | None = None) -> None:
+        """``cause``: what is wrong, with the offending value. ``file``: the upload's file it is about."""
+        super().__init__(cause)
+        self.cause = cause
+        self.file = file
+        if remedy is not None:
+            self.remedy = remedy  # type: ignore[misc]  # an instance may know better than its class
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return ``{class, file, cause, remedy}``, the form in which every door shows an error."""
+        return {"class": type(self).__name__, "file": self.file, "cause": self.cause, "remedy": self.remedy}
+
+
+class InputError(SplatError):
+    remedy = "Replace the file and upload again."
+
+
+class EmptyUpload(InputError):
+    remedy = "Put at least one video (.mp4, .mov, .mkv, .webm, .avi) or a folder of JPEG/PNG images into the upload."
+
+
+class UnreadableMedia(InputError):
+    remedy = "Copy the file again from the camera (the upload may have been cut off), or export it again as MP4."
+
+
+class UnsupportedMedia(InputError):
+    remedy = "Export the clip as MP4 (H.264 or HEVC) and upload that."
+
+
+class NoVideoStream(InputError):
+    remedy = "Upload the clip itself: this file holds no moving pictures."
+
+
+class UnsafeUpload(InputError):
+    remedy = "Upload plain files: links, pipes, devices and names that leave the folder are refused."
+
+
+class BadJobFile(InputError):
+    remedy = "Correct the named key; the README lists the known ones."
+
+
+class WeakFootage(InputError):
+    remedy = "Film again: walk slowly around the subject in good light and keep it in view."
+
+
+class TooShort(WeakFootage):
+    remedy = "Film at least 5 seconds while moving around the subject, or upload at least 8 photos."
+
+
+class TooSmall(WeakFootage):
+    remedy = "Film at 640x360 or more."
+
+
+class TooDark(WeakFootage):
+    remedy = "Film again with more light, and lock the exposure."
+
+
+class Blurred(WeakFootage):
+    remedy = "Film again: move slower, hold steadier, let the camera focus first."
+
+
+class StaticCamera(WeakFootage):
+    remedy = "Film again while walking around the subject: a fixed camera shows no depth, however much moves before it."
+
+
+class NoTexture(WeakFootage):
+    remedy = "Film a scene with visible detail; bare walls and black frames cannot be located."
+
+
+class PoseError(SplatError):
+    remedy = "Film again: slower, with more overlap between views, without fast turns on the spot."
+    retry = "changed"
+
+
+class FewRegistered(PoseError):
+    pass
+
+
+class NoReconstruction(PoseError):
+    pass
+
+
+class MissingWindow(PoseError):
+    remedy = "Materialize local_reconstructions again for this job: a window's result was lost."
+    retry = "never"
+
+
+class TrainingError(SplatError):
+    remedy = "Materialize the splat again at a lower detail."
+    retry = "changed"
+
+
+class Diverged(TrainingError):
+    pass
+
+
+class Untrained(TrainingError):
+    pass
+
+
+class ArtifactError(SplatError):
+    remedy = "Materialize the named stage again for this job."
+
+
+class MissingArtifact(ArtifactError):
+    pass
+
+
+class CorruptArtifact(ArtifactError):
+    pass
+
+
+class BadTable(ArtifactError):
+    pass
+
+
+class ToolError(SplatError):
+    remedy = "Look at the tool's last lines in the step's log."
+    retry = "changed"
+
+
+class ToolCrashed(ToolError):
+    pass
+
+
+class ToolTimeout(ToolError):
+    remedy = "Raise the time limit of this stage, or upload fewer or shorter clips."
+
+
+class ToolMissing(ToolError):
+    remedy = "Install the named program or Python package."
+    retry = "never"
+
+
+class ResourceError(SplatError):
+    remedy = "Free some of the named resource and run the job again."
+    retry = "same"
+
+
+class OutOfMemory(ResourceError):
+    remedy = "Run the job at a lower detail, or on a machine with more memory."
+    retry = "changed"
+
+
+class DiskFull(ResourceError):
+    remedy = "Free disk space (old packages and artifacts first) and run the job again."
+
+
+class StoreUnavailable(ResourceError):
+    remedy = "Check the store's address, credentials and network, then run the job again."

@@ -1,0 +1,82 @@
+"""The one dial: ``Detail`` decides resolution, iterations, Gaussians, SH degree and frames of a training.
+
+The ladder FULL -> REDUCED -> PREVIEW is walked downward only, and every step keeps its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Detail(StrEnum):
+    """How much detail a delivered splat has."""
+
+    FULL = "full"
+    REDUCED = "reduced"
+    PREVIEW = "preview"
+
+    @property
+    def below(self) -> Detail | None:
+        """The next rung of the ladder, or None on the last."""
+        rungs = list(Detail)
+        at = rungs.index(self) + 1
+        return rungs[at] if at < len(rungs) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """What a trainer is asked to do."""
+
+    detail: Detail
+    longer_side_px: int
+    """Training images are resampled so that their longer side has at most this many pixels."""
+    iterations: int
+    max_gaussians: int
+    sh_degree: int
+    seed: int
+    reasons: tuple[str, ...] = ()
+    """Why this detail, in the order in which it was decided; empty when nothing spoke against the asked one."""
+
+    def because(self, reason: str) -> TrainingPlan:
+        """Return the plan with one more reason."""
+        return replace(self, reasons=(*self.reasons, reason))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """What a detail means for one kind of trainer."""
+
+    longer_side_px: int
+    iterations: int
+    max_gaussians: int
+    sh_degree: int
+
+
+CPU_LADDER: dict[Detail, Rung] = {
+    Detail.FULL: Rung(longer_side_px=800, iterations=3500, max_gaussians=100_000, sh_degree=3),
+    Detail.REDUCED: Rung(longer_side_px=640, iterations=2000, max_gaussians=50_000, sh_degree=2),
+    Detail.PREVIEW: Rung(longer_side_px=480, iterations=800, max_gaussians=25_000, sh_degree=1),
+}
+"""Sized so that FULL trains in minutes, PREVIEW in seconds, on two cores."""
+
+
+def plan_for(detail: Detail, *, seed: int, ladder: dict[Detail, Rung] = CPU_LADDER) -> TrainingPlan:
+    """Return the plan of a rung, with no reasons yet."""
+    rung = ladder[detail]
+    return TrainingPlan(
+        detail=detail,
+        longer_side_px=rung.longer_side_px,
+        iterations=rung.iterations,
+        max_gaussians=rung.max_gaussians,
+        sh_degree=rung.sh_degree,
+        seed=seed,
+    )
+
+
+def step_down(plan: TrainingPlan, reason: str, *, ladder: dict[Detail, Rung] = CPU_LADDER) -> TrainingPlan | None:
+    """Return the plan one rung lower with ``reason`` added, or None when there is no lower rung."""
+    below = plan.detail.below
+    if below is None:
+        return None
+    return replace(plan_for(below, seed=plan.seed, ladder=ladder), reasons=(*plan.reasons, reason))
