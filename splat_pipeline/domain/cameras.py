@@ -27,7 +27,9 @@ class Camera:
     def __post_init__(self) -> None:
         if self.width_px < 1 or self.height_px < 1:
             raise ValueError(f"camera of {self.width_px}x{self.height_px} px has no pixels")
-        if not (np.isfinite([self.fx_px, self.fy_px, self.cx_px, self.cy_px]).all() and min(self.fx_px, self.fy_px) > 0):
+        if not (
+            np.isfinite([self.fx_px, self.fy_px, self.cx_px, self.cy_px]).all() and min(self.fx_px, self.fy_px) > 0
+        ):
             raise ValueError(f"focal lengths must be positive and finite, got {self.fx_px}, {self.fy_px}")
 
     def resized(self, width_px: int, height_px: int) -> Camera:

@@ -1,0 +1,91 @@
+"""What a job is asked to do: the part of the settings that an upload's ``job.yaml`` and the launchpad may override.
+
+Resolved once in ``source_videos``, written to its manifest, and read from there by every later stage, so that a
+replay uses the job's own settings. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from splat_pipeline.domain.errors import BadJobFile
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FrameRecipe(_Section):
+    """Scoring and selecting frames."""
+
+    analysis_px: int = Field(480, ge=160, le=1920, description="longer side at which frames are scored")
+    analysis_fps: float = Field(10.0, gt=0, le=60, description="frames a second that are scored at most")
+    max_keyframes: int = Field(160, ge=8, le=5000, description="frames kept at most")
+    longer_side_px: int = Field(1280, ge=160, le=8192, description="longer side of kept images; never enlarged")
+    jpeg_quality: int = Field(95, ge=60, le=100, description="of kept images")
+    holdout_every: int = Field(8, ge=2, description="every n-th keyframe is kept away from training")
+
+
+class PoseRecipe(_Section):
+    """Structure from motion."""
+
+    mapper: Literal["auto", "global", "incremental"] = Field("auto", description="auto: global, then incremental")
+    longer_side_px: int = Field(1000, ge=160, le=4096, description="longer side at which features are found")
+    max_features: int = Field(4096, ge=256, le=32768, description="SIFT features an image")
+    overlap: int = Field(10, ge=2, le=200, description="neighbours matched in a sequence")
+    exhaustive_up_to: int = Field(60, ge=0, description="every pair is matched up to this many images")
+    time_limit_s: float = Field(3600, gt=0, description="wall time of one reconstruction attempt")
+
+
+class TrainingRecipe(_Section):
+    """Overrides of what the detail asks for. None: as the detail says."""
+
+    longer_side_px: int | None = Field(None, ge=64, le=4096, description="of training images")
+    iterations: int | None = Field(None, ge=100, le=1_000_000, description="optimiser steps")
+    max_gaussians: int | None = Field(None, ge=1000, le=20_000_000, description="cap")
+
+
+class PreviewRecipe(_Section):
+    """The orbit video."""
+
+    width_px: int = Field(960, ge=64, le=3840, multiple_of=2, description="of the video")
+    height_px: int = Field(540, ge=64, le=2160, multiple_of=2, description="of the video")
+    fps: int = Field(30, ge=1, le=60, description="frames a second")
+    seconds: float = Field(6.0, gt=0, le=60, description="length of the loop")
+
+
+class Recipe(_Section):
+    """All that decides how one job is computed."""
+
+    detail: Literal["auto", "full", "reduced", "preview"] = Field("auto", description="auto: full, lowered by gates")
+    scene_type: Literal["auto", "object", "indoor", "outdoor", "aerial"] = Field("auto", description="for the gates")
+    seed: int = Field(0, ge=0, description="of everything random")
+    frames: FrameRecipe = FrameRecipe()
+    poses: PoseRecipe = PoseRecipe()
+    training: TrainingRecipe = TrainingRecipe()
+    preview: PreviewRecipe = PreviewRecipe()
+
+    def overridden(self, changes: Mapping[str, Any], *, source: str) -> Recipe:
+        """Return the recipe with ``changes`` (nested like the recipe itself) on top; None changes nothing.
+
+        Raises ``BadJobFile`` that names ``source`` and the first key that is unknown or has a wrong value.
+        """
+        try:
+            return Recipe.model_validate(_merged(self.model_dump(), changes))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise BadJobFile(f"{source}: {key}: {first['msg']} (got {first['input']!r})", file=source) from None
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(out.get(key), Mapping):
+            out[key] = _merged(out[key], value)
+        elif value is not None:
+            out[key] = value
+    return out

@@ -1,0 +1,380 @@
+"""Every table of the pipeline: columns, types, units, what they mean. Written and read through one strict door.
+
+A table with a missing, an extra or a mistyped column raises ``BadTable`` and names the column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from splat_pipeline.domain.errors import BadTable
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. ``unit`` is "" for names, counts and ratios."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    doc: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table of the data model."""
+
+    name: str
+    version: int
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema, with unit and doc in each field's metadata."""
+        return pa.schema(
+            [pa.field(c.name, c.type, c.nullable, {"unit": c.unit, "doc": c.doc}) for c in self.columns],
+            metadata={"table": self.name, "version": str(self.version)},
+        )
+
+
+S, F, D, I, L, B = pa.string(), pa.float32(), pa.float64(), pa.int32(), pa.int64(), pa.bool_()
+STRINGS = pa.list_(pa.string())
+
+VIDEOS = TableSpec(
+    "videos",
+    1,
+    (
+        Column("video_id", S, "", "slug, unique in the job"),
+        Column("name", S, "", "path in the upload, with / between folders"),
+        Column("sha256", S, "", "of the file; of the listing of files for a folder of images"),
+        Column("size_bytes", L, "byte", "size of the file or of all images"),
+        Column("container", S, "", "short name of the container; 'images' for a folder of images", nullable=True),
+        Column("codec", S, "", "short name of the codec", nullable=True),
+        Column("width_px", I, "px", "as shown, after rotation", nullable=True),
+        Column("height_px", I, "px", "as shown, after rotation", nullable=True),
+        Column("rotation_deg", I, "deg", "clockwise turn that the metadata asks for: 0, 90, 180, 270", nullable=True),
+        Column("fps", F, "1/s", "average frame rate", nullable=True),
+        Column("is_vfr", B, "", "frame rate varies", nullable=True),
+        Column("duration_s", D, "s", "as the container claims", nullable=True),
+        Column("frame_count", L, "", "as the container claims; images: how many", nullable=True),
+        Column("bit_depth", I, "bit", "of a luma sample", nullable=True),
+        Column("transfer", S, "", "transfer characteristics, e.g. bt709, arib-std-b67 (HLG)", nullable=True),
+        Column("created_utc", S, "", "ISO 8601", nullable=True),
+        Column("make", S, "", "of the camera", nullable=True),
+        Column("model", S, "", "of the camera", nullable=True),
+        Column("focal_35mm_mm", F, "mm", "35 mm equivalent", nullable=True),
+        Column("lat_deg", D, "deg", "WGS84", nullable=True),
+        Column("lon_deg", D, "deg", "WGS84", nullable=True),
+        Column("alt_m", D, "m", "above the ellipsoid or sea, as recorded", nullable=True),
+        Column("usable", B, "", "later stages read it"),
+        Column("reject_reason", S, "", "class and cause when not usable", nullable=True),
+    ),
+)
+
+FRAMES = TableSpec(
+    "frames",
+    1,
+    (
+        Column("video_id", S, "", "of videos"),
+        Column("frame_index", I, "", "position in decode order; with pts_s, never alone, the name of a frame"),
+        Column("pts_s", D, "s", "presentation time; images: their position"),
+        Column("segment_id", S, "", "a stretch without cut, freeze or lost overlap"),
+        Column("sharpness", F, "", "variance of the Laplacian of luma at analysis size"),
+        Column("sharpness_rel", F, "", "sharpness over the median of its neighbours in time"),
+        Column("luma_mean", F, "", "mean luma, 0 to 255"),
+        Column("clipped_low", F, "", "share of pixels with luma < 4"),
+        Column("clipped_high", F, "", "share of pixels with luma > 251"),
+        Column("contrast", F, "", "standard deviation of luma, 0 to 127"),
+        Column("texture", F, "", "trackable corners, as a share of the corners asked for"),
+        Column("motion_px", F, "px", "median track length since the previous analysed frame", nullable=True),
+        Column("parallax", F, "", "share of fundamental-matrix inliers that no homography explains", nullable=True),
+        Column("rotation_only", B, "", "a homography explains the motion", nullable=True),
+        Column("duplicate_of", I, "", "frame_index that this one repeats", nullable=True),
+        Column(
+            "static_share", F, "", "share of tracks that stand still since the frame about 0.5 s before", nullable=True
+        ),
+        Column("dynamic_share", F, "", "share of tracks against the dominant motion", nullable=True),
+        Column("quality", F, "", "0 to 1, rank within the clip"),
+        Column("reject_reason", S, "", "why it cannot become a keyframe", nullable=True),
+    ),
+)
+
+SEGMENTS = TableSpec(
+    "segments",
+    1,
+    (
+        Column("segment_id", S, "", ""),
+        Column("video_id", S, "", "of videos"),
+        Column("start_s", D, "s", "first frame's presentation time"),
+        Column("stop_s", D, "s", "last frame's presentation time"),
+        Column("frames", I, "", "analysed frames"),
+        Column("ended_by", S, "", "cut, freeze, lost_overlap, end"),
+    ),
+)
+
+KEYFRAMES = TableSpec(
+    "keyframes",
+    1,
+    (
+        Column("keyframe_id", I, "", "0, 1, 2, ... in order of clip and time"),
+        Column("video_id", S, "", "of videos"),
+        Column("frame_index", I, "", "of frames"),
+        Column("pts_s", D, "s", "of frames"),
+        Column("segment_id", S, "", "of segments"),
+        Column("file", S, "", "images/<segment>/<name>.jpg in the artifact"),
+        Column("width_px", I, "px", "of the stored image"),
+        Column("height_px", I, "px", "of the stored image"),
+        Column("camera_id", I, "", "keyframes of one id share intrinsics"),
+        Column("holdout", B, "", "kept away from training, for evaluation"),
+    ),
+)
+
+WINDOWS = TableSpec(
+    "windows",
+    1,
+    (
+        Column("window_id", I, "", "0, 1, 2, ..."),
+        Column("first", I, "", "first keyframe_id"),
+        Column("stop", I, "", "one past the last keyframe_id"),
+        Column("registered", I, "", "images of the chosen submodel"),
+        Column("rms_px", F, "px", "root mean square reprojection error", nullable=True),
+        Column("strategy", S, "", "of the attempt that was kept"),
+        Column("attempts", I, "", "how many were made"),
+        Column("failure_signature", S, "", "why it failed, when it did", nullable=True),
+        Column("seconds", F, "s", "all attempts"),
+        Column("peak_rss_bytes", L, "byte", "highest of the child processes"),
+    ),
+)
+
+ATTEMPTS = TableSpec(
+    "attempts",
+    1,
+    (
+        Column("window_id", I, "", "of windows"),
+        Column("attempt", I, "", "0, 1, ..."),
+        Column("strategy", S, "", "what was tried, e.g. global+sequential"),
+        Column("registered", I, "", "images of the largest submodel"),
+        Column("models", I, "", "submodels that came back"),
+        Column("rms_px", F, "px", "root mean square reprojection error", nullable=True),
+        Column("outcome", S, "", "kept, weaker, failed, crashed, timeout"),
+        Column("seconds", F, "s", ""),
+        Column("peak_rss_bytes", L, "byte", "of the child process"),
+    ),
+)
+
+POSES = TableSpec(
+    "poses",
+    1,
+    (
+        Column("keyframe_id", I, "", "of keyframes"),
+        Column("registered", B, "", "a pose was found; all below are null when not"),
+        Column("window_ids", pa.list_(I), "", "windows that saw it"),
+        Column("qw", D, "", "cam_from_world rotation, unit quaternion", nullable=True),
+        Column("qx", D, "", "", nullable=True),
+        Column("qy", D, "", "", nullable=True),
+        Column("qz", D, "", "", nullable=True),
+        Column("tx", D, "world", "cam_from_world translation", nullable=True),
+        Column("ty", D, "world", "", nullable=True),
+        Column("tz", D, "world", "", nullable=True),
+        Column("center_x", D, "world", "camera centre", nullable=True),
+        Column("center_y", D, "world", "", nullable=True),
+        Column("center_z", D, "world", "", nullable=True),
+        Column("observations", I, "", "triangulated points seen", nullable=True),
+        Column("mean_error_px", F, "px", "mean reprojection error", nullable=True),
+        Column("median_tri_angle_deg", F, "deg", "median triangulation angle of its points", nullable=True),
+        Column("rotation_sigma_deg", F, "deg", "1 sigma, when a covariance was computed", nullable=True),
+        Column("position_sigma", F, "world", "1 sigma, when a covariance was computed", nullable=True),
+        Column("pose_confidence", F, "", "0 to 1"),
+    ),
+)
+
+LOOPS = TableSpec(
+    "loops",
+    1,
+    (
+        Column("first", I, "", "keyframe_id"),
+        Column("second", I, "", "keyframe_id"),
+        Column("inliers", I, "", "verified matches"),
+        Column("rotation_before_deg", F, "deg", "residual rotation", nullable=True),
+        Column("translation_before", F, "", "residual translation over the extent of the trajectory", nullable=True),
+        Column("rotation_after_deg", F, "deg", "", nullable=True),
+        Column("translation_after", F, "", "", nullable=True),
+    ),
+)
+
+ALIGNMENT = TableSpec(
+    "alignment",
+    1,
+    (
+        Column("window_id", I, "", "of windows"),
+        Column("scale", D, "", "of the Sim3 world_from_window"),
+        Column("qw", D, "", "rotation of the Sim3"),
+        Column("qx", D, "", ""),
+        Column("qy", D, "", ""),
+        Column("qz", D, "", ""),
+        Column("tx", D, "world", "translation of the Sim3"),
+        Column("ty", D, "world", ""),
+        Column("tz", D, "world", ""),
+        Column("shared_observations", I, "", "observations shared with the neighbours that fixed it"),
+    ),
+)
+
+POINTS = TableSpec(
+    "points",
+    1,
+    (
+        Column("x", F, "world", "upright world: see frame_of_reference.json"),
+        Column("y", F, "world", ""),
+        Column("z", F, "world", ""),
+        Column("red", pa.uint8(), "", "sRGB"),
+        Column("green", pa.uint8(), "", ""),
+        Column("blue", pa.uint8(), "", ""),
+        Column("error_px", F, "px", "mean reprojection error"),
+        Column("track_length", I, "", "images that see it"),
+    ),
+)
+
+TRAINING = TableSpec(
+    "training",
+    1,
+    (
+        Column("rung", S, "", "detail of the attempt that this step belongs to"),
+        Column("iteration", I, "", ""),
+        Column("loss", F, "", "running mean of 0.8 L1 + 0.2 D-SSIM"),
+        Column("gaussians", I, "", ""),
+        Column("seconds", F, "s", "since the attempt began"),
+    ),
+)
+
+HELDOUT = TableSpec(
+    "heldout",
+    1,
+    (
+        Column("keyframe_id", I, "", "of keyframes"),
+        Column("psnr_db", F, "dB", "against the undistorted image"),
+        Column("ssim", F, "", "11x11 Gaussian window, mean of the channels"),
+    ),
+)
+
+FORMATS = TableSpec(
+    "formats",
+    1,
+    (
+        Column("format", S, "", "ply, splat, ..."),
+        Column("file", S, "", ""),
+        Column("size_bytes", L, "byte", ""),
+        Column("gaussians", I, "", ""),
+        Column("max_error", F, "", "largest difference after reading back: positions, world units"),
+        Column("axes", S, "", "right-handed axes of the file"),
+    ),
+)
+
+GATES = TableSpec(
+    "gates",
+    1,
+    (
+        Column("job", S, "", ""),
+        Column("run_id", S, "", "Dagster's"),
+        Column("utc", S, "", "ISO 8601"),
+        Column("stage", S, "", "asset"),
+        Column("gate", S, "", "name of the asset check"),
+        Column("metric", S, "", ""),
+        Column("value", D, "", "", nullable=True),
+        Column("limit", D, "", ""),
+        Column("scene_type", S, "", ""),
+        Column("severity", S, "", "WARN or ERROR"),
+        Column("passed", B, "", ""),
+        Column("because", S, "", "in words"),
+    ),
+)
+
+STAGES = TableSpec(
+    "stages",
+    1,
+    (
+        Column("job", S, "", ""),
+        Column("stage", S, "", "asset or op"),
+        Column("run_id", S, "", "Dagster's"),
+        Column("utc", S, "", "ISO 8601, at the end"),
+        Column("seconds", D, "s", "wall time"),
+        Column("peak_rss_bytes", L, "byte", "of the step's process and, apart, its largest child"),
+        Column("peak_vram_bytes", L, "byte", "", nullable=True),
+        Column("gpu_share", F, "", "of the wall time", nullable=True),
+        Column("bytes_in", L, "byte", "artifacts read"),
+        Column("bytes_out", L, "byte", "artifact written"),
+        Column("attempts", I, "", "of the step in this run"),
+        Column("outcome", S, "", "success or failure"),
+        Column("failure_signature", S, "", "class of the error", nullable=True),
+    ),
+)
+
+ALL: tuple[TableSpec, ...] = (
+    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT, POINTS, TRAINING, HELDOUT,
+    FORMATS, GATES, STAGES,
+)  # fmt: skip
+
+
+def to_table(spec: TableSpec, rows: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Return ``rows`` as an Arrow table of exactly the columns of ``spec``; NaN in a float column becomes null.
+
+    Raises ``BadTable`` naming the column that is missing, extra, mistyped or null where it must not be.
+    """
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=_columns(spec, rows))
+    _same_columns(spec, list(frame.columns))
+    arrays = []
+    for column in spec.columns:
+        values = [None if _is_null(v) else v for v in frame[column.name].tolist()]
+        try:
+            array = pa.array(values, type=column.type)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise BadTable(f"{spec.name}.{column.name} must be {column.type}: {error}") from None
+        if array.null_count and not column.nullable:
+            raise BadTable(f"{spec.name}.{column.name} has {array.null_count} empty values and must have none")
+        arrays.append(array)
+    return pa.Table.from_arrays(arrays, schema=spec.schema)
+
+
+def write_table(path: Path, spec: TableSpec, rows: pd.DataFrame | Iterable[Mapping[str, Any]]) -> None:
+    """Write ``rows`` to ``path`` as zstd Parquet. Raises as ``to_table``."""
+    pq.write_table(to_table(spec, rows), path, compression="zstd")
+
+
+def read_table(path: Path, spec: TableSpec) -> pd.DataFrame:
+    """Read a table that ``write_table`` wrote. Raises ``BadTable`` when it is something else."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadTable(f"{path.name} cannot be read as {spec.name}: {error}", file=path.name) from None
+    _same_columns(spec, table.column_names)
+    for column in spec.columns:
+        if table.schema.field(column.name).type != column.type:
+            got = table.schema.field(column.name).type
+            raise BadTable(f"{spec.name}.{column.name} must be {column.type}, is {got}", file=path.name)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _columns(spec: TableSpec, rows: Iterable[Mapping[str, Any]]) -> list[str] | None:
+    return None if isinstance(rows, Sequence) and len(rows) else [c.name for c in spec.columns]
+
+
+def _same_columns(spec: TableSpec, got: Sequence[str]) -> None:
+    want = [c.name for c in spec.columns]
+    for name in want:
+        if name not in got:
+            raise BadTable(f"{spec.name} lacks the column {name}")
+    for name in got:
+        if name not in want:
+            raise BadTable(f"{spec.name} has an unknown column {name}")
+
+
+def _is_null(value: object) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)  # noqa: PLR0124  # NaN

@@ -1,0 +1,246 @@
+"""What the middle asks of the outside, as Protocols. ``resources/`` holds what fulfils them.
+
+Assets see these names only; ``definitions.py`` decides which object stands behind each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat_pipeline.domain.cameras import View
+from splat_pipeline.domain.frames import FrameMeasure, FrameRef
+from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.domain.plans import TrainingPlan
+from splat_pipeline.domain.recipe import PoseRecipe
+from splat_pipeline.domain.tables import TableSpec
+from splat_pipeline.domain.uploads import Upload, VideoFacts
+
+Say = Callable[[str], None]
+"""Takes one line of progress for a person."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A published artifact, here on disk, with checksums verified."""
+
+    job: str
+    asset: str
+    version: str
+    digest: str
+    """sha256 over the files' names and contents: Dagster's data version."""
+    folder: Path
+    size_bytes: int
+    manifest: Mapping[str, Any]
+    """``artifact.json``."""
+
+
+class Store(Protocol):
+    """Artifacts, uploads and cross-job tables. A reader sees a whole artifact or none."""
+
+    def scratch(self, job: str, asset: str) -> AbstractContextManager[Path]:
+        """Give a fresh folder that is removed afterwards, on the same file system as the artifacts."""
+        ...
+
+    def publish(self, job: str, asset: str, folder: Path, *, provenance: Mapping[str, Any]) -> Artifact:
+        """Make the files of ``folder`` the current version of an artifact, atomically. Raises ``DiskFull``."""
+        ...
+
+    def fetch(self, job: str, asset: str, version: str | None = None) -> Artifact:
+        """Return an artifact (the current version when none is named). Raises ``MissingArtifact``, ``CorruptArtifact``."""
+        ...
+
+    def register(self, upload: Upload) -> None:
+        """Remember where a job's upload lies; a later call with the same job moves it."""
+        ...
+
+    def upload(self, job: str) -> Upload:
+        """Return a job's upload. Raises ``MissingArtifact``."""
+        ...
+
+    def append(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to a cross-job table. Safe from several processes at once."""
+        ...
+
+    def deliver(self, artifact: Artifact) -> Path:
+        """Copy an artifact's files to the delivery folder of its job, atomically, and return that folder."""
+        ...
+
+
+class MediaReader(Protocol):
+    """Clips and folders of images."""
+
+    def probe(self, path: Path) -> VideoFacts:
+        """Read what the container says of a clip (file) or image set (folder). Raises ``InputError`` naming the file."""
+        ...
+
+    def measure(
+        self, path: Path, facts: VideoFacts, *, fps: float, longer_side_px: int, say: Say
+    ) -> Iterator[FrameMeasure]:
+        """Decode once and measure up to ``fps`` frames a second (every image of a set), in order of time."""
+        ...
+
+    def extract(
+        self,
+        path: Path,
+        facts: VideoFacts,
+        frames: Sequence[FrameRef],
+        folder: Path,
+        *,
+        longer_side_px: int,
+        quality: int,
+    ) -> list[tuple[str, int, int]]:
+        """Write each frame as ``folder/<FrameRef.name>.jpg``, upright; return (file name, width_px, height_px) of each."""
+        ...
+
+
+class SheetMaker(Protocol):
+    """Pictures for people."""
+
+    def contact_sheet(self, images: Sequence[NDArray[np.uint8]], captions: Sequence[str], path: Path) -> None:
+        """Write small ``images`` (H, W, 3) RGB in a grid with their captions as a JPEG."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureRequest:
+    """Where features are looked for. ``images[i]`` is relative to ``folder``."""
+
+    folder: Path
+    images: Sequence[str]
+    camera_ids: Sequence[int]
+    recipe: PoseRecipe
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionRequest:
+    """One window. Images are given in order of clip and time; an image's name is its path in ``folder``."""
+
+    folder: Path
+    images: Sequence[str]
+    camera_ids: Sequence[int]
+    features: Path
+    """What ``extract_features`` wrote."""
+    strategy: str
+    """A name out of ``SfmBackend.strategies``."""
+    recipe: PoseRecipe
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What one reconstruction attempt gave. The largest submodel lies in the folder that was asked for."""
+
+    registered: int
+    models: int
+    rms_px: float
+    outcome: str
+    seconds: float
+    peak_rss_bytes: int
+
+
+class SfmBackend(Protocol):
+    """Features and structure from motion. Native code runs in a child process with limits."""
+
+    @property
+    def strategies(self) -> Sequence[str]:
+        """What may be tried, best first."""
+        ...
+
+    def extract_features(self, request: FeatureRequest, folder: Path, *, say: Say) -> None:
+        """Write ``folder/<segment>.parquet`` for every image folder <segment>. Raises ``ToolError``."""
+        ...
+
+    def reconstruct(self, request: ReconstructionRequest, folder: Path, *, say: Say) -> Attempt:
+        """Write the largest submodel (COLMAP binary) to ``folder``; outcome says when there is none."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingViews:
+    """Undistorted images and their cameras, in one order."""
+
+    images: Sequence[NDArray[np.uint8]]
+    """(H, W, 3) RGB each, of its view's size."""
+    views: Sequence[View]
+    keyframe_ids: Sequence[int]
+
+
+class ImageLoader(Protocol):
+    """From keyframes and poses to what a trainer reads."""
+
+    def load(self, keyframes: Path, poses: Path, points: Path, *, longer_side_px: int, holdout: bool) -> TrainingViews:
+        """Load the registered keyframes of one split, undistorted and resampled, posed in the upright world.
+
+        ``keyframes``, ``poses`` and ``points`` are the folders of the artifacts keyframes, camera_poses, point_cloud.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingResult:
+    """What a trainer hands back."""
+
+    gaussians: Gaussians
+    history: Sequence[Mapping[str, float]] = field(default_factory=list)
+    """Rows of ``tables.TRAINING`` without ``rung``."""
+
+
+class SplatTrainer(Protocol):
+    """Anything that turns posed images into Gaussians."""
+
+    @property
+    def name(self) -> str:
+        """As in settings and metadata."""
+        ...
+
+    def train(
+        self,
+        views: TrainingViews,
+        points: NDArray[np.float32],
+        colors: NDArray[np.uint8],
+        plan: TrainingPlan,
+        *,
+        say: Say,
+    ) -> TrainingResult:
+        """Train. points (P, 3) world units, colors (P, 3) sRGB. Raises ``TrainingError``, ``OutOfMemory``."""
+        ...
+
+    def evaluate(self, gaussians: Gaussians, views: TrainingViews) -> list[tuple[float, float]]:
+        """Return (PSNR in dB, SSIM) of each view."""
+        ...
+
+
+class MovieWriter(Protocol):
+    """Encodes pictures."""
+
+    def write(self, path: Path, frames: Iterator[NDArray[np.uint8]], *, fps: int) -> None:
+        """Write (H, W, 3) RGB frames as H.264 yuv420p MP4 that plays while it loads. Raises ``ToolError``."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Usage:
+    """What a stage took; filled when the measuring ends."""
+
+    seconds: float = 0.0
+    peak_rss_bytes: int = 0
+
+
+class Machine(Protocol):
+    """Clock and meters."""
+
+    def utc(self) -> str:
+        """Return now as ISO 8601 with seconds, e.g. 2026-11-20T10:00:00Z."""
+        ...
+
+    def metered(self) -> AbstractContextManager[Usage]:
+        """Measure wall time and peak memory of what runs inside, children included."""
+        ...
