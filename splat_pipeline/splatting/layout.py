@@ -1,0 +1,69 @@
+"""How Gaussians lie in memory while they are rendered and trained.
+
+N     Gaussians
+K     spherical-harmonic coefficients a channel
+rows  (N, W) float32, one row a Gaussian, W = 16 + 3 K rounded up to a multiple of 16
+
+One row holds all that belongs to a Gaussian, so that one visit (project, differentiate, optimise) touches neighbouring
+memory once. Its first 16 floats are one cache line of 64 bytes: the geometry; then K red, K green, K blue coefficients.
+
+    column  0 1 2      3 4 5 6     7 8 9       10             11-15   16 ...
+            mean       quaternion  log scale   logit opacity  unused  red K, green K, blue K
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat_pipeline.domain.gaussians import Gaussians
+
+Float32 = NDArray[np.float32]
+
+MEAN = 0
+QUAT = 3
+SCALE = 7
+OPACITY = 10
+SH = 16
+LINE = 16
+"""Floats in a cache line of 64 bytes."""
+
+
+def width(coefficients: int) -> int:
+    """Return W, the floats of a row with ``coefficients`` harmonics a channel."""
+    return -(-(SH + 3 * coefficients) // LINE) * LINE
+
+
+def aligned(rows: int, columns: int) -> Float32:
+    """Return a zeroed (rows, columns) float32 array that starts on a cache line."""
+    raw = np.zeros(rows * columns + LINE, dtype=np.float32)
+    skip = (-raw.ctypes.data % 64) // 4
+    return raw[skip : skip + rows * columns].reshape(rows, columns)
+
+
+def pack(gaussians: Gaussians, capacity: int | None = None) -> Float32:
+    """Return the rows of ``gaussians``, with room for ``capacity`` Gaussians (the others are zero)."""
+    n, k = len(gaussians), gaussians.sh.shape[1]
+    rows = aligned(max(n, capacity or 0), width(k))
+    rows[:n, MEAN : MEAN + 3] = gaussians.means
+    rows[:n, QUAT : QUAT + 4] = gaussians.quats
+    rows[:n, SCALE : SCALE + 3] = gaussians.log_scales
+    rows[:n, OPACITY] = gaussians.logit_opacities
+    rows[:n, SH : SH + 3 * k] = gaussians.sh.transpose(0, 2, 1).reshape(n, 3 * k)
+    return rows
+
+
+def unpack(rows: Float32, coefficients: int) -> Gaussians:
+    """Return the Gaussians of ``rows`` (N, W), quaternions of length one."""
+    n = len(rows)
+    quats = rows[:, QUAT : QUAT + 4]
+    norms = np.linalg.norm(quats, axis=1, keepdims=True)
+    unit = np.where(norms > 0, quats / np.maximum(norms, np.float32(1e-30)), np.float32([1, 0, 0, 0]))
+    sh = rows[:, SH : SH + 3 * coefficients].reshape(n, 3, coefficients).transpose(0, 2, 1)
+    return Gaussians(
+        means=rows[:, MEAN : MEAN + 3].copy(),
+        quats=unit.astype(np.float32),
+        log_scales=rows[:, SCALE : SCALE + 3].copy(),
+        logit_opacities=rows[:, OPACITY].copy(),
+        sh=np.ascontiguousarray(sh),
+    )
