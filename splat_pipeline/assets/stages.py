@@ -27,7 +27,7 @@ from splat_pipeline.assets.failures import classified
 from splat_pipeline.assets.partitions import GROUP, jobs
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import SplatError
-from splat_pipeline.domain.quality import Verdict, judge_stage
+from splat_pipeline.domain.quality import Verdict, judge_stage, write_verdicts
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.ports import Artifact, ImageLoader, Machine, MediaReader, MovieWriter, SfmBackend, SheetMaker
 from splat_pipeline.ports import SplatTrainer, Store, Usage
@@ -40,6 +40,8 @@ Sfm = dg.ResourceParam[SfmBackend]
 Loaders = dg.ResourceParam[ImageLoader]
 Trainers = dg.ResourceParam[SplatTrainer]
 Movies = dg.ResourceParam[MovieWriter]
+GATES_FILE = "gates.json"
+"""The verdicts of a stage that has gates, in its artifact: ``training_plan`` and the report read them from there."""
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
 
@@ -80,8 +82,10 @@ class Work:
             "run_id": self.run_id,
             "code_version": version("splat_pipeline"),
         }
-        self.published = self.store.publish(self.job, self.asset, self.folder, provenance=provenance)
         self.verdicts = judge_stage(self.asset, metrics or {})
+        if self.verdicts:
+            write_verdicts(self.folder / GATES_FILE, self.verdicts)
+        self.published = self.store.publish(self.job, self.asset, self.folder, provenance=provenance)
         self.metadata = dict(metadata)
 
     def result(self) -> dg.MaterializeResult[Any]:

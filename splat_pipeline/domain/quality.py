@@ -5,9 +5,11 @@ WARN lowers the detail, ERROR stops the job with the gate's error class. All thr
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from splat_pipeline.domain.errors import Blurred, FewRegistered, PoseError, SplatError, TooShort, Untrained
@@ -98,3 +100,27 @@ def allowed_detail(verdicts: Iterable[Verdict]) -> tuple[Detail, list[str]]:
         lowest = max(lowest, lowers_to, key=rungs.index)
         reasons.append(f"{verdict.gate}: {verdict.because}")
     return lowest, reasons
+
+
+def write_verdicts(path: Path, verdicts: Iterable[Verdict]) -> None:
+    """Write the numbers behind ``verdicts`` as JSON; a value that is not finite becomes null."""
+    rows = [
+        {
+            "gate": v.gate,
+            "stage": v.limit.stage,
+            "metric": v.limit.metric,
+            "value": v.value if math.isfinite(v.value) else None,
+            "limit": v.limit.bound,
+            "severity": v.limit.severity,
+            "passed": v.passed,
+            "because": v.because,
+        }
+        for v in verdicts
+    ]
+    path.write_text(json.dumps(rows, indent=1))
+
+
+def read_verdicts(path: Path) -> list[Verdict]:
+    """Judge again, by today's limits, the values that ``write_verdicts`` wrote."""
+    rows = json.loads(path.read_text())
+    return [judge(row["gate"], math.nan if row["value"] is None else row["value"]) for row in rows]

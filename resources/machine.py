@@ -1,0 +1,61 @@
+"""Clock and meters of the machine that a step runs on."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from splat_pipeline.ports import Usage
+
+_CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+_RESET_PEAK = "5"  # proc(5): resets the high water mark of this process
+
+
+class LocalMachine:
+    """Fulfils ``Machine`` with the system's clock and the kernel's accounting."""
+
+    def utc(self) -> str:
+        """Return now as ISO 8601 with seconds."""
+        return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @contextmanager
+    def metered(self) -> Iterator[Usage]:
+        """Measure wall time and peak resident memory of what runs inside.
+
+        Where Linux lets the high water mark be reset, the figure is the peak inside; elsewhere the process's so far.
+        A child counts when it is larger than every child before it, which is all that the kernel keeps.
+        """
+        usage, start, children = Usage(), time.perf_counter(), _children_peak()
+        _reset_peak()
+        try:
+            yield usage
+        finally:
+            usage.seconds = time.perf_counter() - start
+            grown = _children_peak()
+            usage.peak_rss_bytes = max(_own_peak(), grown if grown > children else 0)
+
+
+def _reset_peak() -> None:
+    if _CLEAR_REFS.exists():
+        _CLEAR_REFS.write_text(_RESET_PEAK)
+
+
+def _own_peak() -> int:
+    if _STATUS.exists():
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return _bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _children_peak() -> int:
+    return _bytes(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+def _bytes(maxrss: int) -> int:
+    return maxrss if sys.platform == "darwin" else maxrss * 1024

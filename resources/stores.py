@@ -1,0 +1,233 @@
+"""Artifacts, uploads, cross-job tables and deliveries on a file system.
+
+    <root>/jobs/<job>/upload.json                     where the upload lies
+    <root>/jobs/<job>/<asset>/<version>/...           an artifact: its files and artifact.json, never changed
+    <root>/jobs/<job>/<asset>/current.json            which version is current, and by which run
+    <root>/tables/<name>.parquet/part-<id>.parquet    a cross-job table: a folder that pandas and DuckDB read as one
+    <root>/scratch/...                                half-made things; may be deleted while nothing runs
+    <delivered>/<job>/<version>/..., latest           what people receive
+
+A version is named by its content, so identical content is stored once. Everything becomes visible through one
+rename after its bytes were flushed: on ext4 a rename without both fsyncs left empty or old files after a power cut.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from splat_pipeline.domain.errors import CorruptArtifact, DiskFull, MissingArtifact, UnsafeUpload
+from splat_pipeline.domain.tables import TableSpec, write_table
+from splat_pipeline.domain.uploads import Upload
+from splat_pipeline.ports import Artifact
+
+MANIFEST, CURRENT = "artifact.json", "current.json"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+class FileStore:
+    """Fulfils ``Store`` below one folder."""
+
+    def __init__(self, root: Path, delivered: Path) -> None:
+        """Remember the folders; they are made when first written to."""
+        self._root, self._delivered = root, delivered
+
+    @contextmanager
+    def scratch(self, job: str, asset: str) -> Iterator[Path]:
+        """Give a fresh folder beside the artifacts, so that publication is a rename; it is removed afterwards."""
+        folder = self._root / "scratch" / f"{_checked(job)}-{_checked(asset)}-{uuid.uuid4().hex[:12]}"
+        with _disk_errors():
+            folder.mkdir(parents=True)
+        try:
+            with _disk_errors():
+                yield folder
+        finally:
+            if folder.exists():
+                shutil.rmtree(folder)
+
+    def publish(self, job: str, asset: str, folder: Path, *, provenance: Mapping[str, Any]) -> Artifact:
+        """Make the files of ``folder`` the current version, then visible in one step. Raises ``DiskFull``."""
+        home = self._root / "jobs" / _checked(job) / _checked(asset)
+        files = [_entry(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]
+        digest = _digest(asset, files)
+        version = digest[:16]
+        manifest = {"asset": asset, "job": job, "digest": digest, "files": files, **provenance}
+        with _disk_errors():
+            home.mkdir(parents=True, exist_ok=True)
+            if not _holds(home / version, digest):
+                _write(folder / MANIFEST, json.dumps(manifest, indent=1))
+                _replace_folder(folder, home / version)
+            _write_atomic(home / CURRENT, json.dumps({"version": version, **provenance}, indent=1))
+        return self._artifact(job, asset, version, manifest)
+
+    def fetch(self, job: str, asset: str, version: str | None = None) -> Artifact:
+        """Return an artifact whose every file was checked against its size and sha256."""
+        home = self._root / "jobs" / _checked(job) / _checked(asset)
+        if version is None:
+            version = self._current(home, job, asset)
+        try:
+            manifest = json.loads((home / _checked(version) / MANIFEST).read_text())
+        except FileNotFoundError:
+            raise MissingArtifact(f"{asset} of job {job} has no version {version}") from None
+        for entry in manifest["files"]:
+            _verify(home / version / entry["name"], entry, what=f"{asset} of job {job}")
+        return self._artifact(job, asset, version, manifest)
+
+    def register(self, upload: Upload) -> None:
+        """Remember, or move, a job's upload."""
+        home = self._root / "jobs" / _checked(upload.job)
+        with _disk_errors():
+            home.mkdir(parents=True, exist_ok=True)
+            _write_atomic(home / "upload.json", json.dumps(upload.to_json(), indent=1))
+
+    def upload(self, job: str) -> Upload:
+        """Return a job's upload."""
+        try:
+            return Upload.from_json(json.loads((self._root / "jobs" / _checked(job) / "upload.json").read_text()))
+        except FileNotFoundError:
+            raise MissingArtifact(f"job {job} has no upload on record", remedy="Upload it again.") from None
+
+    def jobs(self) -> list[str]:
+        """Return every job that has an upload on record, sorted."""
+        return sorted(path.parent.name for path in (self._root / "jobs").glob("*/upload.json"))
+
+    def append(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows as a part of their own: no lock, no lost update."""
+        folder = self._root / "tables" / f"{spec.name}.parquet"
+        part = uuid.uuid4().hex
+        with _disk_errors():
+            folder.mkdir(parents=True, exist_ok=True)
+            hidden = folder / f".{part}"  # readers of Parquet folders skip names with a leading dot
+            write_table(hidden, spec, rows)
+            hidden.rename(folder / f"part-{part}.parquet")
+
+    def deliver(self, artifact: Artifact) -> Path:
+        """Copy an artifact to ``<delivered>/<job>/<version>`` whole or not at all and point ``latest`` at it."""
+        home = self._delivered / _checked(artifact.job)
+        target = home / artifact.version
+        with _disk_errors():
+            home.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                half = home / f".{uuid.uuid4().hex}"
+                shutil.copytree(artifact.folder, half)
+                _sync_tree(half)
+                _replace_folder(half, target)
+            link = home / f".{uuid.uuid4().hex}"
+            link.symlink_to(target.name)
+            link.replace(home / "latest")
+        return target
+
+    def _current(self, home: Path, job: str, asset: str) -> str:
+        try:
+            return str(json.loads((home / CURRENT).read_text())["version"])
+        except FileNotFoundError:
+            remedy = f"Materialize {asset} for partition {job} first."
+            raise MissingArtifact(f"{asset} of job {job} was never made", remedy=remedy) from None
+
+    def _artifact(self, job: str, asset: str, version: str, manifest: Mapping[str, Any]) -> Artifact:
+        return Artifact(
+            job=job,
+            asset=asset,
+            version=version,
+            digest=manifest["digest"],
+            folder=self._root / "jobs" / job / asset / version,
+            size_bytes=sum(entry["size_bytes"] for entry in manifest["files"]),
+            manifest=manifest,
+        )
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise UnsafeUpload(f"{name!r} cannot name a job, an asset or a version")
+    return name
+
+
+def _entry(folder: Path, path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    return {"name": path.relative_to(folder).as_posix(), "size_bytes": path.stat().st_size, "sha256": digest}
+
+
+def _digest(asset: str, files: Sequence[Mapping[str, Any]]) -> str:
+    text = json.dumps([asset, [[f["name"], f["sha256"]] for f in files]])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _verify(path: Path, entry: Mapping[str, Any], *, what: str) -> None:
+    try:
+        with path.open("rb") as file:
+            size, digest = path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise CorruptArtifact(f"{what} lacks {entry['name']}", file=entry["name"]) from None
+    if (size, digest) != (entry["size_bytes"], entry["sha256"]):
+        raise CorruptArtifact(f"{what}: {entry['name']} is not what was written", file=entry["name"])
+
+
+def _holds(folder: Path, digest: str) -> bool:
+    """Tell whether ``folder`` is a whole artifact of this digest; a damaged one is written anew."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        for entry in manifest["files"]:
+            _verify(folder / entry["name"], entry, what=folder.name)
+    except (FileNotFoundError, CorruptArtifact, json.JSONDecodeError):
+        return False
+    return bool(manifest["digest"] == digest)
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_atomic(path: Path, text: str) -> None:
+    half = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    _write(half, text)
+    half.replace(path)
+    _sync_folder(path.parent)
+
+
+def _replace_folder(half: Path, target: Path) -> None:
+    """Rename ``half`` to ``target``; a damaged folder that is in the way steps aside first."""
+    for folder in [half, *(path for path in half.rglob("*") if path.is_dir())]:
+        _sync_folder(folder)
+    if target.exists():
+        target.rename(target.with_name(f".damaged-{target.name}-{uuid.uuid4().hex}"))
+    half.rename(target)
+    _sync_folder(target.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no space left while writing {error.filename or 'an artifact'}") from error
+        raise
