@@ -12,6 +12,7 @@ def frame_quality(context: dg.AssetExecutionContext, store: Stores, machine: Mac
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ class Work:
     verdicts: list[Verdict] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    began_s: float = field(default_factory=time.monotonic)
 
     def input(self, asset: str) -> Path:
         """Return the verified folder of another stage's current artifact and record that it was read."""
@@ -81,6 +83,8 @@ class Work:
             "inputs": {name: artifact.digest for name, artifact in sorted(self.inputs.items())},
             "run_id": self.run_id,
             "code_version": version("splat_pipeline"),
+            "seconds": round(time.monotonic() - self.began_s, 3),
+            "lineage": lineage_of(self.inputs),
         }
         self.verdicts = judge_stage(self.asset, metrics or {})
         if self.verdicts:
@@ -174,6 +178,20 @@ def gate_row(work: Work, verdict: Verdict, *, utc: str, scene_type: str) -> dict
     }
 
 
+def lineage_of(inputs: Mapping[str, Artifact]) -> dict[str, dict[str, Any]]:
+    """Return digest, version, run and seconds of every artifact that led to ``inputs``, by asset.
+
+    It travels in the manifests, so that a package tells its whole history without fetching it.
+    """
+    lineage: dict[str, dict[str, Any]] = {}
+    for artifact in inputs.values():
+        lineage.update(artifact.manifest.get("lineage", {}))
+    for name, artifact in inputs.items():
+        kept = {key: artifact.manifest.get(key) for key in ("run_id", "seconds")}
+        lineage[name] = {"digest": artifact.digest, "version": artifact.version, **kept}
+    return dict(sorted(lineage.items()))
+
+
 def job_asset(
     *, deps: Sequence[str] = (), kinds: set[str] | None = None, pool: str | None = None
 ) -> Callable[..., Any]:
@@ -195,5 +213,5 @@ def job_asset(
 
 __all__ = [
     "Context", "Loaders", "Machines", "Movies", "Readers", "Sfm", "Sheets", "SplatError", "Stores", "Trainers", "Work",
-    "gate_row", "job_asset", "stage",
+    "gate_row", "job_asset", "lineage_of", "stage",
 ]  # fmt: skip
