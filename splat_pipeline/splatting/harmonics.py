@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-Float32 = NDArray[np.float32]
+from splat_pipeline.splatting.layout import Float32, Real
 
 C0 = np.float32(0.28209479177387814)
 C1 = np.float32(0.4886025119029199)
@@ -39,7 +38,7 @@ def coefficients(degree: int) -> int:
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def fill_basis(degree: int, x: float, y: float, z: float, basis: Float32) -> None:
+def fill_basis(degree: int, x: Real, y: Real, z: Real, basis: Float32) -> None:
     """Write the (degree + 1)^2 basis values at the unit direction into ``basis``."""
     basis[0] = C0
     if degree < 1:
@@ -67,7 +66,7 @@ def fill_basis(degree: int, x: float, y: float, z: float, basis: Float32) -> Non
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def fill_gradient(degree: int, x: float, y: float, z: float, gradient: Float32) -> None:
+def fill_gradient(degree: int, x: Real, y: Real, z: Real, gradient: Float32) -> None:
     """Write the derivatives of the basis polynomials into ``gradient`` (3, K), x, y, z taken as independent.
 
     The caller projects onto the sphere, as the direction is normalised.

@@ -13,12 +13,18 @@ memory once. Its first 16 floats are one cache line of 64 bytes: the geometry; t
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.gaussians import Gaussians
 
 Float32 = NDArray[np.float32]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Real: TypeAlias = np.float32 | float
+"""Inside kernels every real number is a float32: numba would turn an untyped constant into float64."""
 
 MEAN = 0
 QUAT = 3
@@ -58,7 +64,7 @@ def unpack(rows: Float32, coefficients: int) -> Gaussians:
     n = len(rows)
     quats = rows[:, QUAT : QUAT + 4]
     norms = np.linalg.norm(quats, axis=1, keepdims=True)
-    unit = np.where(norms > 0, quats / np.maximum(norms, np.float32(1e-30)), np.float32([1, 0, 0, 0]))
+    unit = np.where(norms > 0, quats / np.maximum(norms, np.float32(1e-30)), np.array([1, 0, 0, 0], np.float32))
     sh = rows[:, SH : SH + 3 * coefficients].reshape(n, 3, coefficients).transpose(0, 2, 1)
     return Gaussians(
         means=rows[:, MEAN : MEAN + 3].copy(),
