@@ -1,0 +1,144 @@
+"""Gaussians as PLY in the INRIA layout: what trainers and viewers of 3D Gaussian splatting exchange.
+
+N Gaussians, K = (degree + 1)^2 harmonics a channel. One element ``vertex`` of little-endian float32:
+
+    x y z  nx ny nz  f_dc_0..2  f_rest_0..3(K-1)-1  opacity  scale_0..2  rot_0..3
+
+``opacity`` is a logit, ``scale_*`` are natural logarithms of standard deviations, ``rot_*`` is wxyz; ``f_rest`` holds
+all coefficients of red, then of green, then of blue (channel-major). Normals are zero. Axes are those of the
+Gaussians: COLMAP's custom, y down. Source: the reference code of Kerbl et al. 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat_pipeline.domain.errors import CorruptArtifact
+from splat_pipeline.domain.gaussians import Gaussians
+
+_TYPES = {
+    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "<i2", "int16": "<i2", "ushort": "<u2",
+    "uint16": "<u2", "int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4", "float": "<f4", "float32": "<f4",
+    "double": "<f8", "float64": "<f8",
+}  # fmt: skip
+_HEADER_LIMIT = 1 << 16
+_CHUNK = 1 << 16
+"""Gaussians written at once: 16 MB at degree 3."""
+
+
+def write_ply(path: Path, gaussians: Gaussians, *, comments: Sequence[str] = ()) -> None:
+    """Write ``gaussians`` to ``path``; each comment becomes one line of the header. Raises ``ValueError``."""
+    names = property_names(gaussians.sh_degree)
+    if any(not (text.isascii() and text.isprintable()) for text in comments):
+        raise ValueError(f"PLY comments must be printable ASCII, got {list(comments)!r}")
+    lines = ["ply", "format binary_little_endian 1.0", *(f"comment {text}" for text in comments)]
+    lines += [f"element vertex {len(gaussians)}", *(f"property float {name}" for name in names), "end_header\n"]
+    with path.open("wb") as file:
+        file.write("\n".join(lines).encode("ascii"))
+        for start in range(0, len(gaussians), _CHUNK):
+            file.write(_rows(gaussians.take(np.arange(start, min(start + _CHUNK, len(gaussians))))).tobytes())
+
+
+def read_ply(path: Path) -> Gaussians:
+    """Read Gaussians of degree 0 to 3 whose properties stand in any order; normals and unknown ones are left out.
+
+    Raises ``CorruptArtifact``. The header is held against the size of the file before any memory is taken.
+    """
+    dtype, count, offset = _read_header(path)
+    want, got = offset + count * dtype.itemsize, path.stat().st_size
+    if got != want:
+        raise _corrupt(path, f"its header speaks of {count} Gaussians, {want} bytes, but it has {got} bytes")
+    names = property_names(_degree(path, dtype))
+    for name in names:
+        if name not in (dtype.names or ()) and not name.startswith("n"):
+            raise _corrupt(path, f"property {name} is missing")
+    # A memory map of nothing is not allowed.
+    table = np.memmap(path, dtype, "r", offset, count) if count else np.zeros(0, dtype)
+    rest = _columns(table, [name for name in names if name.startswith("f_rest_")])
+    dc = _columns(table, ["f_dc_0", "f_dc_1", "f_dc_2"])[:, None]
+    return Gaussians(
+        means=_columns(table, ["x", "y", "z"]),
+        quats=_unit(_columns(table, [f"rot_{i}" for i in range(4)])),
+        log_scales=_columns(table, [f"scale_{i}" for i in range(3)]),
+        logit_opacities=_columns(table, ["opacity"])[:, 0],
+        sh=np.concatenate([dc, rest.reshape(count, 3, rest.shape[1] // 3).transpose(0, 2, 1)], axis=1),
+    )
+
+
+def property_names(sh_degree: int) -> list[str]:
+    """Return the properties of the layout in order."""
+    rest = 3 * ((sh_degree + 1) ** 2 - 1)
+    front = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2"]
+    middle = [f"f_rest_{i}" for i in range(rest)]
+    return [*front, *middle, "opacity", *(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4))]
+
+
+def _rows(gaussians: Gaussians) -> NDArray[np.void]:
+    names = property_names(gaussians.sh_degree)
+    n = len(gaussians)
+    columns = [
+        gaussians.means,
+        np.zeros((n, 3), np.float32),
+        gaussians.sh[:, 0],
+        gaussians.sh[:, 1:].transpose(0, 2, 1).reshape(n, 3 * (gaussians.sh.shape[1] - 1)),
+        gaussians.logit_opacities[:, None],
+        gaussians.log_scales,
+        gaussians.quats,
+    ]
+    flat = np.ascontiguousarray(np.concatenate(columns, axis=1), dtype="<f4")
+    rows: NDArray[np.void] = flat.view([(name, "<f4") for name in names])[:, 0]
+    return rows
+
+
+def _read_header(path: Path) -> tuple[np.dtype[np.void], int, int]:
+    """Return the record's type, how many there are, and where they start."""
+    with path.open("rb") as file:
+        head = file.read(_HEADER_LIMIT)
+    end = head.find(b"end_header\n")
+    if not head.startswith(b"ply\n") or end < 0:
+        raise _corrupt(path, "it has no PLY header")
+    lines = [line.split() for line in head[:end].decode("ascii", "replace").splitlines()[1:]]
+    lines = [line for line in lines if line and line[0] not in ("comment", "obj_info")]
+    if not lines or lines[0] != ["format", "binary_little_endian", "1.0"]:
+        raise _corrupt(path, f"its format must be binary_little_endian 1.0, is {' '.join(lines[0]) if lines else ''!r}")
+    if len(lines) < 2 or lines[1][:2] != ["element", "vertex"] or len(lines[1]) != 3 or not lines[1][2].isdecimal():
+        raise _corrupt(path, "its first element must be vertex, with a count")
+    fields: list[tuple[str, str]] = []
+    for line in lines[2:]:
+        if len(line) != 3 or line[0] != "property" or line[1] not in _TYPES:
+            raise _corrupt(path, f"its header has a line that is no plain property: {' '.join(line)[:80]!r}")
+        fields.append((line[2], _TYPES[line[1]]))
+    names = [name for name, _ in fields]
+    if not names or len(set(names)) != len(names):
+        raise _corrupt(path, "its properties must have different names, one at least")
+    return np.dtype(fields), int(lines[1][2]), end + len(b"end_header\n")
+
+
+def _degree(path: Path, dtype: np.dtype[np.void]) -> int:
+    rest = sum(name.startswith("f_rest_") for name in dtype.names or ())
+    degrees = {0: 0, 9: 1, 24: 2, 45: 3}
+    if rest not in degrees:
+        raise _corrupt(path, f"it has {rest} properties f_rest_*, must be one of {sorted(degrees)}")
+    return degrees[rest]
+
+
+def _columns(table: NDArray[np.void], names: Sequence[str]) -> NDArray[np.float32]:
+    out = np.empty((len(table), len(names)), np.float32)
+    for i, name in enumerate(names):
+        out[:, i] = table[name]
+    return out
+
+
+def _unit(quats: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Normalise what is visibly not of length one; others keep their bits, so that a round trip is exact."""
+    norms = np.linalg.norm(quats, axis=1, keepdims=True)
+    off = (np.abs(norms - 1) > 1e-4) & (norms > 0) & np.isfinite(norms)
+    return np.where(off, quats / np.where(off, norms, 1), quats).astype(np.float32)
+
+
+def _corrupt(path: Path, cause: str) -> CorruptArtifact:
+    return CorruptArtifact(f"{path.name} is not a PLY of Gaussians: {cause}", file=path.name)
