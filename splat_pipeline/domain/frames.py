@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +39,5 @@ class FrameMeasure:
     """Share of corners of the frame before that were found again."""
     static_share: float | None
     dynamic_share: float | None
+    thumbnail: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    """(H, W, 3) RGB, small and upright, for the contact sheet."""

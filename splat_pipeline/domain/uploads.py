@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
+
+from splat_pipeline.domain.errors import EmptyUpload, UnsafeUpload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,3 +71,146 @@ class VideoFacts:
     alt_m: float | None = None
     images: tuple[str, ...] = field(default=())
     """Names of the images of a set, in natural order; empty for a clip."""
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    """Images of the set that cannot be used: name to reason."""
+
+
+CLIP_SUFFIXES = frozenset(
+    [".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mj2", ".m4a", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts"]
+)
+IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png"])
+LEAST_IMAGES = 3
+"""A folder with fewer images is not taken for a set: it holds a poster or a snapshot beside the clips."""
+JOB_FILE = "job.yaml"
+_KNOWN = {
+    "transforms.json": "poses",
+    "calibration.json": "calibration",
+    "calibration.yaml": "calibration",
+    "calibration.yml": "calibration",
+    "cameras.bin": "colmap",
+    "images.bin": "colmap",
+    "points3d.bin": "colmap",
+}
+_JUNK = re.compile(r"(^|/)(\.[^/]*|Thumbs\.db|desktop\.ini|__MACOSX/.*|[^/]*\.(part|crdownload|tmp))$", re.IGNORECASE)
+_PAPERS = re.compile(r"(^|/)((README|LICEN[CS]E|NOTICE|COPYING)[^/]*|reference/.*)$", re.IGNORECASE)
+_HIDDEN = re.compile(r"(^|/)\.[^/]+/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What the files of an upload are."""
+
+    clips: tuple[str, ...] = ()
+    """Names of the clips that make the job, in natural order."""
+    image_sets: tuple[str, ...] = ()
+    """Folders of images, "." for the upload itself; used only when there is no clip."""
+    job_file: str | None = None
+    found: Mapping[str, str] = field(default_factory=dict)
+    """Other known inputs: name to kind."""
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    """Everything else: name to reason."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What the job is made of: its clips, or else its folders of images."""
+        return self.clips or self.image_sets
+
+
+def is_junk(name: str) -> bool:
+    """Tell whether a file is a side effect of an operating system or an upload: no part of the content."""
+    return bool(_JUNK.search(name) or _HIDDEN.search(name))
+
+
+def classify(names: Iterable[str]) -> Contents:
+    """Return what the files of an upload are, judged by their names alone. Clips win over images."""
+    clips, found, ignored = [], {}, {}
+    images: dict[str, list[str]] = {}
+    job_file = None
+    for name in natural_order(names):
+        path = PurePosixPath(name)
+        if is_junk(name):
+            ignored[name] = "junk"
+        elif _PAPERS.search(name):
+            ignored[name] = "papers and references"
+        elif name == JOB_FILE:
+            job_file = name
+        elif path.name.lower() in _KNOWN:
+            found[name] = _KNOWN[path.name.lower()]
+        elif path.suffix.lower() == ".zip":
+            found[name] = "zip"
+        elif path.suffix.lower() in CLIP_SUFFIXES:
+            clips.append(name)
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            images.setdefault(str(path.parent), []).append(name)
+        else:
+            ignored[name] = "unknown kind"
+    sets = [] if clips else [folder for folder, members in images.items() if len(members) >= LEAST_IMAGES]
+    why = "images beside clips" if clips else f"fewer than {LEAST_IMAGES} images in the folder"
+    ignored |= {name: why for folder, members in images.items() if folder not in sets for name in members}
+    return Contents(
+        clips=tuple(clips), image_sets=tuple(natural_order(sets)), job_file=job_file, found=found, ignored=ignored
+    )
+
+
+def require_content(contents: Contents, title: str) -> None:
+    """Raise ``EmptyUpload`` when there is neither a clip nor a set of images, saying what there is instead."""
+    if contents.sources:
+        return
+    zips = [name for name, kind in contents.found.items() if kind == "zip"]
+    if zips:
+        raise EmptyUpload(f"{zips[0]} is not unpacked, and there is no clip beside it", file=zips[0], remedy="Unpack.")
+    others = [name for name, why in contents.ignored.items() if why != "junk"]
+    seen = f"it holds {', '.join(others[:3])}{' and more' if len(others) > 3 else ''}" if others else "it is empty"
+    raise EmptyUpload(f"no clip and no folder of {LEAST_IMAGES} or more images in {title!r}: {seen}")
+
+
+def slug(name: str) -> str:
+    """Return ``name`` as [a-z0-9-]{1,40}; accents are dropped, what is left empty becomes "upload"."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:60].strip("-")[:40].strip("-") or "upload"
+
+
+def job_key(title: str, content_digest: str) -> str:
+    """Return the partition key: a slug of the title and the first 8 hex digits of the content's sha256."""
+    if not re.fullmatch(r"[0-9a-f]{8,}", content_digest):
+        raise ValueError(f"a content digest is lower case hex of 8 digits or more, got {content_digest!r}")
+    return f"{slug(title)}-{content_digest[:8]}"
+
+
+def safe_name(name: str) -> str:
+    """Return ``name`` when it stays in its folder. Raises ``UnsafeUpload`` otherwise.
+
+    A leading "-" or a quote is fine: no name ever becomes part of a shell line.
+    """
+    parts = name.split("/")
+    if not name or name.startswith("/") or any(part in {"", ".", ".."} for part in parts):
+        raise UnsafeUpload(f"the name {name!r} leaves the upload", file=repr(name))
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in name) or "\\" in name:
+        raise UnsafeUpload(f"the name {name!r} holds control characters or a backslash", file=repr(name))
+    return name
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sort so that clip2 comes before clip10; ties are broken by the plain order, so the result is unique."""
+    return sorted(names, key=lambda name: (_natural_key(name), name))
+
+
+def _natural_key(name: str) -> list[tuple[int, int, str]]:
+    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def video_ids(names: Sequence[str]) -> list[str]:
+    """Return a slug for each name, unique among them, in their order."""
+    taken: set[str] = set()
+    out = []
+    for name in names:
+        path = PurePosixPath(name)
+        base = "images" if name == "." else slug(str(path.with_suffix("")) if path.suffix else name)
+        candidate, count = base, 1
+        while candidate in taken:
+            count += 1
+            candidate = f"{base[: 39 - len(str(count))]}-{count}"
+        taken.add(candidate)
+        out.append(candidate)
+    return out
