@@ -152,3 +152,90 @@ def blend(
                         image[channel, y0 + j, x0 + i] = value
                     extra[0, y0 + j, x0 + i] = ONE - passing
                     extra[1, y0 + j, x0 + i] = field[6 * PIXELS + at]
+
+
+@njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
+def blend_backward(
+    flat: Float32,
+    starts: Int64,
+    ids: Int32,
+    slots: Int32,
+    used: Int32,
+    image: Float32,
+    gradient: Float32,
+    records: Float32,
+) -> None:
+    """Differentiate ``blend``: from ``gradient`` (3, H, W), dLoss/dC, to one record a pair.
+
+    ``records`` (P, 9), at the pair's slot. With G = dLoss/dalpha alpha and (a, b) = L d, sums over the tile's pixels of
+    G, G a, G b, G a a, G a b, G b b, and of w dLoss/dC for red, green and blue: ``pullback.py`` makes derivatives of
+    them. The tile is walked front to back again, so T is the forward pass's to the bit; what lies behind a
+    Gaussian is the finished pixel minus what has been blended so far, one number a pixel: (dLoss/dC) . C.
+    """
+    height, width = image.shape[1], image.shape[2]
+    columns = (width + TILE - 1) // TILE
+    count = len(starts) - 1
+    for lane in prange(LANES):
+        # px, py, T, behind, dred, dgreen, dblue
+        field = np.empty(7 * PIXELS, np.float32)
+        fill_pixels(field)
+        for t in range(lane, count, LANES):
+            x0, y0 = t % columns * TILE, t // columns * TILE
+            left, top = np.float32(x0), np.float32(y0)
+            field[2 * PIXELS : 3 * PIXELS] = ONE
+            field[3 * PIXELS :] = ZERO
+            across = min(TILE, width - x0)
+            for j in range(min(TILE, height - y0)):
+                for i in range(across):
+                    at = j * TILE + i
+                    for channel in range(3):
+                        g = gradient[channel, y0 + j, x0 + i]
+                        field[(4 + channel) * PIXELS + at] = g
+                        field[3 * PIXELS + at] += g * image[channel, y0 + j, x0 + i]
+            begin, end = starts[t], starts[t] + used[t]
+            for s in range(begin, end):
+                p = flat[ids[s]]
+                l11, l21, l22, opacity = p[L11], p[L21], p[L22], p[OPACITY]
+                red, green, blue = p[RED], p[GREEN], p[BLUE]
+                u, v = p[U] - left, p[V] - top
+                wx0, wy0 = -l11 * u - l21 * v, -l22 * v
+                low, high = pixel_range(p, top)
+                m0, mx, my, mxx, mxy, myy, sr, sg, sb = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+                for step in range(max(high - low, 0)):
+                    q = np.uint64(low) + np.uint64(step)
+                    py = field[q + np.uint64(PIXELS)]
+                    wx = l11 * field[q] + l21 * py + wx0
+                    wy = l22 * py + wy0
+                    e = min(wx * wx + wy * wy, FAR)
+                    e = E0 + e * (E1 + e * (E2 + e * (E3 + e * (E4 + e * E5))))
+                    e *= e
+                    e *= e
+                    raw = opacity * e * e
+                    alpha = min(raw, MOST)
+                    passing = field[q + np.uint64(2 * PIXELS)]
+                    drawn = (alpha >= LEAST) & (passing >= OPAQUE)
+                    w = alpha * passing if drawn else ZERO
+                    dred, dgreen = field[q + np.uint64(4 * PIXELS)], field[q + np.uint64(5 * PIXELS)]
+                    dblue = field[q + np.uint64(6 * PIXELS)]
+                    shade = red * dred + green * dgreen + blue * dblue
+                    behind = field[q + np.uint64(3 * PIXELS)] - w * shade
+                    field[q + np.uint64(2 * PIXELS)] = passing - w
+                    field[q + np.uint64(3 * PIXELS)] = behind
+                    g = alpha * (passing * shade - behind / (ONE - alpha))
+                    g = g if drawn & (raw < MOST) else ZERO
+                    gx, gy = g * wx, g * wy
+                    m0 += g
+                    mx += gx
+                    my += gy
+                    mxx += gx * wx
+                    mxy += gx * wy
+                    myy += gy * wy
+                    sr += w * dred
+                    sg += w * dgreen
+                    sb += w * dblue
+                record = records[slots[s]]
+                record[0], record[1], record[2] = m0, mx, my
+                record[3], record[4], record[5] = mxx, mxy, myy
+                record[6], record[7], record[8] = sr, sg, sb
+            for s in range(end, starts[t + 1]):
+                records[slots[s]] = ZERO

@@ -52,15 +52,18 @@ def rotation(q):
     )
 
 
-def render(p, camera, cam_from_world, *, background=(0, 0, 0), degree=3, near=0.01):
-    """``p``: dict of float64 arrays means, quats, log_scales, logit_opacities, sh. Return image, alpha, depth."""
+def render(p, camera, cam_from_world, *, background=(0, 0, 0), degree=3, near=0.01, order=None):
+    """``p``: dict of float64 arrays means, quats, log_scales, logit_opacities, sh. Return image, alpha, depth.
+
+    ``order``: blend in this order rather than by depth.
+    """
     R, t = cam_from_world[:3, :3], cam_from_world[:3, 3]
     center = -R.T @ t
     h, w = camera.height_px, camera.width_px
     ys, xs = np.mgrid[:h, :w] + 0.5
     image, through, depth = np.zeros((h, w, 3)), np.ones((h, w)), np.zeros((h, w))
     in_camera = p["means"] @ R.T + t
-    for i in np.argsort(in_camera[:, 2], kind="stable"):
+    for i in np.argsort(in_camera[:, 2], kind="stable") if order is None else order:
         x, y, z = in_camera[i]
         if z <= near:
             continue

@@ -1,0 +1,33 @@
+"""How near a picture is to the truth: PSNR and SSIM."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from splat_pipeline.splatting.layout import Float32
+from splat_pipeline.splatting.loss import similarity
+
+
+def psnr(a: Float32, b: Float32) -> float:
+    """Return the peak signal-to-noise ratio in dB of (H, W, 3) pictures in [0, 1]; inf when they are the same."""
+    _same_shape(a, b)
+    mse = float(np.mean(np.square(a.astype(np.float64) - b)))
+    return float("inf") if mse == 0 else -10 * float(np.log10(mse))
+
+
+def ssim(a: Float32, b: Float32) -> float:
+    """Return the structural similarity of (H, W, 3) pictures in [0, 1], mean over pixels and channels.
+
+    Wang et al. 2004 with the 11x11 Gaussian window of sigma 1.5 and zeros outside the picture, as the papers on
+    Gaussian splatting report it.
+    """
+    _same_shape(a, b)
+    planes = [np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32) for picture in (a, b)]
+    sums = np.empty(planes[0].shape[:2], np.float32)
+    similarity(planes[0], planes[1], np.empty((3, *planes[0].shape), np.float32), sums)
+    return float(sums.sum(dtype=np.float64)) / planes[0].size
+
+
+def _same_shape(a: Float32, b: Float32) -> None:
+    if a.shape != b.shape or a.ndim != 3 or a.shape[2] != 3:
+        raise ValueError(f"pictures must both be (H, W, 3), got {a.shape} and {b.shape}")

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import slow_splats as oracle
+from test_render import CAMERA, HERE, arrays, changed, scene
+
+from splat_pipeline.domain.cameras import Camera
+from splat_pipeline.splatting import blend, layout, optim, project, pullback
+from splat_pipeline.splatting.render import Canvas, Workspace, draw
+
+SMALL = Camera(width_px=37, height_px=23, fx_px=30, fy_px=32, cx_px=17, cy_px=12)
+
+
+def backward(g, camera, pose, upstream, background=(0.1, 0.5, 0.9)):
+    """Return dLoss/d of every parameter for Loss = sum(upstream * image), and what ``draw`` gave."""
+    k, n = g.sh.shape[1], len(g)
+    rows, room = layout.pack(g), Workspace()
+    canvas = Canvas.of(camera.width_px, camera.height_px)
+    cam = project.camera_vector(camera, pose)
+    drawn = draw(rows, cam, canvas, room, degree=g.sh_degree, coefficients=k, background=np.float32(background))
+    records = np.full((len(drawn.ids), pullback.RECORD), np.nan, np.float32)
+    planes = np.ascontiguousarray(upstream.transpose(2, 0, 1), dtype=np.float32)
+    blend.blend_backward(drawn.flat, canvas.starts, drawn.ids, drawn.slots, canvas.used, canvas.image, planes, records)
+    gradients = np.zeros_like(rows)
+    pullback.pull_back(
+        rows, cam, g.sh_degree, k, drawn.flat, drawn.visible, drawn.touched, drawn.slot_starts, records, gradients
+    )
+    columns = {
+        "means": gradients[:, :3],
+        "quats": gradients[:, 3:7],
+        "log_scales": gradients[:, 7:10],
+        "logit_opacities": gradients[:, 10],
+        "sh": gradients[:, 16 : 16 + 3 * k].reshape(n, 3, k).transpose(0, 2, 1),
+    }
+    return columns, (rows, cam, drawn, records)
+
+
+def differences(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), step=1e-5):
+    """The same by central differences of the slow renderer, and where they cannot be trusted (a cut moved)."""
+    p = arrays(g)
+    # Order does not change with the parameters: derivatives are taken at the order of the start.
+    order = np.argsort((p["means"] @ pose[:3, :3].T + pose[:3, 3])[:, 2], kind="stable")
+
+    def loss():
+        image, _, _ = oracle.render(p, camera, pose, background=background, degree=g.sh_degree, order=order)
+        return float((image * upstream).sum())
+
+    slopes, smooth = {}, {}
+    for name, value in p.items():
+        slopes[name], smooth[name] = np.zeros_like(value), np.ones(value.shape, bool)
+        for at in np.ndindex(value.shape):
+            kept, seen = value[at], []
+            for h in (step, -step, step / 2, -step / 2):
+                value[at] = kept + h
+                seen.append(loss())
+            value[at] = kept
+            wide, narrow = (seen[0] - seen[1]) / (2 * step), (seen[2] - seen[3]) / step
+            slopes[name][at] = narrow
+            smooth[name][at] = abs(wide - narrow) < 1e-3 * (abs(wide) + abs(narrow)) + 1e-4
+    return slopes, smooth
+
+
+def check(g, camera=SMALL, pose=HERE):
+    upstream = np.random.default_rng(5).normal(size=(camera.height_px, camera.width_px, 3))
+    got, _ = backward(g, camera, pose, upstream)
+    want, smooth = differences(g, camera, pose, upstream)
+    for name in got:
+        ok = smooth[name]
+        assert ok.mean() > 0.8, f"{name}: the oracle jumps too often to say anything"
+        scale = np.abs(want[name][ok]).max(initial=1.0)
+        np.testing.assert_allclose(got[name][ok], want[name][ok], atol=3e-4 * scale, rtol=2e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_gradients_of_every_parameter_are_the_finite_differences_of_the_slow_renderer(degree):
+    check(scene(6, seed=degree, degree=degree, scale=-1.5))
+
+
+def test_gradients_hold_from_a_turned_and_shifted_camera():
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = oracle.rotation(np.array([0.9, 0.1, -0.2, 0.3])), [0.2, -0.1, 0.5]
+    check(scene(6, seed=9, degree=1, scale=-1.5), pose=pose)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"means": [0, 0, -3]},
+        {"means": [1.1, 0.7, 2], "log_scales": -1},
+        {"means": [3.5, -2.5, 2], "log_scales": 0},
+        {"means": [0.2, 0.1, 3]},
+        {"log_scales": [0.5, 1, 1.2]},
+        {"log_scales": -9},
+        {"log_scales": [0.5, -5, -5]},
+        {"logit_opacities": 9},
+        {"logit_opacities": -5.3},
+        {"quats": [0, 0, 3, 0]},
+    ],
+    ids=str,
+)
+def test_gradients_hold_at_the_edges(columns):
+    check(changed(scene(4, seed=3, degree=1, scale=-1.5), **columns))
+
+
+def test_a_stack_of_opaque_gaussians_keeps_its_front_gradients():
+    n = 60
+    means = np.zeros((n, 3))
+    means[:, 2] = np.linspace(2, 3, n)
+    g = changed(scene(n, seed=2, degree=0), means=means, log_scales=-0.5, logit_opacities=4)
+    upstream = np.ones((23, 37, 3))
+    got, _ = backward(g, SMALL, HERE, upstream)
+    assert all(np.isfinite(v).all() for v in got.values())
+    assert np.abs(got["sh"][0]).max() > 1
+    assert not np.abs(got["sh"][-1]).max() > np.abs(got["sh"][0]).max()
+
+
+def test_one_fused_step_is_the_gradient_followed_by_adam():
+    g = scene(50, degree=2)
+    upstream = np.random.default_rng(1).normal(size=(CAMERA.height_px, CAMERA.width_px, 3))
+    _, (rows, cam, drawn, records) = backward(g, CAMERA, HERE, upstream)
+    gradients = np.zeros_like(rows)
+    where = (drawn.flat, drawn.visible, drawn.touched, drawn.slot_starts, records)
+    pullback.pull_back(rows, cam, 2, 9, *where, gradients)
+    r = np.random.default_rng(0)
+    rates = r.uniform(0, 0.1, rows.shape[1]).astype("f4")
+    first, second = (r.uniform(0, 1, rows.shape).astype("f4") for _ in range(2))
+    moved, m, v = rows.copy(), first.copy(), second.copy()
+    score, seen = np.zeros(50, np.float32), np.zeros(50, np.float32)
+    optim.pull_back_and_step(moved, m, v, rates, np.float32(1.5), cam, 2, 9, *where, score, seen)
+    mask = np.zeros((50, 1), bool)
+    mask[drawn.visible] = True
+    want_m = np.where(mask, 0.9 * first + 0.1 * gradients, first)
+    want_v = np.where(mask, 0.999 * second + 0.001 * gradients**2, second)
+    want = np.where(mask, rows - rates * want_m / (1.5 * np.sqrt(want_v) + 1e-15), rows)
+    np.testing.assert_allclose(m, want_m, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(v, want_v, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(moved, want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(seen > 0, mask[:, 0])
+    assert 0 < mask.mean() < 1
+    assert score.min() >= 0
