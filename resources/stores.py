@@ -25,8 +25,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from splat_pipeline.domain.errors import CorruptArtifact, DiskFull, MissingArtifact, UnsafeUpload
-from splat_pipeline.domain.tables import TableSpec, write_table
+from splat_pipeline.domain.tables import TableSpec, read_table, write_table
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.ports import Artifact
 
@@ -109,6 +111,19 @@ class FileStore:
             hidden = folder / f".{part}"  # readers of Parquet folders skip names with a leading dot
             write_table(hidden, spec, rows)
             hidden.rename(folder / f"part-{part}.parquet")
+
+    def rows(self, spec: TableSpec) -> pd.DataFrame:
+        """Return a cross-job table whole, oldest first; an empty one when nothing was written yet."""
+        parts = sorted((self._root / "tables" / f"{spec.name}.parquet").glob("part-*.parquet"))
+        if not parts:
+            return pd.DataFrame(columns=[column.name for column in spec.columns])
+        frames = [read_table(part, spec) for part in parts]
+        return pd.concat(frames, ignore_index=True).sort_values("utc", kind="stable", ignore_index=True)
+
+    def delivery_of(self, job: str) -> Path | None:
+        """Return the folder that was delivered last for a job, or None."""
+        link = self._delivered / _checked(job) / "latest"
+        return link.resolve() if link.exists() else None
 
     def deliver(self, artifact: Artifact) -> Path:
         """Copy an artifact to ``<delivered>/<job>/<version>`` whole or not at all and point ``latest`` at it."""

@@ -53,7 +53,10 @@ class Store(Protocol):
         ...
 
     def fetch(self, job: str, asset: str, version: str | None = None) -> Artifact:
-        """Return an artifact (the current version when none is named). Raises ``MissingArtifact``, ``CorruptArtifact``."""
+        """Return an artifact, the current version when none is named.
+
+        Raises ``MissingArtifact``, ``CorruptArtifact``.
+        """
         ...
 
     def register(self, upload: Upload) -> None:
@@ -77,7 +80,10 @@ class MediaReader(Protocol):
     """Clips and folders of images."""
 
     def probe(self, path: Path) -> VideoFacts:
-        """Read what the container says of a clip (file) or image set (folder). Raises ``InputError`` naming the file."""
+        """Read what the container says of a clip (file) or image set (folder).
+
+        Raises ``InputError`` naming the file.
+        """
         ...
 
     def measure(
@@ -96,7 +102,10 @@ class MediaReader(Protocol):
         longer_side_px: int,
         quality: int,
     ) -> list[tuple[str, int, int]]:
-        """Write each frame as ``folder/<FrameRef.name>.jpg``, upright; return (file name, width_px, height_px) of each."""
+        """Write each frame as ``folder/<FrameRef.name>.jpg``, upright.
+
+        Returns (file name, width_px, height_px) of each.
+        """
         ...
 
 

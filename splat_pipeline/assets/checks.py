@@ -14,7 +14,7 @@ from splat_pipeline.domain.quality import LIMITS, Verdict
 def specs_of(asset: str) -> list[dg.AssetCheckSpec]:
     """Return the check specs of every gate of ``asset``. Only ERROR gates block what comes after."""
     with warnings.catch_warnings():
-        # Without partitions a check has one status over all jobs; the feature works in the pinned 1.13 but is "preview".
+        # Without partitions a check has one status over all jobs; it works in the pinned 1.13 but is "preview".
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [
             dg.AssetCheckSpec(
@@ -22,7 +22,7 @@ def specs_of(asset: str) -> list[dg.AssetCheckSpec]:
                 asset=asset,
                 blocking=limit.severity == "ERROR",
                 partitions_def=jobs,
-                description=f"{limit.metric} {'>=' if limit.at_least is not None else '<='} {limit.bound:g} ({limit.severity})",
+                description=f"{limit.metric} {limit.relation} {limit.bound:g} ({limit.severity})",
             )
             for gate, limit in LIMITS.items()
             if limit.stage == asset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -37,3 +37,27 @@ def as_failure(error: SplatError) -> dg.Failure:
         metadata={key: dg.MetadataValue.text(value) for key, value in shown.items()},
         allow_retries=error.retry == "same",
     )
+
+
+def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
+    """Return ``{class, file, cause, remedy}`` of a failed run, out of its events.
+
+    A step that raised one of our errors comes first, then a blocking check that failed; what is left is internal.
+    """
+    unexpected: str | None = None
+    blocked: dict[str, str | None] | None = None
+    for event in events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            told = data.user_failure_data.metadata if data.user_failure_data else {}
+            if "class" in told:
+                return {key: str(told[key].value) or None for key in ("class", "file", "cause", "remedy")}
+            unexpected = unexpected or f"{event.step_key}: {data.error_display_string.strip().splitlines()[0]}"
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+            check = event.asset_check_evaluation_data
+            if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR and blocked is None:
+                shown = {key: str(value.value) for key, value in check.metadata.items()}
+                cause = f"gate {check.check_name}: {shown['because']}"
+                blocked = {"class": shown["class"], "file": None, "cause": cause, "remedy": shown["remedy"]}
+    internal = {"class": "SplatError", "file": None, "cause": unexpected or "unknown", "remedy": SplatError.remedy}
+    return blocked or internal

@@ -30,8 +30,18 @@ from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.quality import Verdict, judge_stage, write_verdicts
 from splat_pipeline.domain.recipe import Recipe
-from splat_pipeline.ports import Artifact, ImageLoader, Machine, MediaReader, MovieWriter, SfmBackend, SheetMaker
-from splat_pipeline.ports import SplatTrainer, Store, Usage
+from splat_pipeline.ports import (
+    Artifact,
+    ImageLoader,
+    Machine,
+    MediaReader,
+    MovieWriter,
+    SfmBackend,
+    SheetMaker,
+    SplatTrainer,
+    Store,
+    Usage,
+)
 
 Stores = dg.ResourceParam[Store]
 Machines = dg.ResourceParam[Machine]
@@ -43,6 +53,7 @@ Trainers = dg.ResourceParam[SplatTrainer]
 Movies = dg.ResourceParam[MovieWriter]
 GATES_FILE = "gates.json"
 """The verdicts of a stage that has gates, in its artifact: ``training_plan`` and the report read them from there."""
+Result = dg.MaterializeResult[Any]
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
 
@@ -92,7 +103,7 @@ class Work:
         self.published = self.store.publish(self.job, self.asset, self.folder, provenance=provenance)
         self.metadata = dict(metadata)
 
-    def result(self) -> dg.MaterializeResult[Any]:
+    def result(self) -> Result:
         """Return what Dagster records: data version, metadata and check results."""
         assert self.published is not None
         return dg.MaterializeResult(
@@ -195,7 +206,7 @@ def lineage_of(inputs: Mapping[str, Artifact]) -> dict[str, dict[str, Any]]:
 def job_asset(
     *, deps: Sequence[str] = (), kinds: set[str] | None = None, pool: str | None = None
 ) -> Callable[..., Any]:
-    """Decorate an asset of the graph: partitioned by job, in the one group, with its gates as checks, errors classified."""
+    """Decorate an asset of the graph: partitioned by job, one group, gates as checks, errors classified."""
 
     def decorate(body: Callable[..., Any]) -> dg.AssetsDefinition:
         return dg.asset(

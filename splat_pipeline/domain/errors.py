@@ -113,7 +113,7 @@ class NoTexture(WeakFootage):
 
 class PoseError(SplatError):
     remedy = "Film again: slower, with more overlap between views, without fast turns on the spot."
-    retry = "changed"
+    retry: ClassVar[Retry] = "changed"
 
 
 class FewRegistered(PoseError):
@@ -126,12 +126,12 @@ class NoReconstruction(PoseError):
 
 class MissingWindow(PoseError):
     remedy = "Materialize local_reconstructions again for this job: a window's result was lost."
-    retry = "never"
+    retry: ClassVar[Retry] = "never"
 
 
 class TrainingError(SplatError):
     remedy = "Materialize the splat again at a lower detail."
-    retry = "changed"
+    retry: ClassVar[Retry] = "changed"
 
 
 class Diverged(TrainingError):
@@ -160,7 +160,7 @@ class BadTable(ArtifactError):
 
 class ToolError(SplatError):
     remedy = "Look at the tool's last lines in the step's log."
-    retry = "changed"
+    retry: ClassVar[Retry] = "changed"
 
 
 class ToolCrashed(ToolError):
@@ -173,17 +173,17 @@ class ToolTimeout(ToolError):
 
 class ToolMissing(ToolError):
     remedy = "Install the named program or Python package."
-    retry = "never"
+    retry: ClassVar[Retry] = "never"
 
 
 class ResourceError(SplatError):
     remedy = "Free some of the named resource and run the job again."
-    retry = "same"
+    retry: ClassVar[Retry] = "same"
 
 
 class OutOfMemory(ResourceError):
     remedy = "Run the job at a lower detail, or on a machine with more memory."
-    retry = "changed"
+    retry: ClassVar[Retry] = "changed"
 
 
 class DiskFull(ResourceError):

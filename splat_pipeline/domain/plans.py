@@ -5,8 +5,10 @@ The ladder FULL -> REDUCED -> PREVIEW is walked downward only, and every step ke
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 
 class Detail(StrEnum):
@@ -80,3 +82,13 @@ def step_down(plan: TrainingPlan, reason: str, *, ladder: dict[Detail, Rung] = C
     if below is None:
         return None
     return replace(plan_for(below, seed=plan.seed, ladder=ladder), reasons=(*plan.reasons, reason))
+
+
+def plan_to_json(plan: TrainingPlan) -> dict[str, Any]:
+    """Return plain values."""
+    return {**asdict(plan), "detail": str(plan.detail), "reasons": list(plan.reasons)}
+
+
+def plan_from_json(data: Mapping[str, Any]) -> TrainingPlan:
+    """Invert ``plan_to_json``."""
+    return TrainingPlan(**{**data, "detail": Detail(data["detail"]), "reasons": tuple(data["reasons"])})

@@ -33,6 +33,11 @@ class Limit:
     """The detail that a failed WARN allows at most."""
 
     @property
+    def relation(self) -> str:
+        """How a good value stands to the number."""
+        return "at most" if self.at_least is None else "at least"
+
+    @property
     def bound(self) -> float:
         """The number itself."""
         return self.at_least if self.at_least is not None else float(self.at_most or 0.0)
@@ -77,8 +82,7 @@ def judge(gate: str, value: float) -> Verdict:
     limit = LIMITS[gate]
     above = limit.at_least is None or value >= limit.at_least
     below = limit.at_most is None or value <= limit.at_most
-    word = "at least" if limit.at_least is not None else "at most"
-    because = f"{limit.metric} {value:.4g}, must be {word} {limit.bound:.4g}"
+    because = f"{limit.metric} {value:.4g}, must be {limit.relation} {limit.bound:.4g}"
     return Verdict(
         gate=gate, limit=limit, value=value, passed=math.isfinite(value) and above and below, because=because
     )

@@ -1,0 +1,43 @@
+# The two commands of a newcomer are `make demo` and `make test`. Nothing but Python >= 3.11 with pip is needed.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PORT   ?= 3000
+export NUMBA_CACHE_DIR ?= $(CURDIR)/$(VENV)/numba
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench dev clean
+
+help:            ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: $(VENV)/.ready   ## make the environment only
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": call make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup      ## make a sample capture, run the whole job on it, hold the result against the truth
+	$(BIN)/splat demo
+
+test: setup      ## run all tests
+	$(BIN)/python -m pytest -q
+
+lint: setup      ## style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup     ## time the CPU renderer and trainer on a tiny case
+	$(BIN)/python benchmarks/cpu_splatting.py
+
+dev: setup       ## the Dagster UI with its daemon on 127.0.0.1, watching the inbox
+	@$(BIN)/splat init
+	@echo "Dagster UI                   http://127.0.0.1:$(PORT)"
+	DAGSTER_HOME="$$($(BIN)/splat init --quiet)" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+
+clean:           ## remove the environment and caches; jobs and results stay
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

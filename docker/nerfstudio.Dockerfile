@@ -1,0 +1,12 @@
+# nerfstudio 1.1.5 pins protobuf <= 3.20.3 and gsplat 1.4.0 and so cannot share an environment with Dagster:
+# it lives in this image and is called as a program.
+FROM nvidia/cuda:12.1.1-devel-ubuntu22.04
+ENV DEBIAN_FRONTEND=noninteractive PIP_NO_CACHE_DIR=1 TORCH_CUDA_ARCH_LIST="7.5;8.0;8.6;8.9;9.0"
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends python3.10 python3-pip python3-dev build-essential git ffmpeg libgl1 libglib2.0-0 \
+ && rm -rf /var/lib/apt/lists/*
+COPY docker/nerfstudio.requirements.txt /tmp/requirements.txt
+RUN python3 -m pip install --upgrade pip setuptools wheel ninja \
+ && python3 -m pip install torch==2.1.2 torchvision==0.16.2 \
+ && python3 -m pip install --requirement /tmp/requirements.txt
+ENTRYPOINT ["ns-train"]

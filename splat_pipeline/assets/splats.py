@@ -1,0 +1,116 @@
+"""From posed images to Gaussians: the plan, and the training that walks down its ladder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import dagster as dg
+import numpy as np
+
+from splat_pipeline.assets.stages import GATES_FILE, Loaders, Machines, Result, Stores, Trainers, Work, job_asset, stage
+from splat_pipeline.domain import tables
+from splat_pipeline.domain.errors import OutOfMemory, SplatError, TrainingError
+from splat_pipeline.domain.formats.ply import write_ply
+from splat_pipeline.domain.plans import Detail, TrainingPlan, plan_for, plan_from_json, plan_to_json, step_down
+from splat_pipeline.domain.quality import allowed_detail, read_verdicts
+from splat_pipeline.ports import ImageLoader, SplatTrainer, TrainingResult, TrainingViews
+
+
+class PlanConfig(dg.Config):
+    """What a person may force in the launchpad."""
+
+    detail: str | None = None
+    """full, reduced or preview, whatever the gates say; None: the job's own settings."""
+
+
+@job_asset(deps=["source_videos", "keyframes", "camera_poses", "point_cloud"])
+def training_plan(context: dg.AssetExecutionContext, config: PlanConfig, store: Stores, machine: Machines) -> Result:
+    """How much detail the splat may have, and why: the gates' verdicts turned into one decision."""
+    with stage(context, store, machine) as work:
+        work.input("point_cloud")
+        verdicts = [v for name in ("keyframes", "camera_poses") for v in read_verdicts(work.input(name) / GATES_FILE)]
+        asked = config.detail or (None if work.recipe.detail == "auto" else work.recipe.detail)
+        allowed, reasons = allowed_detail(verdicts)
+        detail = Detail(asked) if asked else allowed
+        plan = _with_overrides(plan_for(detail, seed=work.recipe.seed), work)
+        for reason in [f"asked for: {asked}"] if asked else reasons:
+            plan = plan.because(reason)
+        (work.folder / "plan.json").write_text(json.dumps(plan_to_json(plan), indent=1))
+        work.publish(metadata={"detail": str(detail), "reasons": "; ".join(plan.reasons) or "none: full detail"})
+    return work.result()
+
+
+@job_asset(deps=["keyframes", "camera_poses", "point_cloud", "training_plan"], pool="train_cpu")
+def splat(
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders, trainer: Trainers
+) -> Result:
+    """The trained Gaussians, with every rung of the ladder that was tried and held-out PSNR and SSIM."""
+    with stage(context, store, machine) as work:
+        plan = plan_from_json(json.loads((work.input("training_plan") / "plan.json").read_text()))
+        plan, trained, attempts = _walk_down(work, plan, loader, trainer)
+        heldout = _load(work, loader, plan, holdout=True)
+        work.log(f"measuring {len(heldout.views)} held-out views")
+        scores = trainer.evaluate(trained.gaussians, heldout)
+        _write(work, plan, trained, attempts)
+        rows = [
+            {"keyframe_id": k, "psnr_db": p, "ssim": s} for k, (p, s) in zip(heldout.keyframe_ids, scores, strict=True)
+        ]
+        tables.write_table(work.folder / "heldout.parquet", tables.HELDOUT, rows)
+        psnr_db, ssim = (float(np.mean(column)) for column in zip(*scores, strict=True)) if scores else (np.nan, np.nan)
+        work.publish(
+            metadata={
+                "detail": str(plan.detail),
+                "reasons": "; ".join(plan.reasons) or "none: full detail",
+                "gaussians": len(trained.gaussians),
+                "iterations": plan.iterations,
+                "psnr_heldout_db": psnr_db,
+                "ssim_heldout": ssim,
+                "trainer": trainer.name,
+            },
+            metrics={"psnr_heldout_db": psnr_db},
+        )
+    return work.result()
+
+
+def _with_overrides(plan: TrainingPlan, work: Work) -> TrainingPlan:
+    chosen = work.recipe.training.model_dump(exclude_none=True)
+    return replace(plan, **chosen)
+
+
+def _load(work: Work, loader: ImageLoader, plan: TrainingPlan, *, holdout: bool) -> TrainingViews:
+    folders = (work.input("keyframes"), work.input("camera_poses"), work.input("point_cloud"))
+    return loader.load(*folders, longer_side_px=plan.longer_side_px, holdout=holdout)
+
+
+def _walk_down(
+    work: Work, plan: TrainingPlan, loader: ImageLoader, trainer: SplatTrainer
+) -> tuple[TrainingPlan, TrainingResult, list[dict[str, object]]]:
+    """Train at ``plan``; on divergence or lack of memory one rung lower, until it works or no rung is left."""
+    points = tables.read_table(work.input("point_cloud") / "points.parquet", tables.POINTS)
+    positions = points[["x", "y", "z"]].to_numpy(np.float32)
+    colors = points[["red", "green", "blue"]].to_numpy(np.uint8)
+    attempts: list[dict[str, object]] = []
+    while True:
+        try:
+            views = _load(work, loader, plan, holdout=False)
+            work.log(f"training at {plan.detail}: {len(views.views)} views, {plan.iterations} iterations")
+            trained = trainer.train(views, positions, colors, plan, say=work.log)
+        except (TrainingError, OutOfMemory, MemoryError) as error:
+            failure = error if isinstance(error, SplatError) else OutOfMemory(str(error))
+            attempts.append({**plan_to_json(plan), "outcome": type(failure).__name__, "because": str(failure)})
+            lower = step_down(plan, f"{type(failure).__name__} at {plan.detail}: {failure}")
+            if lower is None:
+                raise failure from None
+            work.log(f"{failure}; going on at {lower.detail}")
+            plan = lower
+        else:
+            return plan, trained, [*attempts, {**plan_to_json(plan), "outcome": "kept", "because": ""}]
+
+
+def _write(work: Work, plan: TrainingPlan, trained: TrainingResult, attempts: list[dict[str, object]]) -> None:
+    comments = [f"detail {plan.detail}", f"iterations {plan.iterations}", f"seed {plan.seed}"]
+    write_ply(work.folder / "gaussians.ply", trained.gaussians, comments=comments)
+    (work.folder / "plan.json").write_text(json.dumps({**plan_to_json(plan), "attempts": attempts}, indent=1))
+    steps = [{"rung": str(plan.detail), **step} for step in trained.history]
+    tables.write_table(work.folder / "training.parquet", tables.TRAINING, steps)

@@ -1,0 +1,161 @@
+"""The ``splat`` command: thin; every verb is also possible in the Dagster UI.
+
+Progress goes to standard error, results to standard output; the last line of ``run`` is JSON. Exit codes: 0 a
+package was delivered, 2 the input or the command is at fault, 1 everything else.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from splat_pipeline.domain import errors
+from splat_pipeline.domain.plans import Detail
+from splat_pipeline.settings import Settings, load
+
+if TYPE_CHECKING:
+    from resources.stores import FileStore
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+INPUT_FAULT, OTHER_FAULT = 2, 1
+TO_OUTPUTS = {"splat_data": "splat", "splat_preview_video": "preview", "report": "report"}
+
+
+@app.command()
+def run(
+    path: Annotated[Path, typer.Argument(help="folder of clips or images, or one clip")],
+    *,
+    job: Annotated[str | None, typer.Option(help="name to show; default: the folder's")] = None,
+    detail: Annotated[Detail | None, typer.Option(help="force a detail; default: as the gates allow")] = None,
+    out: Annotated[Path | None, typer.Option(help="copy what is delivered to this folder too")] = None,
+) -> None:
+    """Turn PATH into a splat: the whole asset graph, in this process."""
+    from resources.inbox import list_upload
+
+    from splat_pipeline.launch import run_upload
+    from splat_pipeline.terminal import Progress
+
+    started = time.monotonic()
+    settings = load()
+    upload = list_upload(path, title=job)
+    config = {"source_videos": {"config": {"detail": str(detail)}}} if detail else {}
+    with Progress(upload.job) as progress:
+        success, reason = run_upload(settings, upload, config=config, listener=progress)
+    if not success:
+        fail({**(reason or {}), "job": upload.job})
+    summary = {**summary_of(settings, upload.job), "seconds": round(time.monotonic() - started, 1)}
+    if out is not None:
+        summary["outputs"] = copied(summary["outputs"], out)
+    print(json.dumps(summary))
+
+
+@app.command()
+def materialize(
+    asset: Annotated[str, typer.Argument(help="name of the stage: see the asset table")],
+    job: Annotated[str, typer.Option(help="key of the job: see splat status")],
+    *,
+    downstream: Annotated[bool, typer.Option(help="and everything after it")] = False,
+) -> None:
+    """Compute one stage of a job again, from its current inputs."""
+    from splat_pipeline.launch import run_job, stages_of, with_downstream
+    from splat_pipeline.terminal import Progress
+
+    settings = load()
+    known = stages_of(settings)
+    if asset not in known:
+        raise errors.InputError(f"{asset} is no stage", remedy=f"Choose one of {', '.join(known)}.")
+    store_of(settings).upload(job)
+    assets = with_downstream(settings, asset) if downstream else [asset]
+    with Progress(job) as progress:
+        success, reason = run_job(settings, job, assets=assets, config={}, listener=progress)
+    if not success:
+        fail({**(reason or {}), "job": job})
+    print(json.dumps({"job": job, "status": "materialized", "assets": assets}))
+
+
+@app.command()
+def status(job: Annotated[str | None, typer.Argument(help="one job; default: a line for each")] = None) -> None:
+    """Show what became of every job, or every stage of one."""
+    from splat_pipeline.overview import jobs_table, stages_table
+    from splat_pipeline.terminal import show
+
+    settings = load()
+    show(stages_table(store_of(settings), job) if job else jobs_table(store_of(settings)))
+
+
+@app.command()
+def init(*, quiet: Annotated[bool, typer.Option(help="print DAGSTER_HOME only")] = False) -> None:
+    """Make the folders of this installation and tell where they are."""
+    from splat_pipeline.launch import make_home
+
+    settings = load()
+    dagster_home = make_home(settings)
+    if quiet:
+        print(dagster_home)
+        return
+    print(f"drop folders of video into   {settings.folder('inbox')}")
+    print(f"results appear in            {settings.folder('delivered')}")
+    print(f"DAGSTER_HOME                 {dagster_home}")
+
+
+@app.command()
+def sample(folder: Annotated[Path, typer.Argument(help="where to write it")]) -> None:
+    """Make a sample capture with known camera poses: a video of a small scene."""
+    from resources.sample import make_sample
+
+    print(make_sample(folder, say=lambda line: print(line, file=sys.stderr)))
+
+
+@app.command()
+def demo(detail: Annotated[Detail, typer.Option(help="of the splat")] = Detail.REDUCED) -> None:
+    """Make the sample capture, run the whole job on it, and hold the result against the truth."""
+    from splat_pipeline.demo import run_demo
+
+    success = run_demo(load(), detail)
+    if not success:
+        raise typer.Exit(OTHER_FAULT)
+
+
+def store_of(settings: Settings) -> FileStore:
+    """Return the installation's store, without loading the asset graph."""
+    from resources.stores import FileStore
+
+    return FileStore(settings.folder("store"), settings.folder("delivered"))
+
+
+def summary_of(settings: Settings, job: str) -> dict[str, Any]:
+    """Return what ``run`` ends with, out of the package that was delivered."""
+    folder = store_of(settings).delivery_of(job)
+    assert folder is not None
+    facts = json.loads((folder / "delivery.json").read_text())
+    outputs = {TO_OUTPUTS.get(f["data_type"], f["data_type"]): str(folder / f["name"]) for f in facts["files"]}
+    return {"job": job, "status": facts["status"], "detail": facts["detail"], "outputs": outputs, **facts["metrics"]}
+
+
+def copied(outputs: dict[str, str], out: Path) -> dict[str, str]:
+    """Copy the delivered files to ``out`` and return where they lie."""
+    out.mkdir(parents=True, exist_ok=True)
+    return {name: str(shutil.copy2(path, out)) for name, path in outputs.items()}
+
+
+def fail(reason: dict[str, Any]) -> None:
+    """Print the reason as one line of JSON and leave with the exit code of its class."""
+    job = reason.pop("job", None)
+    print(json.dumps({"job": job, "status": "failed", "error": reason}))
+    kind = getattr(errors, str(reason["class"]), errors.SplatError)
+    raise typer.Exit(INPUT_FAULT if issubclass(kind, errors.InputError) else OTHER_FAULT)
+
+
+def main() -> None:
+    """Run the command; an error of ours is one line of JSON, never a traceback."""
+    try:
+        app()
+    except errors.SplatError as error:
+        print(json.dumps({"job": None, "status": "failed", "error": error.to_json()}))
+        sys.exit(INPUT_FAULT if isinstance(error, errors.InputError) else OTHER_FAULT)

@@ -1,0 +1,94 @@
+"""The only module that sees everything: settings in, Dagster definitions out."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import dagster as dg
+from resources.colmap import ColmapBackend
+from resources.cpu_trainer import CpuTrainer
+from resources.images import KeyframeImages
+from resources.inbox import list_upload
+from resources.media import PyAvReader
+from resources.sheets import ContactSheets
+
+from resources.json_io import JsonIOManager
+from resources.machine import LocalMachine
+from resources.movies import FfmpegWriter
+from resources.stores import FileStore
+from sensors.outcomes import Shelves, outcome_sensors
+from sensors.uploads import uploads_sensor
+from splat_pipeline.assets import delivery, frames, intake, poses, splats
+from splat_pipeline.settings import Settings, load
+
+JOB = "video_to_splat"
+PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
+"""Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
+
+
+def store_of(settings: Settings) -> FileStore:
+    """Return the store that the settings name."""
+    return FileStore(settings.folder("store"), settings.folder("delivered"))
+
+
+def resources_of(settings: Settings) -> dict[str, Any]:
+    """Return what stands behind each Protocol of ``ports``."""
+    return {
+        "store": store_of(settings),
+        "machine": LocalMachine(),
+        "recipe": settings.recipe,
+        "reader": PyAvReader(),
+        "sheets": ContactSheets(),
+        "sfm": ColmapBackend(),
+        "loader": KeyframeImages(),
+        "trainer": CpuTrainer(),
+        "movies": FfmpegWriter(),
+        "json_io": JsonIOManager(settings.folder("store") / "ops"),
+    }
+
+
+def executor_of(settings: Settings) -> dg.ExecutorDefinition:
+    """Return where steps run."""
+    if settings.executor == "in_process":
+        return dg.in_process_executor
+    start: dict[str, Any] = {"forkserver": {"preload_modules": PRELOAD}}
+    chosen: dg.ExecutorDefinition = dg.multiprocess_executor.configured(
+        {"max_concurrent": 1, "start_method": start}, name="steps_in_processes"
+    )
+    return chosen
+
+
+def build(settings: Settings) -> dg.Definitions:
+    """Return the code location: assets, checks, job, resources, sensors."""
+    job = dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.all(),
+        description="An upload, all the way to its package.",
+        # After a crash the default strategy was seen to drop windows of the fan-out silently.
+        tags={"dagster/retry_strategy": "FROM_ASSET_FAILURE"},
+    )
+    store = store_of(settings)
+    inbox = settings.folder("inbox")
+    shelves = Shelves(inbox=inbox, processed=settings.folder("processed"), errors=settings.folder("errors"))
+    uploads = uploads_sensor(
+        shelves,
+        store=store,
+        job_name=JOB,
+        list_upload=partial(list_upload, managed=True),
+        stable_s=settings.stable_s,
+        poll_s=settings.poll_s,
+    )
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules([intake, frames, poses, splats, delivery]),
+        jobs=[job],
+        sensors=[uploads, *outcome_sensors(shelves, store=store, job=job)],
+        resources=resources_of(settings),
+        executor=executor_of(settings),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Load the code location of this installation."""
+    return build(load())

@@ -1,0 +1,74 @@
+"""Runs without a daemon: the same job, IO and checks as in production, in this process, against the same instance."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_args
+
+import dagster as dg
+
+from splat_pipeline.assets.failures import explain
+from splat_pipeline.assets.partitions import jobs
+from splat_pipeline.definitions import JOB, build, store_of
+from splat_pipeline.domain.uploads import Upload
+from splat_pipeline.settings import Folder, Settings
+
+Listener = Callable[[dg.EventLogEntry], None]
+Reason = dict[str, str | None]
+SILENT: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""The terminal shows our own lines; Dagster's go to its event log."""
+
+
+def make_home(settings: Settings) -> Path:
+    """Make the folders and, when there is none, Dagster's own settings; return DAGSTER_HOME."""
+    for name in get_args(Folder):
+        settings.folder(name).mkdir(parents=True, exist_ok=True)
+    home = settings.folder("dagster")
+    if not (home / "dagster.yaml").exists():
+        (home / "dagster.yaml").write_text(files("splat_pipeline").joinpath("dagster.yaml").read_text())
+    return home
+
+
+def run_upload(
+    settings: Settings, upload: Upload, *, config: dict[str, Any], listener: Listener
+) -> tuple[bool, Reason | None]:
+    """Register ``upload`` and run the whole job on it. Returns success, and the reason when it failed."""
+    store_of(settings).register(upload)
+    return run_job(settings, upload.job, assets=None, config=config, listener=listener)
+
+
+def run_job(
+    settings: Settings, job: str, *, assets: Sequence[str] | None, config: dict[str, Any], listener: Listener
+) -> tuple[bool, Reason | None]:
+    """Materialize ``assets`` (None: all) of one job, in this process."""
+    definitions = build(settings.model_copy(update={"executor": "in_process"}))
+    with dg.DagsterInstance.from_config(str(make_home(settings))) as instance:
+        if not instance.has_dynamic_partition(str(jobs.name), job):
+            instance.add_dynamic_partitions(str(jobs.name), [job])
+        run_id = str(uuid.uuid4())
+        instance.add_event_listener(run_id, listener)
+        result = definitions.resolve_job_def(JOB).execute_in_process(
+            instance=instance,
+            partition_key=job,
+            run_id=run_id,
+            raise_on_error=False,
+            run_config={**SILENT, "ops": config} if config else SILENT,
+            asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
+        )
+        return result.success, None if result.success else explain(result.all_events)
+
+
+def stages_of(settings: Settings) -> list[str]:
+    """Return the names of all assets, upstream first."""
+    graph = build(settings).resolve_asset_graph()
+    return [key.to_user_string() for level in graph.toposorted_asset_keys_by_level for key in sorted(level)]
+
+
+def with_downstream(settings: Settings, asset: str) -> list[str]:
+    """Return ``asset`` and everything after it."""
+    graph = build(settings).resolve_asset_graph()
+    chosen = dg.AssetSelection.assets(asset).downstream().resolve(graph)
+    return [name for name in stages_of(settings) if dg.AssetKey(name) in chosen]

@@ -1,0 +1,81 @@
+"""Progress of a run on the terminal: one line a stage, and what the stage says while it works."""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import TracebackType
+from typing import Self
+
+import dagster as dg
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+QUIET_S = 5.0
+"""Lines of one stage are printed at most this often where the terminal cannot overwrite a line."""
+
+
+class Progress:
+    """Listens to a run's events and tells a person, on standard error."""
+
+    def __init__(self, job: str) -> None:
+        """``job``: what is being made, for the headline."""
+        self._console = Console(stderr=True, highlight=False)
+        self._status = self._console.status(f"[bold]{escape(job)}")
+        self._job, self._started, self._stage_started, self._told = job, time.monotonic(), 0.0, 0.0
+
+    def __enter__(self) -> Self:
+        self._console.print(f"[bold]{escape(self._job)}")
+        self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._status.stop()
+
+    def __call__(self, entry: dg.EventLogEntry) -> None:
+        """Show one event."""
+        event = entry.dagster_event
+        if event is None:
+            if int(entry.level) >= logging.INFO:
+                self._say(entry.step_key or "", entry.user_message)
+        elif event.is_step_start:
+            self._stage_started, self._told = time.monotonic(), 0.0
+            self._status.update(f"[bold]{escape(entry.step_key or '')}")
+        elif event.is_step_success:
+            self._done("[green]done  ", entry.step_key or "")
+        elif event.is_step_failure:
+            self._done("[red]failed", entry.step_key or "")
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+            self._check(event.asset_check_evaluation_data)
+
+    def _say(self, step: str, line: str) -> None:
+        now = time.monotonic()
+        self._status.update(f"[bold]{escape(step)}[/] {escape(line)}")
+        if not self._console.is_terminal and now - self._told >= QUIET_S:
+            self._told = now
+            self._console.print(f"{self._clock()} [dim]{escape(step)}: {escape(line)}", soft_wrap=True)
+
+    def _done(self, word: str, step: str) -> None:
+        took = time.monotonic() - self._stage_started
+        self._console.print(f"{self._clock()} {word}[/] {escape(step)} [dim]{took:.1f} s")
+
+    def _check(self, check: dg.AssetCheckEvaluation) -> None:
+        if not check.passed:
+            word = "[red]gate  " if check.severity is dg.AssetCheckSeverity.ERROR else "[yellow]warns "
+            self._console.print(f"{self._clock()} {word}[/] {check.check_name}: {escape(check.description or '')}")
+
+    def _clock(self) -> str:
+        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        return f"{minutes:3d}:{seconds:02d}"
+
+
+def show(frame: pd.DataFrame) -> None:
+    """Print a table on standard output."""
+    table = Table(*[str(name) for name in frame.columns])
+    for row in frame.itertuples(index=False):
+        table.add_row(*[escape("" if value is None else str(value)) for value in row])
+    Console(highlight=False).print(table)
