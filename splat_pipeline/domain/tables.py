@@ -137,6 +137,21 @@ KEYFRAMES = TableSpec(
     ),
 )
 
+FEATURES = TableSpec(
+    "features",
+    1,
+    (
+        Column("image", S, "", "path in the keyframes' images folder"),
+        Column("width_px", I, "px", "of the image; keypoints are in its pixels"),
+        Column("height_px", I, "px", ""),
+        Column("count", I, "", "keypoints"),
+        Column(
+            "keypoints", pa.large_binary(), "px", "(count, 6) float32: x y a11 a12 a21 a22, corner of the image at 0"
+        ),
+        Column("descriptors", pa.large_binary(), "", "(count, 128) uint8: SIFT, L1-root normalised"),
+    ),
+)
+
 WINDOWS = TableSpec(
     "windows",
     1,
@@ -317,7 +332,7 @@ STAGES = TableSpec(
 )
 
 ALL: tuple[TableSpec, ...] = (
-    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT, POINTS, TRAINING, HELDOUT,
+    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, FEATURES, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT, POINTS, TRAINING, HELDOUT,
     FORMATS, GATES, STAGES,
 )  # fmt: skip
 
