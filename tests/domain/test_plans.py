@@ -1,0 +1,31 @@
+"""The dial turns downward only and keeps its reasons."""
+
+from __future__ import annotations
+
+from splat_pipeline.domain.plans import CPU_LADDER, Detail, plan_for, plan_from_json, plan_to_json, step_down
+
+
+def test_the_ladder_goes_down_to_preview_and_ends_there():
+    plan = plan_for(Detail.FULL, seed=1)
+    walked = [plan.detail]
+    while (lower := step_down(plan, f"failed at {plan.detail}")) is not None:
+        plan = lower
+        walked.append(plan.detail)
+    assert walked == [Detail.FULL, Detail.REDUCED, Detail.PREVIEW]
+    assert plan.reasons == ("failed at full", "failed at reduced")
+    assert plan.seed == 1
+
+
+def test_each_lower_rung_asks_for_less_of_everything():
+    for upper in Detail:
+        if upper.below is not None:
+            high, low = CPU_LADDER[upper], CPU_LADDER[upper.below]
+            assert low.longer_side_px < high.longer_side_px
+            assert low.iterations < high.iterations
+            assert low.max_gaussians < high.max_gaussians
+            assert low.sh_degree < high.sh_degree
+
+
+def test_a_plan_survives_json():
+    plan = plan_for(Detail.REDUCED, seed=7).because("few registered")
+    assert plan_from_json(plan_to_json(plan)) == plan

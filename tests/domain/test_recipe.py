@@ -1,0 +1,38 @@
+"""Overrides are merged deeply, checked strictly, and named when wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from splat_pipeline.domain.errors import BadJobFile
+from splat_pipeline.domain.recipe import Recipe
+
+
+def test_an_override_changes_its_key_and_nothing_else():
+    changed = Recipe().overridden({"frames": {"max_keyframes": 20}}, source="job.yaml")
+    assert changed.frames.max_keyframes == 20
+    assert changed.model_copy(update={"frames": Recipe().frames}) == Recipe()
+
+
+def test_none_means_not_overridden():
+    assert Recipe().overridden({"detail": None, "seed": None}, source="launchpad") == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"detial": "full"}, "detial"),
+        ({"frames": {"max_keyframes": 2}}, r"frames\.max_keyframes"),
+        ({"frames": {"colour": 2}}, r"frames\.colour"),
+        ({"detail": "huge"}, "detail"),
+        ({"seed": "x"}, "seed"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_its_file(changes: dict[str, object], named: str):
+    with pytest.raises(BadJobFile, match=rf"job\.yaml: {named}"):
+        Recipe().overridden(changes, source="job.yaml")
+
+
+def test_a_recipe_survives_json():
+    recipe = Recipe().overridden({"detail": "preview", "preview": {"seconds": 2}}, source="x")
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe

@@ -1,0 +1,72 @@
+"""A table that is not exactly as its specification says is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from splat_pipeline.domain import tables
+from splat_pipeline.domain.errors import BadTable
+
+ROW = {"keyframe_id": 3, "psnr_db": 31.5, "ssim": 0.9}
+
+
+def test_rows_survive_a_round_trip_with_their_types(tmp_path: Path):
+    tables.write_table(tmp_path / "t.parquet", tables.HELDOUT, [ROW])
+    frame = tables.read_table(tmp_path / "t.parquet", tables.HELDOUT)
+    assert frame.to_dict("records") == [pytest.approx(ROW)]
+    assert str(frame["keyframe_id"].dtype) == "int32"
+
+
+def test_units_and_docs_are_written_into_the_file(tmp_path: Path):
+    tables.write_table(tmp_path / "t.parquet", tables.HELDOUT, [ROW])
+    assert pq.read_schema(tmp_path / "t.parquet").field("psnr_db").metadata[b"unit"] == b"dB"
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ({"keyframe_id": 3, "psnr_db": 31.5}, "ssim"),
+        ({**ROW, "extra": 1}, "extra"),
+        ({**ROW, "keyframe_id": "three"}, "keyframe_id"),
+        ({**ROW, "keyframe_id": None}, "keyframe_id"),
+        ({**ROW, "psnr_db": float("nan")}, "psnr_db"),
+    ],
+)
+def test_a_wrong_column_is_refused_by_name(row: dict[str, object], named: str):
+    with pytest.raises(BadTable, match=named):
+        tables.to_table(tables.HELDOUT, [row])
+
+
+def test_no_rows_make_an_empty_table_with_all_columns(tmp_path: Path):
+    tables.write_table(tmp_path / "t.parquet", tables.LOOPS, [])
+    frame = tables.read_table(tmp_path / "t.parquet", tables.LOOPS)
+    assert list(frame.columns) == [c.name for c in tables.LOOPS.columns]
+    assert len(frame) == 0
+
+
+def test_unknown_numbers_become_null_and_not_zero():
+    row = {c.name: None for c in tables.POSES.columns}
+    row |= {"keyframe_id": 0, "registered": False, "window_ids": [], "pose_confidence": 0.0, "qw": float("nan")}
+    table = tables.to_table(tables.POSES, pd.DataFrame([row]))
+    assert table["qw"].null_count == table["tx"].null_count == 1
+
+
+def test_a_file_of_another_table_is_refused(tmp_path: Path):
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "t.parquet")
+    with pytest.raises(BadTable, match="keyframe_id"):
+        tables.read_table(tmp_path / "t.parquet", tables.HELDOUT)
+    (tmp_path / "no.parquet").write_text("no")
+    with pytest.raises(BadTable, match=r"no\.parquet"):
+        tables.read_table(tmp_path / "no.parquet", tables.HELDOUT)
+
+
+def test_every_table_and_column_is_named_once_and_documented():
+    assert len({spec.name for spec in tables.ALL}) == len(tables.ALL)
+    for spec in tables.ALL:
+        names = [column.name for column in spec.columns]
+        assert len(set(names)) == len(names), spec.name

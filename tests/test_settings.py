@@ -1,0 +1,65 @@
+"""Environment over YAML over defaults; an unknown key is an error that names it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from splat_pipeline.domain.errors import BadJobFile
+from splat_pipeline.settings import load
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch):
+    for name in list(os.environ):
+        if name.startswith("SPLAT_"):
+            monkeypatch.delenv(name)
+
+
+def yaml(tmp_path: Path, text: str) -> str:
+    (tmp_path / "splat.yaml").write_text(text)
+    return str(tmp_path / "splat.yaml")
+
+
+def test_environment_wins_over_yaml_and_yaml_over_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SPLAT_CONFIG", yaml(tmp_path, "stable_s: 5\nrecipe: {frames: {max_keyframes: 50}, seed: 3}"))
+    monkeypatch.setenv("SPLAT__RECIPE__FRAMES__MAX_KEYFRAMES", "60")
+    settings = load()
+    assert settings.stable_s == 5
+    assert settings.recipe.frames.max_keyframes == 60
+    assert settings.recipe.seed == 3
+    assert settings.recipe.detail == "auto"
+
+
+def test_folders_lie_below_home_unless_set_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SPLAT__HOME", str(tmp_path / "h"))
+    monkeypatch.setenv("SPLAT__INBOX", str(tmp_path / "drop"))
+    settings = load()
+    assert settings.folder("inbox") == tmp_path / "drop"
+    assert settings.folder("errors") == tmp_path / "h" / "error"
+    assert settings.folder("store") == tmp_path / "h" / "store"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("SPLAT__HOEM", "/x", "SPLAT__HOEM"),
+        ("SPLAT__RECIPE__DETIAL", "full", r"recipe\.detial"),
+        ("SPLAT__POLL_S", "1", "poll_s"),
+    ],
+)
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, named: str):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(BadJobFile, match=named):
+        load()
+
+
+def test_an_unknown_key_in_the_yaml_is_named_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SPLAT_CONFIG", yaml(tmp_path, "recepe: {}"))
+    with pytest.raises(BadJobFile, match=r"splat\.yaml: recepe"):
+        load()
+    monkeypatch.setenv("SPLAT_CONFIG", str(tmp_path / "absent.yaml"))
+    with pytest.raises(BadJobFile, match="not a file"):
+        load()
