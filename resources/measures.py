@@ -50,6 +50,7 @@ class Meter:
     def measure(self, frame_index: int, pts_s: float, gray: Gray, thumbnail: NDArray[np.uint8]) -> FrameMeasure:
         """Measure one upright frame. gray (H, W) luma at analysis size."""
         corners = find_corners(gray)
+        look: dict[str, Any] = _look(gray)
         before = self._past[-1] if self._past else None
         kept, motion = self._follow(before, gray)
         now = self._renewed(pts_s, gray, kept, corners)
@@ -58,7 +59,7 @@ class Meter:
         return FrameMeasure(
             frame_index=frame_index,
             pts_s=pts_s,
-            **_look(gray),
+            **look,
             texture=len(corners) / CORNERS,
             static_share=static_share,
             difference=None if before is None else _difference(before.gray, gray),
@@ -154,9 +155,10 @@ def _motion(before: Points, now: Points, gray: Gray, *, tracked_share: float | N
     error = np.linalg.norm(cv2.perspectiveTransform(before.reshape(-1, 1, 2), H).reshape(-1, 2) - now, axis=1)
     by_h, epipolar = error < 3.0 * scale, by_f.ravel() > 0
     residual = float(np.sqrt(np.mean(error[by_h] ** 2))) if by_h.any() else np.inf
+    beyond, inliers = np.count_nonzero(epipolar & ~by_h), np.count_nonzero(epipolar)
     return {
         "motion_px": motion_px,
-        "parallax": float(np.count_nonzero(epipolar & ~by_h) / max(1, np.count_nonzero(epipolar))),
+        "parallax": float(beyond) / max(1.0, float(inliers)),
         "rotation_only": bool(by_h.mean() >= 0.95 and residual < 1.2 * scale and motion_px > 2.0 * scale),
         "dynamic_share": float(np.mean(~by_h & ~epipolar)),
         "tracked_share": tracked_share,

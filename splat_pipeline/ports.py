@@ -86,6 +86,10 @@ class MediaReader(Protocol):
         """
         ...
 
+    def digest(self, path: Path) -> tuple[str, int]:
+        """Return sha256 and size in bytes of a clip, or of the listing and all images of a set."""
+        ...
+
     def measure(
         self, path: Path, facts: VideoFacts, *, fps: float, longer_side_px: int, say: Say
     ) -> Iterator[FrameMeasure]:

@@ -1,0 +1,227 @@
+"""Video files, through PyAV: probed, decoded once and in order, never trusted.
+
+Uploads are opened with an allow-list of demuxers and the file protocol only: a playlist named clip.mp4 would make
+FFmpeg read other files or the network. Frames are picked while decoding; no filter ever invents frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resources.inbox import open_regular
+from splat_pipeline.domain.errors import NoVideoStream, TooSmall, UnreadableMedia, UnsupportedMedia
+from splat_pipeline.domain.frames import FrameRef
+from splat_pipeline.domain.media import HEAD_BYTES, container_of, foreign, tags_of, transfer_name
+from splat_pipeline.domain.uploads import VideoFacts
+
+DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
+MAX_PIXELS = 40_000_000
+LEAST_SIDE_PX = 160
+HD_HEIGHT_PX = 720
+_ATTACHED_PICTURE = 0x400
+_SAME_PTS_S = 1e-4
+_ITU709, _UNSPECIFIED = 1, 2
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Open a clip; give (container, video stream). Raises ``InputError`` with the reason why it is none."""
+    import av
+
+    with open_regular(path) as file:
+        _sniff(file.read(HEAD_BYTES), path.name)
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file", "max_streams": "64"}
+    try:
+        container = av.open(str(path.absolute()), options=options)
+    except av.error.FFmpegError as error:
+        why = f"{path.name} has no readable index ({error.strerror}): it looks like an upload that was cut off"
+        raise UnreadableMedia(why, file=path.name) from None
+    with container:
+        yield container, _video_stream(container, path.name)
+
+
+def _sniff(head: bytes, name: str) -> None:
+    if not head:
+        raise UnreadableMedia(f"{name} has no bytes: the upload was cut off", file=name)
+    if container_of(head) is None:
+        kind = foreign(head)
+        if kind is not None:
+            raise UnsupportedMedia(f"{name} is {kind}, not a clip", file=name)
+        raise UnreadableMedia(f"{name} is not a video: it starts with {head[:16]!r}", file=name)
+
+
+def _video_stream(container: Any, name: str) -> Any:
+    real = [s for s in container.streams.video if not int(s.disposition) & _ATTACHED_PICTURE]
+    if not real:
+        others = sorted({s.type for s in container.streams}) or ["nothing"]
+        raise NoVideoStream(f"{name} holds no moving pictures, only {', '.join(others)}", file=name)
+    stream = real[0]
+    context = stream.codec_context
+    if context is None or not context.name:
+        raise UnsupportedMedia(f"{name} uses a codec that is not built in", file=name)
+    if context.width * context.height > MAX_PIXELS:
+        raise UnsupportedMedia(f"{name}: {context.width}x{context.height} px, at most {MAX_PIXELS} px", file=name)
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+    stream.thread_type = "AUTO"
+    return stream
+
+
+@dataclass(kw_only=True)
+class Decoder:
+    """Gives the frames of a clip in order of presentation; damage is stepped over and counted."""
+
+    path: Path
+    damaged: int = 0
+    """Packets and frames that could not be decoded."""
+    problems: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[tuple[int, float, Any]]:
+        """Yield (frame_index, pts_s, frame): the position among decoded frames and the presentation time, rising."""
+        with opened(self.path) as (container, stream):
+            step_s = 1.0 / float(stream.average_rate or stream.guessed_rate or 30)
+            index, last_s = -1, -np.inf
+            for frame in self._frames(container, stream):
+                index += 1
+                unknown_s = 0.0 if index == 0 else last_s + step_s
+                pts_s = unknown_s if frame.time is None else float(frame.time)
+                if frame.is_corrupt or pts_s <= last_s:
+                    self.damaged += 1
+                    continue
+                last_s = pts_s
+                yield index, pts_s, frame
+
+    def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
+        import av
+
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                frames = packet.decode()
+            except av.error.FFmpegError as error:
+                self._note(str(error.strerror))
+                if isinstance(error, av.error.EOFError) or self.damaged > 10_000:
+                    return
+                continue
+            yield from frames
+
+    def _note(self, problem: str) -> None:
+        self.damaged += 1
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def probe_clip(path: Path) -> VideoFacts:
+    """Return what the container says of a clip, and its first frame. Raises ``InputError`` naming the file."""
+    with opened(path) as (container, stream):
+        said = _container_facts(container, stream)
+        aspect = float(stream.sample_aspect_ratio or 1)
+    first = next(iter(Decoder(path=path)), None)
+    if first is None:
+        raise UnreadableMedia(f"{path.name}: not one frame could be decoded", file=path.name)
+    frame = first[2]
+    width, height = _shown_size(frame, aspect)
+    if min(width, height) < LEAST_SIDE_PX:
+        raise TooSmall(f"{path.name} shows {width}x{height} px, {LEAST_SIDE_PX} px is the least side", file=path.name)
+    return VideoFacts(
+        **said,
+        width_px=width,
+        height_px=height,
+        rotation_deg=-quarter_turns(frame) * 90 % 360,
+        bit_depth=frame.format.components[0].bits,
+        transfer=transfer_name(int(frame.color_trc)),
+    )
+
+
+def _container_facts(container: Any, stream: Any) -> dict[str, Any]:
+    average, base = stream.average_rate, stream.base_rate
+    duration = stream.duration * stream.time_base if stream.duration else None
+    if duration is None and container.duration:
+        duration = container.duration / 1e6
+    return {
+        "container": container.format.name.split(",")[0],
+        "codec": stream.codec_context.name,
+        "fps": float(average) if average else None,
+        "is_vfr": bool(abs(average / base - 1) > 0.02) if average and base else None,
+        "duration_s": float(duration) if duration else None,
+        "frame_count": int(stream.frames) or None,
+        **tags_of({**stream.metadata, **container.metadata}),
+    }
+
+
+def quarter_turns(frame: Any) -> int:
+    """Return by how many quarters counter-clockwise the stored picture must be turned to stand upright."""
+    return int(round(frame.rotation / 90) % 4)
+
+
+def _shown_size(frame: Any, aspect: float) -> tuple[int, int]:
+    """Return (width, height) in px as shown: pixels of shape ``aspect`` made square, picture upright."""
+    width = round(frame.width * aspect)
+    return (frame.height, width) if quarter_turns(frame) % 2 else (width, frame.height)
+
+
+def fitted(width: int, height: int, longer_side_px: int) -> tuple[int, int]:
+    """Return the size with the longer side at most ``longer_side_px``; nothing is enlarged."""
+    scale = min(1.0, longer_side_px / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def upright(frame: Any, size: tuple[int, int], *, gray: bool) -> NDArray[np.uint8]:
+    """Return a frame as 8-bit luma (H, W) or RGB (H, W, 3) of ``size`` (width, height), turned upright."""
+    turns = quarter_turns(frame)
+    width, height = size[::-1] if turns % 2 else size
+    colors = int(frame.colorspace)
+    if colors == _UNSPECIFIED and frame.height >= HD_HEIGHT_PX:
+        colors = _ITU709
+    options: dict[str, Any] = {
+        "format": "gray8" if gray else "rgb24",
+        "interpolation": "AREA",
+        "src_colorspace": colors,
+    }
+    if frame.interlaced_frame:
+        import cv2
+
+        field = frame.reformat(width=frame.width, height=frame.height, **options).to_ndarray()[::2]
+        picture = cv2.resize(field, (width, height), interpolation=cv2.INTER_AREA)
+    else:
+        picture = frame.reformat(width=width, height=height, **options).to_ndarray()
+    return np.ascontiguousarray(np.rot90(picture, turns))
+
+
+def paced(decoder: Decoder, *, fps: float, native_fps: float | None) -> Iterator[tuple[int, float, Any]]:
+    """Yield up to ``fps`` frames a second, evenly by presentation time."""
+    slack_s = 0.5 / native_fps if native_fps else 0.01
+    due_s: float | None = None
+    for index, pts_s, frame in decoder:
+        if due_s is not None and pts_s < due_s - slack_s:
+            continue
+        due_s = pts_s if due_s is None else max(due_s, pts_s - 1 / fps)
+        due_s += 1 / fps
+        yield index, pts_s, frame
+
+
+def find_frames(path: Path, wanted: Sequence[FrameRef]) -> Iterator[tuple[FrameRef, Any]]:
+    """Yield each wanted frame, in order of time. Raises ``UnreadableMedia`` when one is not there."""
+    waiting = sorted(wanted, key=lambda ref: ref.pts_s)
+    at = 0
+    for _, pts_s, frame in Decoder(path=path):
+        if at == len(waiting):
+            return
+        if pts_s < waiting[at].pts_s - _SAME_PTS_S:
+            continue
+        if pts_s > waiting[at].pts_s + _SAME_PTS_S:
+            break
+        yield waiting[at], frame
+        at += 1
+    if at < len(waiting):
+        missing = waiting[at]
+        raise UnreadableMedia(f"{path.name}: the frame at {missing.pts_s:.3f} s is not there any more", file=path.name)

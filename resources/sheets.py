@@ -1,0 +1,36 @@
+"""``SheetMaker`` over Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+COLUMNS = 8
+GAP_PX = 6
+LINE_PX = 14
+BACKGROUND, INK = (24, 24, 27), (228, 228, 231)
+
+
+class ContactSheets:
+    """Grids of small pictures with a caption of up to two lines under each."""
+
+    def contact_sheet(self, images: Sequence[NDArray[np.uint8]], captions: Sequence[str], path: Path) -> None:
+        """See ``SheetMaker``. Raises ``ValueError`` when there are no images, or not a caption for each."""
+        from PIL import Image, ImageDraw, ImageFont
+
+        if not images or len(images) != len(captions):
+            raise ValueError(f"{len(images)} images and {len(captions)} captions make no contact sheet")
+        columns = min(COLUMNS, len(images))
+        wide = max(image.shape[1] for image in images) + GAP_PX
+        high = max(image.shape[0] for image in images) + 2 * LINE_PX + GAP_PX
+        rows = -(-len(images) // columns)
+        sheet = Image.new("RGB", (columns * wide + GAP_PX, rows * high + GAP_PX), BACKGROUND)
+        draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+        for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
+            x, y = GAP_PX + i % columns * wide, GAP_PX + i // columns * high
+            sheet.paste(Image.fromarray(image), (x, y))
+            draw.multiline_text((x, y + image.shape[0] + 1), caption, fill=INK, font=font, spacing=1)
+        sheet.save(path, "JPEG", quality=85)

@@ -1,0 +1,143 @@
+"""From measures to rows of ``tables.FRAMES`` and ``tables.SEGMENTS``: relative sharpness, repeats, cuts, quality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat_pipeline.domain.frames import FrameMeasure
+
+NEIGHBOURS_S, NEIGHBOURS = 1.0, 5
+"""Sharpness is compared with frames so near in time, and with so many on either side at least."""
+BLURRED_REL = 0.5
+REPEAT_BELOW = 0.3
+"""Mean luma difference, of 255, of a frame that repeats the one before."""
+FREEZE_S = 1.0
+LOST_BELOW = 0.08
+CUT_ABOVE = 20.0
+"""Mean luma difference of a hard cut; hand-held motion stays below unless corners are tracked through it."""
+CLOSE_S = 0.25
+"""Only frames so near in time tell of cuts: two or three frames a second lose their tracks by motion alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipScore:
+    """Rows of one clip, in order of time."""
+
+    frames: list[dict[str, Any]]
+    segments: list[dict[str, Any]]
+
+
+def score_clip(
+    video_id: str, measures: Sequence[FrameMeasure], *, first_segment: int, images: bool = False
+) -> ClipScore:
+    """Return the rows of one clip. Segments are numbered over the job from ``first_segment``, so that names sort."""
+    relative = sharpness_rel(measures, images=images)
+    repeats = [None] * len(measures) if images else duplicates(measures)
+    starts = {0: ""} if images else breaks(measures, repeats)
+    quality = qualities(measures, relative)
+    frames: list[dict[str, Any]] = []
+    segments: list[dict[str, Any]] = []
+    for i, measure in enumerate(measures):
+        if i in starts:
+            if segments:
+                segments[-1]["ended_by"] = starts[i]
+            segment_id = f"{first_segment + len(segments):04d}-{video_id}"
+            segments.append(_segment(segment_id, video_id, measure.pts_s))
+        segments[-1]["stop_s"] = measure.pts_s
+        segments[-1]["frames"] += 1
+        frames.append(
+            _columns(measure)
+            | {
+                "video_id": video_id,
+                "segment_id": segments[-1]["segment_id"],
+                "sharpness_rel": float(relative[i]),
+                "duplicate_of": repeats[i],
+                "quality": float(quality[i]),
+                "reject_reason": _reject_reason(measure, float(relative[i]), repeats[i], images=images),
+            }
+        )
+    return ClipScore(frames=frames, segments=segments)
+
+
+def _segment(segment_id: str, video_id: str, start_s: float) -> dict[str, Any]:
+    return {
+        "segment_id": segment_id, "video_id": video_id, "start_s": start_s, "stop_s": start_s, "frames": 0,
+        "ended_by": "end",
+    }  # fmt: skip
+
+
+def _columns(measure: FrameMeasure) -> dict[str, Any]:
+    inner = {"difference", "tracked_share", "thumbnail"}
+    return {key: value for key, value in vars(measure).items() if key not in inner}
+
+
+def sharpness_rel(measures: Sequence[FrameMeasure], *, images: bool = False) -> NDArray[np.float64]:
+    """Return each frame's sharpness over the median of its neighbours in time (images: in order)."""
+    sharpness = np.array([m.sharpness for m in measures], float)
+    times = np.array([m.pts_s for m in measures], float)
+    reach_s = 0.0 if images else NEIGHBOURS_S
+    first = np.minimum(np.searchsorted(times, times - reach_s), np.arange(len(times)) - NEIGHBOURS)
+    stop = np.maximum(np.searchsorted(times, times + reach_s, side="right"), np.arange(len(times)) + NEIGHBOURS + 1)
+    usual = [np.median(sharpness[max(0, a) : b]) for a, b in zip(first, stop, strict=True)]
+    relative: NDArray[np.float64] = sharpness / np.maximum(usual, 1e-6)
+    return relative
+
+
+def duplicates(measures: Sequence[FrameMeasure]) -> list[int | None]:
+    """Return for each frame the frame_index of the first of the run of equal frames that it continues, or None."""
+    out: list[int | None] = []
+    for i, measure in enumerate(measures):
+        if measure.difference is None or measure.difference >= REPEAT_BELOW:
+            out.append(None)
+        else:
+            out.append(out[-1] if out[-1] is not None else measures[i - 1].frame_index)
+    return out
+
+
+def breaks(measures: Sequence[FrameMeasure], repeats: Sequence[int | None]) -> dict[int, str]:
+    """Return where segments start: index to what ended the segment before ("" for the first)."""
+    out = {0: ""} if measures else {}
+    frozen_since: float | None = None
+    for i in range(1, len(measures)):
+        now, before = measures[i], measures[i - 1]
+        if repeats[i] is not None:
+            frozen_since = before.pts_s if frozen_since is None else frozen_since
+            continue
+        if frozen_since is not None and before.pts_s - frozen_since >= FREEZE_S:
+            out[i] = "freeze"
+        elif now.pts_s - before.pts_s <= CLOSE_S and _lost(now, before):
+            out[i] = "cut" if (now.difference or 0.0) >= CUT_ABOVE else "lost_overlap"
+        frozen_since = None
+    return out
+
+
+def _lost(now: FrameMeasure, before: FrameMeasure) -> bool:
+    if now.tracked_share is not None:
+        return now.tracked_share < LOST_BELOW
+    return min(now.texture, before.texture) == 0.0 < max(now.texture, before.texture)  # into or out of black
+
+
+def qualities(measures: Sequence[FrameMeasure], relative: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (N,) 0 to 1: the rank within the clip of relative sharpness times the share of pixels not clipped."""
+    exposed = np.array([max(0.05, 1.0 - m.clipped_low - m.clipped_high) for m in measures])
+    score = np.minimum(relative, 1.5) * exposed
+    ranks = np.empty(len(score))
+    ranks[np.argsort(score, kind="stable")] = np.arange(len(score))
+    return ranks / max(1, len(score) - 1)
+
+
+def _reject_reason(measure: FrameMeasure, relative: float, repeat: int | None, *, images: bool) -> str | None:
+    if measure.contrast < 2.0 or measure.texture == 0.0:
+        return "bare"
+    if measure.clipped_low + measure.clipped_high > 0.7:
+        return "badly exposed"
+    if repeat is not None:
+        return "duplicate"
+    if relative < BLURRED_REL and not images:  # photos are not neighbours in time: another subject, another sharpness
+        return "blurred"
+    return None
