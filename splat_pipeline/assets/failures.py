@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import dagster as dg
 
@@ -25,7 +26,16 @@ def classified(body: Body) -> Body:
         except MemoryError as error:
             raise as_failure(OutOfMemory(f"the step ran out of memory: {error}")) from None
 
+    wrapped.__signature__ = _plain_signature(body)  # type: ignore[attr-defined]
     return wrapped  # type: ignore[return-value]  # same signature, by functools.wraps
+
+
+def _plain_signature(body: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature as Dagster compares it with its classes: no strings, no parameters of a generic result."""
+    signature = inspect.signature(body, eval_str=True)
+    if get_origin(signature.return_annotation) is dg.MaterializeResult:
+        signature = signature.replace(return_annotation=dg.MaterializeResult)
+    return signature
 
 
 def as_failure(error: SplatError) -> dg.Failure:
