@@ -132,7 +132,7 @@ def stage(context: Context, store: Store, machine: Machine, *, name: str | None 
     ``name`` is for ops of a graph-backed asset, whose artifact is not called like the asset.
     """
     asset = name or context.asset_key.to_user_string()
-    job, run_id = context.partition_key, context.run_id
+    job, run_id = context.partition_key, context.run.run_id
     usage = Usage()
     error: BaseException | None = None
     with store.scratch(job, asset) as folder:
