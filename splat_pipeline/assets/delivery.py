@@ -1,0 +1,173 @@
+"""From Gaussians to what people receive: files in common formats, a film, a report, one package."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from splat_pipeline.assets import pages
+from splat_pipeline.assets.pictures import drawn, save_jpeg
+from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, lineage_of, stage
+from splat_pipeline.domain import orbit, tables
+from splat_pipeline.domain.errors import SplatError
+from splat_pipeline.domain.formats.exports import export
+from splat_pipeline.domain.formats.ply import read_ply
+from splat_pipeline.domain.report import Summary, data_type_of, in_order
+from splat_pipeline.ports import ImageLoader, MovieWriter
+
+POSES_ONLY_PX = 96
+"""The loader gives pictures with their poses; where only poses are wanted, the pictures are small."""
+CARRIED = {
+    "exports": None,
+    "preview": None,
+    "report": None,
+    "point_cloud": ("points.ply", "frame_of_reference.json"),
+    "camera_poses": ("poses.parquet",),
+    "splat": ("heldout.parquet",),
+}
+"""What a package takes from which artifact; None: all its files."""
+PACKAGES = (
+    "splat_pipeline",
+    "dagster",
+    "numpy",
+    "numba",
+    "pandas",
+    "pyarrow",
+    "pycolmap",
+    "opencv-python-headless",
+    "av",
+)
+
+
+@job_asset(deps=["splat"], kinds={"python"})
+def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> Result:
+    """The splat in the formats that viewers read, each read back and compared."""
+    with stage(context, store, machine) as work:
+        gaussians = read_ply(work.input("splat") / "gaussians.ply")
+        # The time in the name is the contract with those who collect files; it gives equal Gaussians a new digest.
+        stamp = machine.utc().translate(str.maketrans("", "", "-:TZ"))
+        rows = export(gaussians, work.folder, stem=f"model-{stamp}")
+        tables.write_table(work.folder / "formats.parquet", tables.FORMATS, rows)
+        sizes = {f"{row['format']}_bytes": row["size_bytes"] for row in rows}
+        work.publish(metadata={"gaussians": len(gaussians), "max_error": max(r["max_error"] for r in rows), **sizes})
+    return work.result()
+
+
+@job_asset(deps=["source_videos", "keyframes", "camera_poses", "point_cloud", "splat"], kinds={"python"})
+def preview(
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders, movies: Movies
+) -> Result:
+    """A film around the scene, its poster and its camera path. Best effort: without it the splat is still delivered."""
+    with stage(context, store, machine) as work:
+        for name in ("source_videos", "keyframes", "camera_poses", "point_cloud", "splat"):
+            work.input(name)
+        try:
+            told = _film(work, loader, movies)
+        except (SplatError, OSError) as error:
+            context.log.warning(f"no preview: {error}")
+            for half in work.folder.iterdir():
+                half.unlink()
+            told = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        (work.folder / "preview.json").write_text(json.dumps(told, indent=1))
+        work.publish(metadata=told)
+    return work.result()
+
+
+@job_asset(
+    deps=[
+        "source_videos", "frame_quality", "keyframes", "camera_poses", "point_cloud", "splat", "exports", "preview",
+    ],
+    kinds={"python"},
+)  # fmt: skip
+def report(context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders) -> Result:
+    """The page that a person reads first: what came out, how sure we are of it, and why."""
+    with stage(context, store, machine) as work:
+        summary = pages.summary_of(work)
+        (work.folder / "report.html").write_text(pages.report_html(work, summary, loader), encoding="utf-8")
+        work.publish(metadata={"detail": summary.detail, "status": summary.status, **pages.measured(summary)})
+    return work.result()
+
+
+@job_asset(
+    deps=["source_videos", "keyframes", "camera_poses", "point_cloud", "splat", "exports", "preview", "report"],
+    kinds={"python"},
+)
+def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> Result:
+    """All that is handed over, with checksums, and what is needed to make it again."""
+    with stage(context, store, machine) as work:
+        summary = pages.summary_of(work)
+        files = [entry for asset, names in CARRIED.items() for entry in _carry(work, asset, names)]
+        (work.folder / "snapshot.json").write_text(json.dumps(_snapshot(work), indent=1))
+        delivery = _delivery(work, summary, files)
+        (work.folder / "delivery.json").write_text(json.dumps(delivery, indent=1, ensure_ascii=False), encoding="utf-8")
+        work.publish(metadata={"detail": summary.detail, "status": summary.status, "files": len(files)})
+        assert work.published is not None
+        work.metadata["delivered_to"] = dg.MetadataValue.path(str(store.deliver(work.published)))
+    return work.result()
+
+
+def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any]:
+    recipe = work.recipe.preview
+    gaussians = read_ply(work.input("splat") / "gaussians.ply")
+    folders = (work.input("keyframes"), work.input("camera_poses"), work.input("point_cloud"))
+    captured = loader.load(*folders, longer_side_px=POSES_ONLY_PX, holdout=False).views
+    if not captured or not len(gaussians):
+        raise SplatError("there is nothing to film: no Gaussians or no cameras")
+    sides = sorted((recipe.width_px, recipe.height_px))
+    camera = orbit.preview_camera(captured, longer_px=sides[1], shorter_px=sides[0])
+    path = orbit.preview_path(gaussians, captured, camera, frames=max(2, round(recipe.seconds * recipe.fps)))
+    work.log(f"filming {len(path.views)} frames, {path.kind}: {path.because}")
+    save_jpeg(next(drawn(gaussians, path.views[:1])), work.folder / "poster.jpg")
+    (work.folder / "camera_path.json").write_text(json.dumps(orbit.nerfstudio_path(path, fps=recipe.fps)))
+    movies.write(work.folder / "preview.mp4", drawn(gaussians, path.views), fps=recipe.fps)
+    size = {"width_px": camera.width_px, "height_px": camera.height_px, "fps": recipe.fps, "frames": len(path.views)}
+    return {"ok": True, "path": path.kind, "reason": path.because, **size}
+
+
+def _carry(work: Work, asset: str, names: tuple[str, ...] | None) -> list[dict[str, Any]]:
+    """Copy an artifact's files into the package; return their entries, by the checksums that were verified."""
+    folder = work.input(asset)
+    entries = []
+    for entry in work.inputs[asset].manifest["files"]:
+        name = str(entry["name"])
+        if names is None or name in names:
+            shutil.copyfile(folder / name, work.folder / Path(name).name)
+            about = {"name": Path(name).name, "data_type": data_type_of(Path(name).name)}
+            entries.append({**about, "sha256": entry["sha256"], "size_bytes": entry["size_bytes"]})
+    return entries
+
+
+def _delivery(work: Work, summary: Summary, files: list[dict[str, Any]]) -> dict[str, Any]:
+    lineage = lineage_of(work.inputs)
+    return {
+        "job": work.job,
+        "title": summary.title,
+        "status": summary.status,
+        "detail": summary.detail,
+        "reasons": list(summary.reasons),
+        "warnings": list(summary.warnings),
+        "files": files,
+        "metrics": summary.metrics,
+        "gates": [pages.gate_of(verdict) for verdict in summary.gates],
+        "timings": dict(in_order({name: about["seconds"] for name, about in lineage.items()})),
+    }
+
+
+def _snapshot(work: Work) -> dict[str, Any]:
+    """Return what a replay needs: settings, seeds, versions, and the digests of all that went in."""
+    videos = tables.read_table(work.input("source_videos") / "videos.parquet", tables.VIDEOS)
+    plan = json.loads((work.input("splat") / "plan.json").read_text())
+    return {
+        "recipe": work.recipe.model_dump(mode="json"),
+        "plan": {key: value for key, value in plan.items() if key != "attempts"},
+        "seed": work.recipe.seed,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "uploaded": dict(zip(videos["name"], videos["sha256"], strict=True)),
+        "artifacts": {name: about["digest"] for name, about in lineage_of(work.inputs).items()},
+    }

@@ -1,0 +1,48 @@
+"""Pictures that assets make of Gaussians and pass on to people."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from splat_pipeline.domain.cameras import View
+from splat_pipeline.domain.gaussians import Gaussians
+
+Picture = NDArray[np.uint8]
+
+
+def drawn(gaussians: Gaussians, views: Sequence[View]) -> Iterator[Picture]:
+    """Give (H, W, 3) RGB of each view, one at a time."""
+    # Here, so that the code location loads without the renderer's compiler.
+    from splat_pipeline.splatting.render import render
+
+    for view in views:
+        image = render(gaussians, view.camera, view.cam_from_world).image
+        yield (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def save_jpeg(picture: Picture, path: Path, *, quality: int = 90) -> None:
+    """Write (H, W, 3) RGB."""
+    Image.fromarray(picture).save(path, "JPEG", quality=quality, optimize=True)
+
+
+def data_uri(picture: Picture | Path, *, longer_side_px: int, quality: int = 80) -> str:
+    """Return a picture, or the one in a file, as a JPEG of at most this size in a ``data:`` address."""
+    image = Image.open(picture) if isinstance(picture, Path) else Image.fromarray(picture)
+    shown = image.convert("RGB")
+    shown.thumbnail((longer_side_px, longer_side_px), Image.Resampling.LANCZOS)
+    packed = io.BytesIO()
+    shown.save(packed, "JPEG", quality=quality, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode("ascii")
+
+
+def side_by_side(left: Picture, right: Picture) -> Picture:
+    """Return two pictures of one height with a thin white line between."""
+    line = np.full((left.shape[0], 4, 3), 255, np.uint8)
+    return np.concatenate([left, line, right], axis=1)

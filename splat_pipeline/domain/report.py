@@ -1,0 +1,153 @@
+"""What a person is told of a job: its figures, its gates, and a verdict in plain words."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from splat_pipeline.domain import tables
+from splat_pipeline.domain.quality import Verdict
+
+STAGE_ORDER = (
+    "source_videos", "frame_quality", "keyframes", "features", "local_reconstructions", "camera_poses", "point_cloud",
+    "training_plan", "splat", "exports", "preview", "report", "package",
+)  # fmt: skip
+
+FINE_DB, GOOD_DB, FAIR_DB = 28.0, 24.0, 20.0
+"""Held-out PSNR: published splats of good captures are at 24 to 30 dB, soft ones near 20."""
+
+DATA_TYPES = {
+    ".ply": "splat_data", ".splat": "splat_data", ".spz": "splat_data", "preview.mp4": "splat_preview_video",
+    "poster.jpg": "splat_poster_image", "camera_path.json": "splat_camera_path", "preview.json": "splat_preview_status",
+    "report.html": "splat_report", "points.ply": "splat_point_cloud", "poses.parquet": "splat_camera_poses",
+    "formats.parquet": "splat_format_checks", "heldout.parquet": "splat_heldout_scores",
+    "frame_of_reference.json": "splat_frame_of_reference", "snapshot.json": "splat_snapshot",
+}  # fmt: skip
+"""By file name, else by ending."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """One job in figures. A figure that was not measured is None, never zero."""
+
+    title: str
+    detail: str
+    reasons: tuple[str, ...]
+    attempts: tuple[Mapping[str, Any], ...]
+    """The rungs of the ladder that were tried: detail, outcome, because, ..."""
+    gates: tuple[Verdict, ...]
+    registered: int
+    keyframes: int
+    rms_px: float | None
+    psnr_heldout_db: float | None
+    ssim_heldout: float | None
+    gaussians: int
+    notes: tuple[str, ...] = ()
+    """What else went wrong, e.g. why there is no preview."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know: failed gates, then notes."""
+        return (*(f"{v.gate}: {v.because}" for v in self.gates if not v.passed), *self.notes)
+
+    @property
+    def status(self) -> str:
+        """As in ``delivery.json``."""
+        return "delivered_with_warnings" if self.warnings else "delivered"
+
+    @property
+    def metrics(self) -> dict[str, float | int | None]:
+        """The figures by name, as in ``delivery.json``."""
+        return {
+            "registered": self.registered,
+            "keyframes": self.keyframes,
+            "rms_px": self.rms_px,
+            "psnr_heldout_db": self.psnr_heldout_db,
+            "ssim_heldout": self.ssim_heldout,
+            "gaussians": self.gaussians,
+        }
+
+
+def summarise(
+    folders: Mapping[str, Path], *, title: str, gates: Sequence[Verdict], notes: Sequence[str] = ()
+) -> Summary:
+    """Read the figures of a job out of the artifacts camera_poses, splat and exports in ``folders``.
+
+    Raises ``BadTable``.
+    """
+    plan = json.loads((folders["splat"] / "plan.json").read_text())
+    poses = tables.read_table(folders["camera_poses"] / "poses.parquet", tables.POSES)
+    heldout = tables.read_table(folders["splat"] / "heldout.parquet", tables.HELDOUT)
+    formats = tables.read_table(folders["exports"] / "formats.parquet", tables.FORMATS)
+    values = {verdict.limit.metric: verdict.value for verdict in gates}
+    return Summary(
+        title=title,
+        detail=plan["detail"],
+        reasons=tuple(plan["reasons"]),
+        attempts=tuple(plan.get("attempts", ())),
+        gates=tuple(gates),
+        registered=int(poses["registered"].sum()),
+        keyframes=len(poses),
+        rms_px=_known(values.get("rms_px")),
+        psnr_heldout_db=_known(heldout["psnr_db"].mean()),
+        ssim_heldout=_known(heldout["ssim"].mean()),
+        gaussians=int(formats["gaussians"].max()),
+        notes=tuple(notes),
+    )
+
+
+def verdict_of(summary: Summary) -> tuple[str, str, str]:
+    """Return (tone, headline, sentence): tone is good, fair or poor."""
+    psnr_db = summary.psnr_heldout_db
+    worst = [v for v in summary.gates if not v.passed]
+    if psnr_db is None:
+        tone, headline = "fair", "Delivered, but not measured"
+    elif psnr_db < FAIR_DB or any(v.limit.severity == "ERROR" for v in worst):
+        tone, headline = "poor", "A rough splat: look before you use it"
+    elif worst or psnr_db < GOOD_DB:
+        tone, headline = "fair", "Usable, with reservations"
+    else:
+        tone, headline = "good", "A splat that can be trusted"
+    return tone, headline, f"{_poses_words(summary)} {_likeness_words(psnr_db)}"
+
+
+def data_type_of(name: str) -> str:
+    """Return the kind of a delivered file; ``splat_other`` when it has none of its own."""
+    return DATA_TYPES.get(name) or DATA_TYPES.get(Path(name).suffix) or "splat_other"
+
+
+def in_order(seconds: Mapping[str, float | None]) -> list[tuple[str, float]]:
+    """Return (stage, seconds) in the order of the graph, unknown stages last, unmeasured ones left out."""
+    rank = {name: i for i, name in enumerate(STAGE_ORDER)}
+    known = [(name, float(s)) for name, s in seconds.items() if s is not None]
+    return sorted(known, key=lambda item: (rank.get(item[0], len(rank)), item[0]))
+
+
+def _poses_words(summary: Summary) -> str:
+    if summary.registered == summary.keyframes:
+        placed = f"All {summary.keyframes} chosen frames found their place in space"
+    else:
+        placed = f"{summary.registered} of {summary.keyframes} chosen frames found their place in space"
+    return f"{placed}, to within {summary.rms_px:.2f} pixels." if summary.rms_px is not None else f"{placed}."
+
+
+def _likeness_words(psnr_db: float | None) -> str:
+    if psnr_db is None:
+        return "No frame was kept back, so its likeness to unseen views was not measured."
+    words = "are only roughly matched"
+    for limit_db, better in (
+        (FAIR_DB, "are matched, if softly"),
+        (GOOD_DB, "are matched closely"),
+        (FINE_DB, "are matched very closely"),
+    ):
+        if psnr_db >= limit_db:
+            words = better
+    return f"Views that the training never saw {words} ({psnr_db:.1f} dB)."
+
+
+def _known(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

@@ -1,0 +1,213 @@
+"""A job from Gaussians to the package, through the real store, encoder and renderer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import dagster as dg
+import numpy as np
+import pytest
+from PIL import Image
+
+from resources.machine import LocalMachine
+from resources.movies import FfmpegWriter
+from resources.stores import FileStore
+from splat_pipeline.assets import delivery
+from splat_pipeline.assets.partitions import jobs
+from splat_pipeline.assets.stages import GATES_FILE
+from splat_pipeline.domain import tables
+from splat_pipeline.domain.cameras import Camera, View
+from splat_pipeline.domain.errors import ToolCrashed
+from splat_pipeline.domain.formats.ply import write_ply
+from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.domain.orbit import look_at
+from splat_pipeline.domain.quality import judge, write_verdicts
+from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.uploads import Upload
+from splat_pipeline.ports import TrainingViews
+
+JOB = "garden-1a2b3c4d"
+HOSTILE = '<script>alert("1")</script> & "garden" {{ 7 * 7 }}'
+UPSTREAM = ("source_videos", "frame_quality", "keyframes", "camera_poses", "point_cloud", "splat")
+ASSETS = [delivery.exports, delivery.preview, delivery.report, delivery.package]
+CAMERA = Camera(width_px=160, height_px=90, fx_px=130, fy_px=130, cx_px=80, cy_px=45)
+
+
+class RingLoader:
+    """Poses on a ring and grey pictures, as a loader would give them for the artifacts below."""
+
+    def load(self, *folders: Path, longer_side_px: int, holdout: bool) -> TrainingViews:
+        ids = [i for i in range(16) if (i % 8 == 4) == holdout]
+        size = (longer_side_px, longer_side_px * 9 // 16)
+        views = [View(name=str(i), camera=CAMERA.resized(*size), cam_from_world=ring_pose(i)) for i in ids]
+        pictures = [np.full((size[1], size[0], 3), 90, np.uint8) for _ in ids]
+        return TrainingViews(images=pictures, views=views, keyframe_ids=ids)
+
+
+class BrokenMovies:
+    """An encoder that is not there."""
+
+    def write(self, path: Path, frames: Iterator[Any], *, fps: int) -> None:
+        path.write_bytes(b"half a film")
+        raise ToolCrashed("ffmpeg ended with 1")
+
+
+def ring_pose(i: int) -> np.ndarray:
+    angle = i / 16 * 2 * np.pi
+    return look_at(np.array([3 * np.sin(angle), -1.2, -3 * np.cos(angle)]), np.zeros(3))
+
+
+def blob(n: int = 600) -> Gaussians:
+    rng = np.random.default_rng(0)
+    quats = rng.normal(size=(n, 4)).astype(np.float32)
+    return Gaussians(
+        means=rng.normal(size=(n, 3), scale=0.4).astype(np.float32),
+        quats=quats / np.linalg.norm(quats, axis=1, keepdims=True),
+        log_scales=rng.normal(-2.6, 0.2, size=(n, 3)).astype(np.float32),
+        logit_opacities=np.full(n, 2.0, np.float32),
+        sh=rng.normal(size=(n, 4, 3), scale=0.8).astype(np.float32),
+    )
+
+
+def write_inputs(folders: dict[str, Path]) -> None:
+    recipe = Recipe().overridden(
+        {"preview": {"width_px": 160, "height_px": 90, "fps": 10, "seconds": 1.2}}, source="test"
+    )
+    (folders["source_videos"] / "manifest.json").write_text(json.dumps({"recipe": recipe.model_dump(mode="json")}))
+    nothing = dict.fromkeys(column.name for column in tables.VIDEOS.columns)
+    video = {**nothing, "video_id": "a", "name": "<b>a.mp4", "sha256": "0" * 64, "size_bytes": 7, "usable": False}
+    video["reject_reason"] = "UnreadableMedia: <i>cut off</i>"
+    tables.write_table(folders["source_videos"] / "videos.parquet", tables.VIDEOS, [video])
+    Image.new("RGB", (200, 100), (40, 80, 120)).save(folders["frame_quality"] / "contact_sheet.jpg")
+    write_verdicts(folders["keyframes"] / GATES_FILE, [judge("enough_keyframes", 16), judge("sharp_enough", 0.9)])
+    write_verdicts(folders["camera_poses"] / GATES_FILE, [judge("registered", 1.0), judge("reprojection_well", 2.1)])
+    none = dict.fromkeys(column.name for column in tables.POSES.columns)
+    poses = [
+        {**none, "keyframe_id": i, "registered": True, "window_ids": [0], "pose_confidence": i / 15} for i in range(16)
+    ]
+    tables.write_table(folders["camera_poses"] / "poses.parquet", tables.POSES, poses)
+    point = {"red": 1, "green": 2, "blue": 3, "error_px": 0.5, "track_length": 3}
+    points = [
+        {"x": float(x), "y": 0.0, "z": float(z), **point} for x, z in np.random.default_rng(1).normal(size=(50, 2))
+    ]
+    tables.write_table(folders["point_cloud"] / "points.parquet", tables.POINTS, points)
+    (folders["point_cloud"] / "points.ply").write_bytes(b"ply\n")
+    write_ply(folders["splat"] / "gaussians.ply", blob())
+    history = [
+        {"rung": "reduced", "iteration": i, "loss": 1 / (i + 2), "gaussians": 600, "seconds": 1.0} for i in range(9)
+    ]
+    tables.write_table(folders["splat"] / "training.parquet", tables.TRAINING, history)
+    heldout = [{"keyframe_id": i, "psnr_db": 20.0 + i, "ssim": 0.8} for i in (4, 12)]
+    tables.write_table(folders["splat"] / "heldout.parquet", tables.HELDOUT, heldout)
+    plan = {"detail": "reduced", "reasons": ["reprojection_well: 2.1 px <script>"], "attempts": [], "iterations": 9}
+    (folders["splat"] / "plan.json").write_text(json.dumps(plan))
+    write_verdicts(folders["splat"] / GATES_FILE, [judge("learned", 28.0), judge("learned_well", 28.0)])
+
+
+def deliver(folder: Path, movies: Any) -> tuple[FileStore, dg.ExecuteInProcessResult]:
+    store = FileStore(folder / "store", folder / "delivered")
+    store.register(Upload(job=JOB, title=HOSTILE, location="/nowhere", files=()))
+    scratch = {name: folder / "made" / name for name in UPSTREAM}
+    for path in scratch.values():
+        path.mkdir(parents=True)
+    write_inputs(scratch)
+    for name, path in scratch.items():
+        store.publish(JOB, name, path, provenance={"run_id": "r", "seconds": 2.5})
+    resources = {"store": store, "machine": LocalMachine(), "loader": RingLoader(), "movies": movies}
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(jobs.name, [JOB])
+        result = dg.materialize(ASSETS, instance=instance, resources=resources, partition_key=JOB)
+    return store, result
+
+
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory: pytest.TempPathFactory) -> tuple[FileStore, dg.ExecuteInProcessResult]:
+    return deliver(tmp_path_factory.mktemp("job"), FfmpegWriter())
+
+
+def folder_of(delivered: tuple[FileStore, dg.ExecuteInProcessResult], asset: str) -> Path:
+    return delivered[0].fetch(JOB, asset).folder
+
+
+def metadata_of(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
+    [event] = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(asset)]
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def test_every_file_of_a_package_has_the_checksum_that_its_manifest_says(delivered) -> None:
+    folder = Path(metadata_of(delivered[1], "package")["delivered_to"])
+    told = json.loads((folder / "delivery.json").read_text())
+    assert folder.is_relative_to(delivered[0].fetch(JOB, "package").folder.parents[4] / "delivered")
+    for file in told["files"]:
+        content = (folder / file["name"]).read_bytes()
+        assert (hashlib.sha256(content).hexdigest(), len(content)) == (file["sha256"], file["size_bytes"])
+    kinds = [file["data_type"] for file in told["files"]]
+    assert kinds.count("splat_data") == 2
+    assert {"splat_preview_video", "splat_report", "splat_point_cloud", "splat_camera_poses"} <= set(kinds)
+    assert "splat_other" not in kinds
+
+
+def test_a_package_says_detail_reasons_warnings_figures_and_times(delivered) -> None:
+    told = json.loads((folder_of(delivered, "package") / "delivery.json").read_text())
+    assert (told["detail"], told["status"], told["title"]) == ("reduced", "delivered_with_warnings", HOSTILE)
+    assert told["reasons"] == ["reprojection_well: 2.1 px <script>"]
+    assert told["warnings"] == ["reprojection_well: rms_px 2.1, must be at most 1.5"]
+    assert told["metrics"]["psnr_heldout_db"] == 28.0
+    assert (told["metrics"]["registered"], told["metrics"]["keyframes"]) == (16, 16)
+    assert told["metrics"]["rms_px"] == pytest.approx(2.1)
+    assert list(told["timings"])[-3:] == ["exports", "preview", "report"]
+    assert told["timings"]["splat"] == 2.5
+
+
+def test_a_snapshot_names_settings_versions_and_every_input(delivered) -> None:
+    snapshot = json.loads((folder_of(delivered, "package") / "snapshot.json").read_text())
+    assert Recipe.model_validate(snapshot["recipe"]).preview.width_px == 160
+    assert set(snapshot["artifacts"]) == {*UPSTREAM, "exports", "preview", "report"}
+    assert snapshot["uploaded"] == {"<b>a.mp4": "0" * 64}
+    assert snapshot["versions"]["numba"]
+
+
+def test_exports_carry_the_time_and_the_count_that_was_read_back(delivered) -> None:
+    rows = tables.read_table(folder_of(delivered, "exports") / "formats.parquet", tables.FORMATS)
+    assert list(rows["format"]) == ["ply", "splat"]
+    assert rows["file"].str.fullmatch(r"model-\d{14}\.(ply|splat)").all()
+    assert (rows["gaussians"] == 600).all()
+    assert (rows["max_error"] == 0).all()
+
+
+def test_the_preview_plays_and_its_poster_is_its_first_frame(delivered) -> None:
+    folder = folder_of(delivered, "preview")
+    with av.open(str(folder / "preview.mp4")) as film:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    poster = np.asarray(Image.open(folder / "poster.jpg"))
+    assert len(pictures) == 12
+    assert np.abs(pictures[0].astype(int) - poster).mean() < 6
+    assert np.std(poster) > 10
+    assert len(json.loads((folder / "camera_path.json").read_text())["camera_path"]) == 12
+
+
+def test_a_hostile_title_is_text_in_the_report_and_the_page_loads_nothing(delivered) -> None:
+    page = (folder_of(delivered, "report") / "report.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(" in page
+    assert "{{ 7 * 7 }}" in page
+    assert "&lt;i&gt;cut off" in page
+    for attribute in ("src=", "href=", "url("):
+        for part in page.split(attribute)[1:]:
+            assert part.startswith(('"data:image/jpeg;base64,', '"preview.mp4"'))
+
+
+def test_without_an_encoder_the_splat_is_delivered_with_the_reason(tmp_path: Path) -> None:
+    store, result = deliver(tmp_path, BrokenMovies())
+    preview = store.fetch(JOB, "preview").folder
+    assert sorted(path.name for path in preview.iterdir()) == ["artifact.json", "preview.json"]
+    assert json.loads((preview / "preview.json").read_text())["reason"] == "ToolCrashed: ffmpeg ended with 1"
+    assert metadata_of(result, "preview")["ok"] is False
+    told = json.loads((store.fetch(JOB, "package").folder / "delivery.json").read_text())
+    assert "no preview: ToolCrashed: ffmpeg ended with 1" in told["warnings"]
+    assert "No preview" in (store.fetch(JOB, "report").folder / "report.html").read_text()
