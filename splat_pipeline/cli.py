@@ -11,20 +11,16 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from splat_pipeline.domain import errors
 from splat_pipeline.domain.plans import Detail
-from splat_pipeline.settings import Settings, load
-
-if TYPE_CHECKING:
-    from resources.stores import FileStore
+from splat_pipeline.settings import load
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 INPUT_FAULT, OTHER_FAULT = 2, 1
-TO_OUTPUTS = {"splat_data": "splat", "splat_preview_video": "preview", "report": "report"}
 
 
 @app.command()
@@ -37,7 +33,6 @@ def run(
 ) -> None:
     """Turn PATH into a splat: the whole asset graph, in this process."""
     from resources.inbox import list_upload
-
     from splat_pipeline.launch import run_upload
     from splat_pipeline.terminal import Progress
 
@@ -64,6 +59,7 @@ def materialize(
 ) -> None:
     """Compute one stage of a job again, from its current inputs."""
     from splat_pipeline.launch import run_job, stages_of, with_downstream
+    from splat_pipeline.overview import store_of
     from splat_pipeline.terminal import Progress
 
     settings = load()
@@ -82,7 +78,7 @@ def materialize(
 @app.command()
 def status(job: Annotated[str | None, typer.Argument(help="one job; default: a line for each")] = None) -> None:
     """Show what became of every job, or every stage of one."""
-    from splat_pipeline.overview import jobs_table, stages_table
+    from splat_pipeline.overview import jobs_table, stages_table, store_of
     from splat_pipeline.terminal import show
 
     settings = load()
@@ -117,25 +113,9 @@ def demo(detail: Annotated[Detail, typer.Option(help="of the splat")] = Detail.R
     """Make the sample capture, run the whole job on it, and hold the result against the truth."""
     from splat_pipeline.demo import run_demo
 
-    success = run_demo(load(), detail)
+    success, reason = run_demo(load(), detail)
     if not success:
-        raise typer.Exit(OTHER_FAULT)
-
-
-def store_of(settings: Settings) -> FileStore:
-    """Return the installation's store, without loading the asset graph."""
-    from resources.stores import FileStore
-
-    return FileStore(settings.folder("store"), settings.folder("delivered"))
-
-
-def summary_of(settings: Settings, job: str) -> dict[str, Any]:
-    """Return what ``run`` ends with, out of the package that was delivered."""
-    folder = store_of(settings).delivery_of(job)
-    assert folder is not None
-    facts = json.loads((folder / "delivery.json").read_text())
-    outputs = {TO_OUTPUTS.get(f["data_type"], f["data_type"]): str(folder / f["name"]) for f in facts["files"]}
-    return {"job": job, "status": facts["status"], "detail": facts["detail"], "outputs": outputs, **facts["metrics"]}
+        fail(reason or {})
 
 
 def copied(outputs: dict[str, str], out: Path) -> dict[str, str]:

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import dagster as dg
-from resources.colmap import ColmapBackend
 from resources.cpu_trainer import CpuTrainer
 from resources.images import KeyframeImages
-from resources.inbox import list_upload
-from resources.media import PyAvReader
-from resources.sheets import ContactSheets
 
+from resources.colmap import ColmapBackend
+from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
+from resources.media import PyAvReader
 from resources.movies import FfmpegWriter
-from resources.stores import FileStore
+from resources.sheets import ContactSheets
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.uploads import uploads_sensor
 from splat_pipeline.assets import delivery, frames, intake, poses, splats
+from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, load
 
 JOB = "video_to_splat"
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
-
-
-def store_of(settings: Settings) -> FileStore:
-    """Return the store that the settings name."""
-    return FileStore(settings.folder("store"), settings.folder("delivered"))
 
 
 def resources_of(settings: Settings) -> dict[str, Any]:
@@ -75,7 +69,7 @@ def build(settings: Settings) -> dg.Definitions:
         shelves,
         store=store,
         job_name=JOB,
-        list_upload=partial(list_upload, managed=True),
+        list_upload=list_upload,
         stable_s=settings.stable_s,
         poll_s=settings.poll_s,
     )

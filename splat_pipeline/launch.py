@@ -12,8 +12,9 @@ import dagster as dg
 
 from splat_pipeline.assets.failures import explain
 from splat_pipeline.assets.partitions import jobs
-from splat_pipeline.definitions import JOB, build, store_of
+from splat_pipeline.definitions import JOB, build
 from splat_pipeline.domain.uploads import Upload
+from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Folder, Settings
 
 Listener = Callable[[dg.EventLogEntry], None]

@@ -1,15 +1,38 @@
-"""What became of every job, out of the cross-job tables and the deliveries."""
+"""What became of every job, out of the store, its cross-job tables and the deliveries."""
 
 from __future__ import annotations
 
 import json
+from pathlib import PurePath
+from typing import Any
 
 import pandas as pd
 
 from resources.stores import FileStore
 from splat_pipeline.domain import tables
+from splat_pipeline.settings import Settings
 
 _MEGABYTE = 1e6
+
+
+def store_of(settings: Settings) -> FileStore:
+    """Return the store that the settings name."""
+    return FileStore(settings.folder("store"), settings.folder("delivered"))
+
+
+def summary_of(settings: Settings, job: str) -> dict[str, Any]:
+    """Return what a run ends with, out of the package that was delivered last: outputs by kind, and the metrics."""
+    folder = store_of(settings).delivery_of(job)
+    assert folder is not None
+    facts = json.loads((folder / "delivery.json").read_text())
+    outputs = {_output(file["name"]): str(folder / file["name"]) for file in facts["files"]}
+    return {"job": job, "status": facts["status"], "detail": facts["detail"], "outputs": outputs, **facts["metrics"]}
+
+
+def _output(name: str) -> str:
+    """Return ply for model-20260101000000.ply, preview for preview.mp4."""
+    file = PurePath(name)
+    return file.suffix[1:] if file.stem.startswith("model-") else file.stem
 
 
 def jobs_table(store: FileStore) -> pd.DataFrame:

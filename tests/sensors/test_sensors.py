@@ -49,7 +49,7 @@ def read(path: Path) -> Upload:
 
 def tick(shelves: Shelves, store: FileStore, cursor: str | None, stable_s: float = 0) -> dg.SensorResult:
     sensor = uploads_sensor(shelves, store=store, job_name="j", list_upload=read, stable_s=stable_s, poll_s=5)
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         return sensor(dg.build_sensor_context(instance=instance, cursor=cursor))
 
 
@@ -110,7 +110,7 @@ def run_job(shelves: Shelves, store: FileStore, upload: Upload, *, fails: bool) 
     store.register(upload)
     job = dg.define_asset_job("j", selection=[only])
     defs = dg.Definitions(assets=[only], jobs=[job])
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(str(jobs.name), [upload.job])
         done = defs.resolve_job_def("j").execute_in_process(
             instance=instance, partition_key=upload.job, raise_on_error=False
