@@ -60,7 +60,8 @@ def _sniff(head: bytes, name: str) -> None:
 def _video_stream(container: Any, name: str) -> Any:
     real = [s for s in container.streams.video if not int(s.disposition) & _ATTACHED_PICTURE]
     if not real:
-        others = sorted({s.type for s in container.streams}) or ["nothing"]
+        kinds = {"a cover picture" if s.type == "video" else s.type for s in container.streams}
+        others = sorted(kinds) or ["nothing"]
         raise NoVideoStream(f"{name} holds no moving pictures, only {', '.join(others)}", file=name)
     stream = real[0]
     context = stream.codec_context

@@ -27,8 +27,10 @@ END_BYTES = 1 << 20
 MOST_FILES = 50_000
 
 
-def list_upload(path: Path, title: str | None = None) -> Upload:
+def list_upload(path: Path, title: str | None = None, *, managed: bool = False) -> Upload:
     """Return the upload that a folder, or a single file, is. ``title`` defaults to its name.
+
+    ``managed``: it lies in the inbox, and is moved on when its job ends.
 
     Raises ``EmptyUpload`` without a clip or a set of images, ``UnsafeUpload`` for links, pipes, devices and names
     that leave the folder, ``InputError`` when there is nothing at ``path``.
@@ -36,6 +38,8 @@ def list_upload(path: Path, title: str | None = None) -> Upload:
     root = path.absolute()
     if not os.path.lexists(root):
         raise InputError(f"there is nothing at {path}", file=str(path), remedy="Check the path.")
+    if root.is_symlink():
+        raise UnsafeUpload(f"{path} is a link", file=str(path))
     single = not root.is_dir()
     names = [root.name] if single else list(_walk(root, ""))
     folder = root.parent if single else root
@@ -48,7 +52,8 @@ def list_upload(path: Path, title: str | None = None) -> Upload:
             if not is_junk(name):
                 digest.update(f"{name}\0{size}\0{_ends_digest(stream, size)}\n".encode())
     require_content(classify(names), title)
-    return Upload(job=job_key(title, digest.hexdigest()), title=title, location=str(folder), files=tuple(files))
+    job = job_key(title, digest.hexdigest())
+    return Upload(job=job, title=title, location=str(folder), files=tuple(files), managed=managed)
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:

@@ -14,9 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.recipe import FrameRecipe
+from splat_pipeline.domain.scoring import REFUSED
 
 SPACING = 0.065
 """Between keyframes. Matches figure_orbit: about 110 keyframes of one turn."""
+FEW, CLOSEST = 48, 0.03
+"""Short clips: the spacing shrinks, down to ``CLOSEST``, until there are ``FEW`` keyframes."""
 UNKNOWN_STEP = 0.15
 """Between frames whose tracks were lost."""
 LARGEST_GAP = 0.25
@@ -43,10 +46,11 @@ def select_keyframes(
 ) -> list[Keyframe]:
     """Return the keyframes of a job, clip by clip in time, at most ``recipe.max_keyframes``.
 
-    ``frames``: rows of ``tables.FRAMES`` of the usable clips, in their order. ``longer_side_px``: of the analysed
+    ``frames``: rows of ``tables.FRAMES``, clip by clip; refused clips give nothing. ``longer_side_px``: of the analysed
     frames, by video_id. Of ``image_sets`` every image that is not broken is kept, evenly thinned to the cap.
     """
-    frames = frames.reset_index(drop=True)
+    whole = frames["reject_reason"].fillna("").str.startswith(REFUSED)
+    frames = frames[~whole].reset_index(drop=True)
     is_set = frames["video_id"].isin(list(image_sets)).to_numpy(bool)
     good = frames["reject_reason"].isna().to_numpy(bool)
     photos = thinned(np.flatnonzero(is_set & good).tolist(), recipe.max_keyframes)
@@ -82,13 +86,18 @@ def thinned(rows: list[int], most: int) -> list[int]:
 def _along_motion(frames: pd.DataFrame, longer_side_px: Mapping[str, float], *, most: int) -> list[int]:
     parts = [part for _, part in frames.groupby("segment_id", sort=False)]
     spacing = SPACING
-    while True:
-        rows = [row for part in parts for row in _pick_rows(part, longer_side_px, spacing=spacing)]
-        if len(rows) <= most:
-            return rows
-        if len(rows) <= len(parts):  # one each is still too many: the clip is all cuts
-            return thinned(rows, most)
+    rows = _rows_at(parts, longer_side_px, spacing=spacing)
+    while len(rows) < min(FEW, most) and spacing > CLOSEST:
+        spacing /= GROWTH
+        rows = _rows_at(parts, longer_side_px, spacing=spacing)
+    while len(rows) > max(most, len(parts)):
         spacing *= GROWTH
+        rows = _rows_at(parts, longer_side_px, spacing=spacing)
+    return thinned(rows, most)  # matters only when one frame a segment is still too many: the clip is all cuts
+
+
+def _rows_at(parts: Sequence[pd.DataFrame], longer_side_px: Mapping[str, float], *, spacing: float) -> list[int]:
+    return [row for part in parts for row in _pick_rows(part, longer_side_px, spacing=spacing)]
 
 
 def _pick_rows(part: pd.DataFrame, longer_side_px: Mapping[str, float], *, spacing: float) -> list[int]:

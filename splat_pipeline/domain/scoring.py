@@ -20,6 +20,8 @@ FREEZE_S = 1.0
 LOST_BELOW = 0.08
 CUT_ABOVE = 20.0
 """Mean luma difference of a hard cut; hand-held motion stays below unless corners are tracked through it."""
+REFUSED = "clip: "
+"""Before the class of the error, as the reject_reason of every frame of a refused clip."""
 CLOSE_S = 0.25
 """Only frames so near in time tell of cuts: two or three frames a second lose their tracks by motion alone."""
 
@@ -62,6 +64,12 @@ def score_clip(
             }
         )
     return ClipScore(frames=frames, segments=segments)
+
+
+def refused(score: ClipScore, reason: str) -> ClipScore:
+    """Return the rows of a clip that was refused as a whole: no frame of it may be kept."""
+    frames = [row | {"reject_reason": f"{REFUSED}{reason}"} for row in score.frames]
+    return ClipScore(frames=frames, segments=score.segments)
 
 
 def _segment(segment_id: str, video_id: str, start_s: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from splat_pipeline.domain.errors import EmptyUpload, UnsafeUpload
+from splat_pipeline.domain.errors import EmptyUpload, InputError, UnsafeUpload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,3 +214,34 @@ def video_ids(names: Sequence[str]) -> list[str]:
         taken.add(candidate)
         out.append(candidate)
     return out
+
+
+def unchanged(upload: Upload, name: str, size_bytes: int) -> None:
+    """Raise ``InputError`` when a clip, or the images of a set, have another size than when the job was made."""
+    sizes = {file.name: file.size_bytes for file in upload.files}
+    inside = {
+        file: size
+        for file, size in sizes.items()
+        if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES
+        and str(PurePosixPath(file).parent) == name
+        and not is_junk(file)
+    }
+    listed = sizes[name] if name in sizes else sum(inside.values())
+    if size_bytes != listed:
+        cause = f"{name} has {size_bytes} bytes now and had {listed} when the job was made"
+        raise InputError(cause, file=name, remedy="Upload again, as a new job, when the copy is complete.")
+
+
+def facts_of(row: Mapping[str, Any], *, images: Sequence[str] = ()) -> VideoFacts:
+    """Return the facts that a row of ``tables.VIDEOS`` was written from."""
+    known = {key: row[key] for key in VideoFacts.__dataclass_fields__ if key in row and not _is_null(row[key])}
+    whole = {key: int(known[key]) for key in known if key in _WHOLE}
+    return VideoFacts(**{**known, **whole, "images": tuple(images)})
+
+
+def _is_null(value: object) -> bool:
+    return value is None or (isinstance(value, float) and value != value)  # noqa: PLR0124  # NaN
+
+
+_WHOLE = {"width_px", "height_px", "rotation_deg", "frame_count", "bit_depth"}
+"""pandas turns whole numbers beside nulls into floats."""

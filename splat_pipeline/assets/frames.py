@@ -1,0 +1,172 @@
+"""Every analysed frame scored, weak footage refused before anything expensive, and the few frames worth keeping."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from splat_pipeline.assets.stages import Machines, Readers, Sheets, Stores, Work, job_asset, stage
+from splat_pipeline.domain import tables
+from splat_pipeline.domain.errors import InputError
+from splat_pipeline.domain.frames import FrameRef, judge_clip
+from splat_pipeline.domain.keyframes import Keyframe, select_keyframes, sharp_share
+from splat_pipeline.domain.scoring import ClipScore, refused, score_clip
+from splat_pipeline.domain.thumbnails import Thumbnails
+from splat_pipeline.domain.uploads import VideoFacts, facts_of, safe_name
+from splat_pipeline.ports import MediaReader
+
+SHEET_IMAGES = 48
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A usable row of ``videos``: where it lies now, and what it is."""
+
+    video_id: str
+    name: str
+    path: Path
+    facts: VideoFacts
+
+
+@job_asset(deps=["source_videos"], kinds={"opencv"})
+def frame_quality(
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers, sheets: Sheets
+) -> dg.MaterializeResult[Any]:
+    """Sharpness, exposure, motion and parallax of every analysed frame; footage without a chance is refused here."""
+    with stage(context, store, machine) as work:
+        scores: list[ClipScore] = []
+        errors: list[InputError] = []
+        pictures = Thumbnails(most=SHEET_IMAGES)
+        for clip in clips_of(work):
+            first = sum(len(score.segments) for score in scores)
+            score, error = score_or_refuse(work, reader, clip, pictures, first_segment=first)
+            scores.append(score)
+            errors += [error] if error is not None else []
+        frames = [row for score in scores for row in score.frames]
+        segments = [row for score in scores for row in score.segments]
+        if len(errors) == len(scores):
+            raise errors[0]
+        tables.write_table(work.folder / "frames.parquet", tables.FRAMES, frames)
+        tables.write_table(work.folder / "segments.parquet", tables.SEGMENTS, segments)
+        sheets.contact_sheet(*pictures.captioned(frames), work.folder / "contact_sheet.jpg")
+        work.publish(metadata=scores_shown(frames, segments, errors))
+    return work.result()
+
+
+def clips_of(work: Work) -> list[Clip]:
+    """Return the usable clips and image sets of a job, in order."""
+    folder = work.input("source_videos")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    location = Path(work.store.upload(work.job).location)  # not the manifest's: an upload moves when its job ends
+    clips = []
+    rows: list[dict[str, Any]] = tables.read_table(folder / "videos.parquet", tables.VIDEOS).to_dict("records")  # type: ignore[assignment]  # column names are strings
+    for row in rows:
+        if row["usable"]:
+            path = location if row["name"] == "." else location / safe_name(row["name"])
+            facts = facts_of(row, images=manifest["images"].get(row["video_id"], ()))
+            clips.append(Clip(video_id=row["video_id"], name=row["name"], path=path, facts=facts))
+    return clips
+
+
+def score_or_refuse(
+    work: Work, reader: MediaReader, clip: Clip, pictures: Thumbnails, *, first_segment: int
+) -> tuple[ClipScore, InputError | None]:
+    """Measure, judge and score one clip; a refused one keeps its rows, each with the reason."""
+    recipe, is_set = work.recipe.frames, bool(clip.facts.images)
+    measured = reader.measure(
+        clip.path, clip.facts, fps=recipe.analysis_fps, longer_side_px=recipe.analysis_px, say=work.log
+    )
+    try:
+        measures = list(pictures.strip(clip.video_id, measured))
+    except InputError as error:
+        work.log(f"{clip.name}: {type(error).__name__}: {error}")
+        return ClipScore(frames=[], segments=[]), error
+    score = score_clip(clip.video_id, measures, first_segment=first_segment, images=is_set)
+    weak = judge_clip(measures, name=clip.name, images=is_set)
+    work.log(f"{clip.name}: {len(measures)} frames measured{f'; {type(weak).__name__}: {weak}' if weak else ''}")
+    return (refused(score, type(weak).__name__) if weak else score), weak
+
+
+def scores_shown(
+    frames: Sequence[dict[str, Any]], segments: Sequence[dict[str, Any]], errors: Sequence[InputError]
+) -> dict[str, Any]:
+    """Return the metadata of ``frame_quality``."""
+    reasons = Counter(row["reject_reason"] or "good" for row in frames)
+    return {
+        "frames": len(frames),
+        "good_frames": reasons["good"],
+        "segments": len(segments),
+        "by_reason": dg.MetadataValue.json(dict(reasons.most_common())),
+        "refused_clips": dg.MetadataValue.json([error.to_json() for error in errors]),
+    }
+
+
+@job_asset(deps=["source_videos", "frame_quality"], kinds={"opencv"})
+def keyframes(
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers
+) -> dg.MaterializeResult[Any]:
+    """The frames that the splat is made of: evenly spaced along the camera's way, the sharpest of each stretch."""
+    with stage(context, store, machine) as work:
+        recipe = work.recipe.frames
+        frames = tables.read_table(work.input("frame_quality") / "frames.parquet", tables.FRAMES)
+        clips = {clip.video_id: clip for clip in clips_of(work)}
+        longer = {
+            name: min(recipe.analysis_px, max(clip.facts.width_px, clip.facts.height_px))
+            for name, clip in clips.items()
+        }
+        sets = [name for name, clip in clips.items() if clip.facts.images]
+        chosen = select_keyframes(frames, recipe, longer_side_px=longer, image_sets=sets)
+        rows = [row for clip in clips.values() for row in extracted(work, reader, clip, chosen)]
+        number_cameras(rows)
+        tables.write_table(work.folder / "keyframes.parquet", tables.KEYFRAMES, rows)
+        metrics = {"keyframes": float(len(chosen)), "sharp_share": sharp_share(chosen)}
+        work.publish(metadata=keyframes_shown(rows, chosen, len(frames)), metrics=metrics)
+    return work.result()
+
+
+def extracted(work: Work, reader: MediaReader, clip: Clip, chosen: Sequence[Keyframe]) -> list[dict[str, Any]]:
+    """Write the kept frames of one clip and return their rows, camera_id still open."""
+    mine = [keyframe for keyframe in chosen if keyframe.video_id == clip.video_id]
+    refs = [
+        FrameRef(name=f"{k.segment_id}/{k.keyframe_id:05d}", frame_index=k.frame_index, pts_s=k.pts_s) for k in mine
+    ]
+    folder = work.folder / "images"
+    for segment in {keyframe.segment_id for keyframe in mine}:
+        (folder / segment).mkdir(parents=True, exist_ok=True)
+    recipe = work.recipe.frames
+    written = reader.extract(
+        clip.path, clip.facts, refs, folder, longer_side_px=recipe.longer_side_px, quality=recipe.jpeg_quality
+    )
+    work.log(f"{clip.name}: {len(written)} keyframes written")
+    columns = {column.name for column in tables.KEYFRAMES.columns}
+    return [
+        {key: value for key, value in asdict(keyframe).items() if key in columns}
+        | {"file": f"images/{name}", "width_px": width, "height_px": height}
+        for keyframe, (name, width, height) in zip(mine, written, strict=True)
+    ]
+
+
+def number_cameras(rows: Sequence[dict[str, Any]]) -> None:
+    """Give keyframes of one clip and one size one ``camera_id``, counted from 0 in order."""
+    ids: dict[tuple[str, int, int], int] = {}
+    for row in rows:
+        key = row["video_id"], row["width_px"], row["height_px"]
+        row["camera_id"] = ids.setdefault(key, len(ids))
+
+
+def keyframes_shown(rows: Sequence[dict[str, Any]], chosen: Sequence[Keyframe], analysed: int) -> dict[str, Any]:
+    """Return the metadata of ``keyframes``."""
+    return {
+        "keyframes": len(rows),
+        "of_frames": analysed,
+        "sharp_share": round(sharp_share(chosen), 4),
+        "holdout": sum(bool(row["holdout"]) for row in rows),
+        "cameras": len({row["camera_id"] for row in rows}),
+        "by_clip": dg.MetadataValue.json(dict(Counter(row["video_id"] for row in rows))),
+    }

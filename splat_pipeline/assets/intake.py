@@ -1,0 +1,159 @@
+"""The first stage: what was uploaded, whether it can be used, and what the job is asked to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from splat_pipeline.assets.stages import Machines, Readers, Stores, job_asset, stage
+from splat_pipeline.domain import tables
+from splat_pipeline.domain.errors import InputError
+from splat_pipeline.domain.jobfile import MAX_BYTES, read_job_file
+from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.uploads import (
+    JOB_FILE,
+    Contents,
+    Upload,
+    VideoFacts,
+    classify,
+    require_content,
+    safe_name,
+    unchanged,
+    video_ids,
+)
+from splat_pipeline.ports import MediaReader
+
+
+class JobOverrides(dg.Config):
+    """What the launchpad may override for one run; it wins over ``job.yaml`` and the settings."""
+
+    detail: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One clip or image set after it was looked at."""
+
+    video_id: str
+    name: str
+    sha256: str
+    size_bytes: int
+    facts: VideoFacts | None
+    error: InputError | None
+
+
+@job_asset(kinds={"pyav"})
+def source_videos(  # noqa: PLR0917  # Dagster passes them by name
+    context: dg.AssetExecutionContext,
+    store: Stores,
+    machine: Machines,
+    reader: Readers,
+    recipe: dg.ResourceParam[Recipe],
+    config: JobOverrides,
+) -> dg.MaterializeResult[Any]:
+    """The upload's clips or photos: probed, hashed, the unusable ones named, and the job's own settings resolved."""
+    with stage(context, store, machine) as work:
+        upload = store.upload(work.job)
+        contents = classify(file.name for file in upload.files)
+        require_content(contents, upload.title)
+        resolved, origin = resolve(recipe, upload, contents, config)
+        sources = [
+            look(reader, upload, name, video_id=video_id)
+            for name, video_id in zip(contents.sources, video_ids(contents.sources), strict=True)
+        ]
+        for source in sources:
+            if source.error is not None:
+                work.log(f"{source.name}: {type(source.error).__name__}: {source.error}")
+        require_usable(sources)
+        rows = [row_of(source) for source in sources]
+        tables.write_table(work.folder / "videos.parquet", tables.VIDEOS, rows)
+        manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin)
+        (work.folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True))
+        work.publish(metadata=shown(upload, rows, origin))
+    return work.result()
+
+
+def resolve(
+    recipe: Recipe, upload: Upload, contents: Contents, config: JobOverrides
+) -> tuple[Recipe, dict[str, list[str]]]:
+    """Return the job's recipe, and which keys came from where. Raises ``BadJobFile``."""
+    wanted: dict[str, Any] = {}
+    if contents.job_file:
+        path = Path(upload.location) / contents.job_file
+        with path.open("rb") as stream:
+            wanted = read_job_file(stream.read(MAX_BYTES + 1).decode(errors="replace"))
+    launched = {key: value for key, value in config.model_dump().items() if value is not None}
+    resolved = recipe.overridden(wanted, source=JOB_FILE).overridden(launched, source="run config")
+    return resolved, {JOB_FILE: sorted(wanted), "run config": sorted(launched)}
+
+
+def look(reader: MediaReader, upload: Upload, name: str, *, video_id: str) -> Source:
+    """Probe and hash one clip or image set; what cannot be used keeps its error."""
+    path = Path(upload.location) if name == "." else Path(upload.location) / safe_name(name)
+    digest, size, facts, problem = "", 0, None, None
+    try:
+        digest, size = reader.digest(path)
+        unchanged(upload, name, size)
+        facts = reader.probe(path)
+    except InputError as error:
+        problem = error
+        problem.file = problem.file or name
+    return Source(video_id=video_id, name=name, sha256=digest, size_bytes=size, facts=facts, error=problem)
+
+
+def require_usable(sources: Sequence[Source]) -> None:
+    """Raise the error of the largest clip when none can be used."""
+    largest = max(sources, key=lambda source: source.size_bytes)
+    if largest.error is not None and all(source.error is not None for source in sources):
+        raise largest.error
+
+
+def row_of(source: Source) -> dict[str, Any]:
+    """Return the row of ``tables.VIDEOS``; what is not known of a file that cannot be read is null."""
+    columns = [column.name for column in tables.VIDEOS.columns]
+    known = vars(source) | (vars(source.facts) if source.facts else {})
+    reason = f"{type(source.error).__name__}: {source.error}" if source.error else None
+    return {name: known.get(name) for name in columns} | {"usable": reason is None, "reject_reason": reason}
+
+
+def manifest_of(
+    upload: Upload, contents: Contents, sources: Sequence[Source], *, recipe: Recipe, origin: Mapping[str, list[str]]
+) -> dict[str, Any]:
+    """Return ``manifest.json``: what a later stage, or a replay, needs to know of the upload."""
+    sets = {source.video_id: source.facts for source in sources if source.facts is not None}
+    return {
+        "recipe": recipe.model_dump(),
+        "recipe_keys_from": dict(origin),
+        "upload": upload.to_json(),
+        "found": dict(contents.found),
+        "ignored": dict(contents.ignored),
+        "images": {video_id: list(facts.images) for video_id, facts in sets.items() if facts.images},
+        "rejected_images": {video_id: dict(facts.rejected) for video_id, facts in sets.items() if facts.rejected},
+    }
+
+
+def shown(upload: Upload, rows: Sequence[Mapping[str, Any]], origin: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return the stage's metadata for the UI."""
+    usable = [row for row in rows if row["usable"]]
+    lines = ["| clip | size | seconds | fps | |", "|---|---|---|---|---|"]
+    for row in rows[:6]:
+        name = str(row["name"]).replace("|", "/")[:40]
+        pixels = f"{row['width_px']}x{row['height_px']}" if row["width_px"] else "?"
+        seconds = f"{row['duration_s']:.1f}" if row["duration_s"] else "?"
+        fps = f"{row['fps']:.3g}" if row["fps"] else "?"
+        lines.append(f"| {name} | {pixels} | {seconds} | {fps} | {(row['reject_reason'] or '')[:60]} |")
+    return {
+        "title": upload.title,
+        "clips": len(rows),
+        "usable_clips": len(usable),
+        "video_seconds": round(sum(row["duration_s"] or 0.0 for row in usable), 2),
+        "upload_bytes": sum(file.size_bytes for file in upload.files),
+        "overrides": dg.MetadataValue.json(dict(origin)),
+        "table": dg.MetadataValue.md("\n".join(lines)),
+    }
