@@ -1,0 +1,176 @@
+"""Structure from motion by COLMAP, in a child process with limits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from resources.sandbox import Finished, run_python_worker, watch_child, worker_answer, worker_argv
+from splat_pipeline.domain.formats.colmap import read_model
+from splat_pipeline.domain.poses import rms_px
+from splat_pipeline.ports import Attempt, FeatureRequest, ReconstructionRequest, Say
+
+WORKER = "resources.colmap_worker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """What one attempt does differently."""
+
+    mapper: str
+    wide: bool = False
+    """Match twice as many neighbours, and every pair up to ``WIDE_EXHAUSTIVE`` images."""
+    loose: bool = False
+    """Accept a weaker start and weaker images."""
+
+
+WIDE_EXHAUSTIVE = 150
+STRATEGIES: dict[str, Strategy] = {
+    "global": Strategy(mapper="global"),
+    "incremental": Strategy(mapper="incremental"),
+    "incremental-wide": Strategy(mapper="incremental", wide=True, loose=True),
+}
+"""Global first: on real captures it registered as many images or more, in less time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColmapBackend:
+    """Fulfils ``SfmBackend``."""
+
+    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    """More than cores slow each other down."""
+    memory_limit_bytes: int | None = None
+    """Of address space, a child's; None: no limit."""
+
+    @property
+    def strategies(self) -> Sequence[str]:
+        """Names of what may be tried, best first; a name begins with its mapper."""
+        return tuple(STRATEGIES)
+
+    def extract_features(self, request: FeatureRequest, folder: Path, *, say: Say) -> None:
+        """Write ``folder/<segment>.parquet``: see ``resources.features``. Raises ``ToolError``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
+            message = {
+                "command": "extract",
+                "folder": str(request.folder),
+                "images": list(request.images),
+                "out": str(folder),
+                "scratch": scratch,
+                "threads": self.threads,
+                "longer_side_px": request.recipe.longer_side_px,
+                "max_features": request.recipe.max_features,
+            }
+            run_python_worker(
+                WORKER,
+                message,
+                folder=Path(scratch),
+                time_limit_s=request.recipe.time_limit_s,
+                memory_limit_bytes=self.memory_limit_bytes,
+                say=Progress(say),
+            )
+
+    def reconstruct(self, request: ReconstructionRequest, folder: Path, *, say: Say) -> Attempt:
+        """Write the largest submodel with sane intrinsics to ``folder``.
+
+        ``outcome`` is "model", "failed" (the mapper found none), "crashed" or "timeout": none of the last three raises,
+        for another strategy may succeed. Attempts whose folders lie side by side share their matches.
+        """
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
+            message = self._message(request, folder=folder, scratch=scratch)
+            finished = watch_child(
+                worker_argv(WORKER, message, folder=Path(scratch)),
+                time_limit_s=request.recipe.time_limit_s,
+                memory_limit_bytes=self.memory_limit_bytes,
+                cwd=Path(scratch),
+                say=Progress(say),
+            )
+            if finished.problem is not None:
+                say(f"{request.strategy}: {finished.problem}")
+                return _attempt(finished, outcome="timeout" if finished.timed_out else "crashed")
+            answer = worker_answer(Path(scratch))
+        if not answer["registered"]:
+            return _attempt(finished, outcome="failed", models=len(answer["models"]))
+        return _attempt(
+            finished,
+            outcome="model",
+            models=len(answer["models"]),
+            registered=answer["registered"],
+            rms=rms_px(read_model(folder)),
+        )
+
+    def _message(self, request: ReconstructionRequest, *, folder: Path, scratch: str) -> dict[str, Any]:
+        strategy, recipe = STRATEGIES[request.strategy], request.recipe
+        message = {
+            "command": "reconstruct",
+            "folder": str(request.folder),
+            "images": list(request.images),
+            "camera_ids": [int(camera_id) for camera_id in request.camera_ids],
+            "features": str(request.features),
+            "overlap": recipe.overlap * (2 if strategy.wide else 1),
+            "exhaustive_up_to": max(recipe.exhaustive_up_to, WIDE_EXHAUSTIVE if strategy.wide else 0),
+            "seed": request.seed,
+        }
+        same = hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()[:16]
+        return {
+            **message,
+            "matches": str(folder.parent / f"matches-{same}.db"),
+            "out": str(folder),
+            "scratch": scratch,
+            "threads": self.threads,
+            "mapper": strategy.mapper,
+            "loose": strategy.loose,
+            "min_model_size": min(10, max(3, len(request.images) // 2)),
+        }
+
+
+def _attempt(
+    finished: Finished, *, outcome: str, models: int = 0, registered: int = 0, rms: float = float("nan")
+) -> Attempt:
+    return Attempt(
+        registered=registered,
+        models=models,
+        rms_px=rms,
+        outcome=outcome,
+        seconds=finished.seconds,
+        peak_rss_bytes=finished.peak_rss_bytes,
+    )
+
+
+_COUNTED = (
+    (re.compile(r"Processed file \[(\d+)/(\d+)\]"), "features {0}/{1}"),
+    (re.compile(r"Processing block \[(\d+)/(\d+)\]"), "matching {0}/{1}"),
+    (re.compile(r"Registering image #\d+ \(num_reg_frames=(\d+)\)"), "registered {0}"),
+)
+_STEP = 10
+
+
+@dataclass
+class Progress:
+    """Lets few of COLMAP's lines through, in plain words: the worker's own, and every tenth of a count."""
+
+    say: Say
+    last: dict[str, int] = field(default_factory=dict)
+
+    def __call__(self, line: str) -> None:
+        """Take one line."""
+        if line.startswith("splat: "):
+            self.say(line.removeprefix("splat: "))
+        for pattern, words in _COUNTED:
+            found = pattern.search(line)
+            if found:
+                self._counted(words, found.groups())
+
+    def _counted(self, words: str, groups: Sequence[str]) -> None:
+        done = int(groups[0])
+        tenth = done * _STEP // int(groups[1]) if len(groups) > 1 else done // _STEP
+        if self.last.get(words) != tenth:
+            self.last[words] = tenth
+            self.say(words.format(*groups))

@@ -1,0 +1,239 @@
+"""The one place that imports pycolmap: ``python -P -m resources.colmap_worker request.json``, always a child process.
+
+Its native code aborts the process on errors in threads, and its module exports zlib's symbols: zlib comes first.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import zlib  # noqa: F401  # before pycolmap, or gzip and PNG break: see docs/lab-notes.md
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycolmap as pc
+
+from resources.features import ImageFeatures, read_features, segment_of, write_features
+from splat_pipeline.domain.errors import CorruptArtifact
+from splat_pipeline.domain.pairs import all_pairs, appearance, sequence_pairs, similar_pairs
+
+Request = dict[str, Any]
+
+SURE_INLIERS = 30
+"""Far pairs of a sequence need this many: false loops were seen with 15 and 16."""
+FOCAL_PRIOR = 1.2
+"""Times the longer side, as COLMAP guesses without EXIF."""
+FOCAL_RANGE = (0.3, 3.0)
+"""Times the longer side: outside, a reconstruction is junk."""
+MAX_DISTORTION = 0.5
+
+
+def say(text: str) -> None:
+    """Print one line for the person; the adapter knows it by its beginning."""
+    print(f"splat: {text}", flush=True)  # noqa: T201  # stdout is how a worker talks to its adapter
+
+
+def extract(request: Request) -> dict[str, Any]:
+    """Find SIFT features and write one Parquet file a segment."""
+    folder, out, scratch = (Path(request[key]) for key in ("folder", "out", "scratch"))
+    segments: dict[str, list[str]] = {}
+    for image in request["images"]:
+        segments.setdefault(segment_of(image), []).append(image)
+    counts = {}
+    for segment, images in segments.items():
+        database = scratch / f"{segment}.db"
+        say(f"finding features in {len(images)} images of {segment}")
+        pc.extract_features(
+            database, folder, images, pc.CameraMode.PER_IMAGE, extraction_options=_sift(request), device=pc.Device.cpu
+        )
+        with pc.Database.open(database) as db:
+            rows = list(_extracted(db, images))
+        write_features(out / f"{segment}.parquet", rows)
+        counts.update({row.image: len(row.keypoints) for row in rows})
+        database.unlink()
+    return {"features": counts}
+
+
+def _sift(request: Request) -> pc.FeatureExtractionOptions:
+    options = pc.FeatureExtractionOptions()
+    options.num_threads, options.use_gpu = request["threads"], False
+    options.max_image_size = request["longer_side_px"]
+    options.sift.max_num_features = request["max_features"]
+    return options
+
+
+def _extracted(db: pc.Database, images: list[str]) -> Iterator[ImageFeatures]:
+    """Read back what was found. A bad image is only a log line in COLMAP: names are compared with the list."""
+    found = {image.name: image for image in db.read_all_images()}
+    for name in images:
+        if name not in found:
+            raise CorruptArtifact(f"{name} could not be read as an image", file=name)
+        image = found[name]
+        camera = db.read_camera(image.camera_id)
+        keypoints = db.read_keypoints(image.image_id)
+        yield ImageFeatures(
+            image=name,
+            width_px=camera.width,
+            height_px=camera.height,
+            keypoints=keypoints.reshape(-1, 6),
+            descriptors=db.read_descriptors(image.image_id).data.reshape(-1, 128),
+        )
+
+
+def reconstruct(request: Request) -> dict[str, Any]:
+    """Match (or take matches that another attempt left), map, and write the largest sane submodel."""
+    scratch, out = Path(request["scratch"]), Path(request["out"])
+    matches = Path(request["matches"])
+    if not matches.is_file():
+        fresh = scratch / "matching.db"
+        _fill(fresh, request)
+        _match(fresh, request)
+        fresh.replace(matches)
+    database = scratch / "mapping.db"
+    shutil.copyfile(matches, database)  # the view graph calibration edits it
+    found = MAPPERS[request["mapper"]](database, request)
+    database.unlink()
+    models = sorted(found.values(), key=lambda model: -model.num_reg_images())
+    say(f"models of {[model.num_reg_images() for model in models]} images")
+    chosen = next((model for model in models if _is_sane(model)), None)
+    if chosen is not None:
+        _write(chosen, out, request)
+    return {
+        "models": [model.num_reg_images() for model in models],
+        "registered": 0 if chosen is None else chosen.num_reg_images(),
+    }
+
+
+def _fill(path: Path, request: Request) -> None:
+    """Write cameras, images and features. Images are called by their position: pair lists know no spaces."""
+    features = {row.image: row for row in read_features(Path(request["features"]), request["images"])}
+    with pc.Database.open(path) as db:
+        for camera_id, (width, height) in _sizes(request, features).items():
+            camera = pc.Camera.create_from_model_name(
+                camera_id, "SIMPLE_RADIAL", FOCAL_PRIOR * max(width, height), width, height
+            )
+            db.write_camera(camera, use_camera_id=True)
+            rig = pc.Rig(rig_id=camera_id + 1)
+            rig.add_ref_sensor(camera.sensor_id)
+            db.write_rig(rig, use_rig_id=True)
+        for i, (name, camera_id) in enumerate(zip(request["images"], request["camera_ids"], strict=True), start=1):
+            image = pc.Image(name=_alias(i), keypoints=np.zeros((0, 2)), camera_id=camera_id, image_id=i)
+            db.write_image(image, use_image_id=True)
+            frame = pc.Frame(frame_id=i, rig_id=camera_id + 1)
+            frame.add_data_id(image.data_id)
+            db.write_frame(frame, use_frame_id=True)
+            db.write_keypoints(i, features[name].keypoints)
+            db.write_descriptors(
+                i, pc.FeatureDescriptors(type=pc.FeatureExtractorType.SIFT, data=features[name].descriptors)
+            )
+    _plan(path.with_suffix(".txt"), request, features)
+
+
+def _alias(image_id: int) -> str:
+    return f"{image_id:06d}"
+
+
+def _sizes(request: Request, features: dict[str, ImageFeatures]) -> dict[int, tuple[int, int]]:
+    sizes: dict[int, tuple[int, int]] = {}
+    for name, camera_id in zip(request["images"], request["camera_ids"], strict=True):
+        size = (features[name].width_px, features[name].height_px)
+        if sizes.setdefault(camera_id, size) != size:
+            raise CorruptArtifact(f"camera {camera_id} has images of {sizes[camera_id]} and of {size} px", file=name)
+    return sizes
+
+
+def _plan(path: Path, request: Request, features: dict[str, ImageFeatures]) -> None:
+    images, overlap = request["images"], request["overlap"]
+    if len(images) <= request["exhaustive_up_to"]:
+        near, far = all_pairs(len(images)), set()
+    else:
+        near = sequence_pairs(len(images), overlap)
+        looks = appearance([features[name].descriptors for name in images], seed=request["seed"])
+        groups = [segment_of(name) for name in images]
+        far = similar_pairs(looks, groups, overlap=overlap, each=max(2, overlap // 2)) - near
+    for name, pairs in (("near", near), ("far", far)):
+        lines = "".join(f"{_alias(i + 1)} {_alias(j + 1)}\n" for i, j in sorted(pairs))
+        path.with_suffix(f".{name}").write_text(lines)
+
+
+def _match(path: Path, request: Request) -> None:
+    options = pc.FeatureMatchingOptions()
+    options.num_threads, options.use_gpu = request["threads"], False
+    verification = pc.TwoViewGeometryOptions()
+    verification.ransac.random_seed = request["seed"]
+    for name, least in (("near", verification.min_num_inliers), ("far", SURE_INLIERS)):
+        pairs = path.with_suffix(f".{name}")
+        if not pairs.stat().st_size:
+            continue
+        say(f"matching {len(pairs.read_text().splitlines())} {name} pairs")
+        pairing = pc.ImportedPairingOptions(match_list_path=pairs, block_size=64)
+        verification.min_num_inliers = least
+        pc.match_image_pairs(path, options, pairing, verification, pc.Device.cpu)
+
+
+def _map_global(database: Path, request: Request) -> dict[int, pc.Reconstruction]:
+    calibration = pc.ViewGraphCalibrationOptions(random_seed=request["seed"])
+    pc.calibrate_view_graph(database, calibration)
+    options = pc.GlobalPipelineOptions(num_threads=request["threads"], random_seed=request["seed"])
+    options.min_model_size = request["min_model_size"]
+    return dict(pc.global_mapping(database, request["folder"], _models(request), options))
+
+
+def _map_incremental(database: Path, request: Request) -> dict[int, pc.Reconstruction]:
+    options = pc.IncrementalPipelineOptions(num_threads=request["threads"], random_seed=request["seed"])
+    options.extract_colors = False  # the images go by aliases until the end
+    options.min_model_size = request["min_model_size"]
+    if request["loose"]:
+        options.mapper.init_min_tri_angle = 8.0
+        options.mapper.init_min_num_inliers = 60
+        options.mapper.abs_pose_min_num_inliers = 20
+    return dict(pc.incremental_mapping(database, request["folder"], _models(request), options))
+
+
+MAPPERS: dict[str, Callable[[Path, Request], dict[int, pc.Reconstruction]]] = {
+    "global": _map_global,
+    "incremental": _map_incremental,
+}
+
+
+def _models(request: Request) -> Path:
+    path = Path(request["scratch"]) / "models"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def _is_sane(model: pc.Reconstruction) -> bool:
+    used = {model.image(image_id).camera_id for image_id in model.reg_image_ids()}
+    for camera_id in used:
+        camera = model.camera(camera_id)
+        ratio = camera.mean_focal_length() / max(camera.width, camera.height)
+        distortion = float(np.abs(camera.params[list(camera.extra_params_idxs())]).max(initial=0))
+        if not (FOCAL_RANGE[0] <= ratio <= FOCAL_RANGE[1] and distortion < MAX_DISTORTION):
+            say(f"a model has focal {ratio:.2f} x the longer side, distortion {distortion:.2f}: not used")
+            return False
+    return bool(used)
+
+
+def _write(model: pc.Reconstruction, out: Path, request: Request) -> None:
+    for image in model.images.values():
+        image.name = request["images"][image.image_id - 1]
+    model.extract_colors_for_all_images(request["folder"])
+    out.mkdir(parents=True, exist_ok=True)
+    model.write_binary(out)
+
+
+COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {"extract": extract, "reconstruct": reconstruct}
+
+
+def main() -> None:
+    """Answer one request."""
+    request: Request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    answer = COMMANDS[request["command"]](request)
+    Path(request["result"]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

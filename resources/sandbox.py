@@ -1,0 +1,256 @@
+"""Child processes: own session, time and memory limit, streamed log, peak memory; none outlives its parent or limit."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from splat_pipeline.domain.errors import ToolCrashed, ToolMissing, ToolTimeout
+from splat_pipeline.ports import Say
+
+KEPT_LINES = 200
+LONGEST_LINE = 4000
+_LAUNCHER = Path(__file__).with_name("launcher.py")
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+_POLL_S = 0.02
+_LOOK_S = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """How a child ended."""
+
+    argv: Sequence[str]
+    returncode: int
+    """Negative: the signal that killed it."""
+    timed_out: bool
+    seconds: float
+    peak_rss_bytes: int
+    """Of the child itself and of the largest descendant that it waited for."""
+    last_lines: Sequence[str]
+
+    @property
+    def problem(self) -> ToolTimeout | ToolCrashed | None:
+        """What went wrong, with the last lines; None when it ended by itself and said success."""
+        name, tail = Path(self.argv[0]).name, "Its last lines:\n" + "\n".join(self.last_lines)
+        if self.timed_out:
+            return ToolTimeout(f"{name} was stopped after {self.seconds:.0f} s. {tail}")
+        if self.returncode < 0:
+            return ToolCrashed(
+                f"{name} was killed by signal {-self.returncode}: {signal.strsignal(-self.returncode)}. {tail}"
+            )
+        if self.returncode > 0:
+            return ToolCrashed(f"{name} ended with exit code {self.returncode}. {tail}")
+        return None
+
+
+def run_child(
+    argv: Sequence[str],
+    *,
+    time_limit_s: float,
+    memory_limit_bytes: int | None = None,
+    cwd: Path | None = None,
+    log: Path | None = None,
+    say: Say = lambda _: None,
+) -> Finished:
+    """Run a program to its end, as ``watch_child``. Raises ``ToolMissing``, ``ToolTimeout``, ``ToolCrashed``."""
+    finished = watch_child(
+        argv, time_limit_s=time_limit_s, memory_limit_bytes=memory_limit_bytes, cwd=cwd, log=log, say=say
+    )
+    if finished.problem is not None:
+        raise finished.problem
+    return finished
+
+
+def watch_child(
+    argv: Sequence[str],
+    *,
+    time_limit_s: float,
+    memory_limit_bytes: int | None = None,
+    cwd: Path | None = None,
+    log: Path | None = None,
+    say: Say = lambda _: None,
+) -> Finished:
+    """Run a program and return how it ended, well or not. Raises ``ToolMissing``.
+
+    Each line of its output (stdout and stderr as one) goes to ``say`` and to the file ``log``. Whatever it started in
+    its process group is killed with it: at its end, at the time limit, and when the caller is interrupted. It also dies
+    when the calling thread's process is killed.
+    """
+    if shutil.which(argv[0]) is None:
+        raise ToolMissing(f"{argv[0]} is not installed")
+    launch = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(memory_limit_bytes or 0), *argv]
+    started = time.monotonic()
+    lines = _Lines(say=say, log=None if log is None else log.open("w", encoding="utf-8"))
+    try:
+        child = _Child.start(launch, cwd=cwd)
+        try:
+            timed_out = not child.follow(lines, deadline=started + time_limit_s)
+        finally:
+            child.kill()
+        lines.finish()
+    finally:
+        lines.close()
+    return Finished(
+        argv=tuple(argv),
+        returncode=child.returncode,
+        timed_out=timed_out,
+        seconds=time.monotonic() - started,
+        peak_rss_bytes=child.peak_rss_bytes,
+        last_lines=tuple(lines.kept),
+    )
+
+
+def run_python_worker(
+    module: str,
+    request: Mapping[str, Any],
+    *,
+    folder: Path,
+    time_limit_s: float,
+    memory_limit_bytes: int | None = None,
+    say: Say = lambda _: None,
+) -> dict[str, Any]:
+    """Run one of our modules in a process of its own and return its answer. Raises as ``run_child``.
+
+    The module reads the request from the JSON file that it is given and writes its answer as JSON to ``result``, a path
+    that is added to the request. Both lie in ``folder``, with the log.
+    """
+    argv = worker_argv(module, request, folder=folder)
+    run_child(
+        argv,
+        time_limit_s=time_limit_s,
+        memory_limit_bytes=memory_limit_bytes,
+        cwd=folder,
+        log=folder / "worker.log",
+        say=say,
+    )
+    return worker_answer(folder)
+
+
+def worker_argv(module: str, request: Mapping[str, Any], *, folder: Path) -> list[str]:
+    """Write the request to ``folder`` and return the argument list. -P: the current folder must not hide a module."""
+    path = folder / "request.json"
+    path.write_text(json.dumps({**request, "result": str(folder / "result.json")}), encoding="utf-8")
+    return [sys.executable, "-P", "-m", module, str(path)]
+
+
+def worker_answer(folder: Path) -> dict[str, Any]:
+    """Return what the worker wrote. Raises ``ToolCrashed`` when it ended without an answer."""
+    path = folder / "result.json"
+    if not path.is_file():
+        raise ToolCrashed("the worker ended without an answer")
+    answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return answer
+
+
+@dataclass(kw_only=True)
+class _Child:
+    process: subprocess.Popen[bytes]
+    pipe: IO[bytes]
+    returncode: int = 0
+    peak_rss_bytes: int = 0
+    reaped: bool = False
+
+    @classmethod
+    def start(cls, argv: Sequence[str], *, cwd: Path | None) -> _Child:
+        process = subprocess.Popen(  # noqa: S603  # an argument list from our own code, no shell
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        return cls(process=process, pipe=process.stdout)
+
+    def follow(self, lines: _Lines, *, deadline: float) -> bool:
+        """Pass output on until the child ends (True) or the deadline comes (False)."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.pipe, selectors.EVENT_READ)
+            while (left := deadline - time.monotonic()) > 0:
+                if not selector.get_map():
+                    time.sleep(min(left, _POLL_S))  # it closed its output and still runs
+                elif selector.select(min(left, _LOOK_S)) and not self._read(lines):
+                    selector.unregister(self.pipe)
+                if self._reap(os.WNOHANG):
+                    while self._read(lines):
+                        pass
+                    return True
+        return False
+
+    def _read(self, lines: _Lines) -> bool:
+        try:
+            data = os.read(self.pipe.fileno(), 1 << 16)
+        except BlockingIOError:
+            return False
+        lines.feed(data)
+        return bool(data)
+
+    def _reap(self, options: int) -> bool:
+        """Peak memory comes from wait4: RUSAGE_CHILDREN knows only the largest child so far."""
+        pid, status, usage = os.wait4(self.process.pid, options)
+        if pid:
+            self.returncode = self.process.returncode = os.waitstatus_to_exitcode(status)
+            self.peak_rss_bytes = usage.ru_maxrss * _RSS_UNIT
+            self.reaped = True
+        return bool(pid)
+
+    def kill(self) -> None:
+        """Kill what is left of the group and wait for the child."""
+        with suppress(ProcessLookupError, PermissionError):  # gone, or (macOS) only zombies left
+            os.killpg(self.process.pid, signal.SIGKILL)
+        if not self.reaped:
+            self._reap(0)
+        self.pipe.close()
+
+
+@dataclass(kw_only=True)
+class _Lines:
+    """Cuts bytes into lines (a carriage return ends one too) and keeps the last ones."""
+
+    say: Say
+    log: IO[str] | None
+    kept: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+    rest: str = ""
+    decoder: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")(errors="replace")
+    )
+
+    def feed(self, data: bytes) -> None:
+        *whole, self.rest = (self.rest + self.decoder.decode(data)).replace("\r", "\n").split("\n")
+        for line in whole:
+            self._line(line)
+        if len(self.rest) > LONGEST_LINE:
+            self.finish()
+
+    def finish(self) -> None:
+        self._line(self.rest)
+        self.rest = ""
+
+    def _line(self, line: str) -> None:
+        text = line.rstrip()[:LONGEST_LINE]
+        if not text:
+            return
+        self.kept.append(text)
+        if self.log is not None:
+            self.log.write(text + "\n")
+        self.say(text)
+
+    def close(self) -> None:
+        if self.log is not None:
+            self.log.close()

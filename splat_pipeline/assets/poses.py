@@ -1,0 +1,92 @@
+"""Camera poses of the job, and the point cloud in an upright world."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from splat_pipeline.assets.stages import Machines, Stores, job_asset, stage
+from splat_pipeline.domain.errors import NoReconstruction
+from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
+from splat_pipeline.domain.formats.points_ply import write_points
+from splat_pipeline.domain.points import point_rows, trusted, upright_from
+from splat_pipeline.domain.poses import (
+    alignment_row,
+    cam_from_world,
+    cameras_json,
+    moved,
+    path_sketch,
+    pose_rows,
+    rms_px,
+)
+from splat_pipeline.domain.rigid import Similarity
+from splat_pipeline.domain.tables import ALIGNMENT, KEYFRAMES, LOOPS, POINTS, POSES, WINDOWS, read_table, write_table
+from splat_pipeline.domain.windows import Window
+
+
+@job_asset(deps=["keyframes", "local_reconstructions"])
+def camera_poses(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> dg.MaterializeResult[Any]:
+    """One pose a keyframe in one frame of reference, with what it rests on and how far to trust it."""
+    with stage(context, store, machine) as work:
+        source = work.input("local_reconstructions")
+        keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
+        window = _largest(read_table(source / "windows.parquet", WINDOWS))
+        world_from_window = Similarity.identity()  # one window: its frame is the world's
+        model = moved(read_model(source / "windows" / window.name), world_from_window)
+        inside = {int(keyframe_id): [window.window_id] for keyframe_id in window.of(keyframes)["keyframe_id"]}
+        poses = pd.DataFrame(pose_rows(model, keyframes, inside))
+        (work.folder / "sparse").mkdir()
+        write_model(work.folder / "sparse", model)
+        write_table(work.folder / "poses.parquet", POSES, poses)
+        write_table(work.folder / "loops.parquet", LOOPS, [])
+        write_table(work.folder / "alignment.parquet", ALIGNMENT, [alignment_row(window.window_id, world_from_window)])
+        (work.folder / "cameras.json").write_text(json.dumps(cameras_json(model), indent=1))
+        metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms_px(model)}
+        work.publish(metadata=_shown(model, poses) | metrics, metrics=metrics)
+    return work.result()
+
+
+def _largest(windows: pd.DataFrame) -> Window:
+    row = max(windows.to_dict("records"), key=lambda each: int(each["registered"]), default=None)
+    if row is None or not row["registered"]:
+        raise NoReconstruction("no window has a model")
+    return Window(window_id=int(row["window_id"]), first=int(row["first"]), stop=int(row["stop"]))
+
+
+def _shown(model: ColmapModel, poses: pd.DataFrame) -> dict[str, Any]:
+    found = poses[poses["registered"]]
+    focals = [f"camera {i}: {c.params[0]:.0f} px of {c.width_px}x{c.height_px}" for i, c in model.cameras.items()]
+    sketch = path_sketch(found[["center_x", "center_y", "center_z"]].to_numpy(np.float64))
+    return {
+        "keyframes": len(poses),
+        "registered": len(found),
+        "points": len(model.points),
+        "median_confidence": float(found["pose_confidence"].median()),
+        "focal": "; ".join(focals),
+        "path": dg.MetadataValue.md(f"```\n{sketch}\n```"),
+    }
+
+
+@job_asset(deps=["camera_poses"])
+def point_cloud(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> dg.MaterializeResult[Any]:
+    """The points to trust, in a world where -y is up."""
+    with stage(context, store, machine) as work:
+        model = read_model(work.input("camera_poses") / "sparse")
+        keep = trusted(model.points)
+        if not keep.any():
+            raise NoReconstruction(f"none of {len(model.points)} points is seen well enough")
+        cameras = np.stack([cam_from_world(model, image_id) for image_id in sorted(model.images)])
+        upright = upright_from(cameras, model.points.xyz[keep])
+        rows = point_rows(model.points, keep, upright.world_from_sfm)
+        write_points(
+            work.folder / "points.ply", rows[["x", "y", "z"]].to_numpy(), rows[["red", "green", "blue"]].to_numpy()
+        )
+        write_table(work.folder / "points.parquet", POINTS, rows)
+        (work.folder / "frame_of_reference.json").write_text(json.dumps(upright.to_json(), indent=1))
+        shown = {"points": len(rows), "dropped": int((~keep).sum()), "up": upright.up_source}
+        work.publish(metadata=shown | {"median_track_length": float(rows["track_length"].median())})
+    return work.result()

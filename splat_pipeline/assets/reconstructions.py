@@ -1,0 +1,166 @@
+"""Features of the keyframes, and one reconstruction a window: the fan-out of the graph."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from splat_pipeline.assets.failures import classified
+from splat_pipeline.assets.partitions import GROUP, jobs
+from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
+from splat_pipeline.domain.errors import MissingWindow, NoReconstruction
+from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_table, write_table
+from splat_pipeline.domain.windows import Window, complete, is_enough, ladder, plan_windows, settle, window_row
+from splat_pipeline.ports import FeatureRequest, ReconstructionRequest, SfmBackend
+
+IMAGES = "images"
+JSON = "json_io"
+"""Carries the small values between the ops: which windows, and what became of them."""
+
+
+@job_asset(deps=["keyframes"], kinds={"colmap"})
+def features(
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, sfm: Sfm
+) -> dg.MaterializeResult[Any]:
+    """SIFT features of every keyframe, compressed, one file a segment."""
+    with stage(context, store, machine) as work:
+        keyframes = _keyframes(work)
+        request = FeatureRequest(
+            folder=work.input("keyframes") / IMAGES,
+            images=_names(keyframes),
+            camera_ids=keyframes["camera_id"].tolist(),
+            recipe=work.recipe.poses,
+            seed=work.recipe.seed,
+        )
+        sfm.extract_features(request, work.folder / "features", say=work.log)
+        work.publish(metadata={"keyframes": len(keyframes), "segments": int(keyframes["segment_id"].nunique())})
+    return work.result()
+
+
+@dg.op(ins={"features": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key=JSON))
+@classified
+def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput[dict[str, Any]]]:
+    """Decide which keyframes are reconstructed together."""
+    artifact = store.fetch(context.partition_key, "keyframes")
+    windows = plan_windows(read_table(artifact.folder / "keyframes.parquet", KEYFRAMES))
+    return [dg.DynamicOutput(asdict(window), mapping_key=window.name) for window in windows]
+
+
+@dg.op(out=dg.Out(io_manager_key=JSON))
+@classified
+def reconstruct(
+    context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, window: dict[str, Any]
+) -> dict[str, Any]:
+    """Reconstruct one window: strategy after strategy until one is good enough; the best is kept."""
+    this = Window(**window)
+    with stage(context, store, machine, name=this.name) as work:
+        tries = work.folder / "tries"
+        attempts = _attempts(work, this, sfm, tries)
+        best, rows = settle(attempts)
+        if best is not None:
+            (tries / rows[best]["strategy"]).rename(work.folder / "model")
+        shutil.rmtree(tries)
+        write_table(work.folder / "attempts.parquet", ATTEMPTS, rows)
+        write_table(work.folder / "windows.parquet", WINDOWS, [window_row(this, rows, best)])
+        work.publish(metadata={})
+    assert work.published is not None
+    return {"window_id": this.window_id, "digest": work.published.digest}
+
+
+@dg.op(out=dg.Out(io_manager_key=JSON))
+@classified
+def gather(
+    context: dg.OpExecutionContext, store: Stores, machine: Machines, done: list[dict[str, Any]]
+) -> dg.Output[dict[str, Any]]:
+    """Bring the windows together. After a crash windows were seen to be missing here: each planned one is asked for."""
+    with stage(context, store, machine, name="local_reconstructions") as work:
+        planned = plan_windows(_keyframes(work))
+        complete(planned, [row["window_id"] for row in done])
+        digests = {row["window_id"]: row["digest"] for row in done}
+        windows = _gathered(work, planned, digests)
+        if not windows["registered"].any():
+            raise NoReconstruction(f"no model was found: {'; '.join(windows['failure_signature'])}")
+        work.publish(metadata=_summary(windows))
+    assert work.published is not None
+    with warnings.catch_warnings():
+        # Without a data version every run would make everything downstream stale; on Output the argument is "beta".
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        version = dg.DataVersion(work.published.digest)
+        return dg.Output({"windows": len(planned)}, metadata=work.shown(), data_version=version)
+
+
+@dg.graph_asset(
+    ins={"features": dg.AssetIn(dagster_type=dg.Nothing)}, partitions_def=jobs, group_name=GROUP, kinds={"colmap"}
+)
+def local_reconstructions(features: Any) -> Any:
+    """Structure from motion, one step a window; the largest sane submodel of the best attempt is kept."""
+    return gather(plan(features).map(reconstruct).collect())
+
+
+def _keyframes(work: Work) -> pd.DataFrame:
+    return read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
+
+
+def _names(keyframes: pd.DataFrame) -> list[str]:
+    """Images are named relative to the artifact's images folder."""
+    return [file.removeprefix(f"{IMAGES}/") for file in keyframes["file"]]
+
+
+def _attempts(work: Work, window: Window, sfm: SfmBackend, tries: Path) -> list[dict[str, Any]]:
+    tries.mkdir()
+    keyframes = window.of(_keyframes(work))
+    rows: list[dict[str, Any]] = []
+    for strategy in ladder(sfm.strategies, work.recipe.poses.mapper):
+        request = ReconstructionRequest(
+            folder=work.input("keyframes") / IMAGES,
+            images=_names(keyframes),
+            camera_ids=keyframes["camera_id"].tolist(),
+            features=work.input("features") / "features",
+            strategy=strategy,
+            recipe=work.recipe.poses,
+            seed=work.recipe.seed,
+        )
+        attempt = sfm.reconstruct(request, tries / strategy, say=work.log)
+        rows.append(asdict(attempt) | {"window_id": window.window_id, "attempt": len(rows), "strategy": strategy})
+        work.log(f"{strategy}: {attempt.outcome}, {attempt.registered} of {len(keyframes)} images registered")
+        if is_enough(attempt.registered, len(keyframes)):
+            break
+    return rows
+
+
+def _gathered(work: Work, planned: list[Window], digests: Mapping[int, str]) -> pd.DataFrame:
+    """Copy each window in and return the rows of all."""
+    rows, attempts = [], []
+    for window in planned:
+        folder = work.input(window.name)
+        if work.inputs[window.name].digest != digests[window.window_id]:
+            raise MissingWindow(f"{window.name} is not the one that this run made")
+        rows.append(read_table(folder / "windows.parquet", WINDOWS))
+        attempts.append(read_table(folder / "attempts.parquet", ATTEMPTS))
+        if (folder / "model").is_dir():
+            shutil.copytree(folder / "model", work.folder / "windows" / window.name)
+    write_table(work.folder / "windows.parquet", WINDOWS, pd.concat(rows, ignore_index=True))
+    write_table(work.folder / "attempts.parquet", ATTEMPTS, pd.concat(attempts, ignore_index=True))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _summary(windows: pd.DataFrame) -> dict[str, Any]:
+    head = "| window | images | registered | rms px | strategy | attempts |\n|---|---|---|---|---|---|\n"
+    lines = [
+        f"| {row['window_id']} | {row['stop'] - row['first']} | {row['registered']} | {row['rms_px']:.2f} "
+        f"| {row['strategy']} | {row['attempts']} |"
+        for row in windows.to_dict("records")
+    ]
+    return {
+        "windows": len(windows),
+        "registered": int(windows["registered"].sum()),
+        "attempts": int(windows["attempts"].sum()),
+        "table": dg.MetadataValue.md(head + "\n".join(lines)),
+    }

@@ -1,0 +1,81 @@
+"""Which images are matched with which: neighbours in time, and views that look alike however far apart.
+
+N images in order of clip and time, V visual words. Matching costs about 45 ms a pair, so not every pair is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+
+WORDS = 512
+ROUNDS = 6
+TRAINED_ON = 40_000
+PER_IMAGE = 1500
+
+
+def appearance(descriptors: Sequence[NDArray[np.uint8]], *, seed: int) -> Float:
+    """Return (N, V) unit rows, one an image: tf-idf of visual words learned from the images themselves.
+
+    ``descriptors``: (K_i, 128) uint8 each; the first ``PER_IMAGE`` of an image count. Sivic and Zisserman 2003.
+    """
+    few = [np.asarray(d[:PER_IMAGE], np.float32) for d in descriptors]
+    pool = np.concatenate([np.zeros((1, 128), np.float32), *few])
+    rng = np.random.default_rng(seed)
+    words = _words(pool[rng.permutation(len(pool))[:TRAINED_ON]])
+    counts = np.stack([np.bincount(_nearest(d, words), minlength=len(words)) for d in few]).astype(np.float32)
+    seen_in = (counts > 0).sum(0)
+    weighted = np.sqrt(counts) * np.log((1 + len(few)) / (1 + seen_in)).astype(np.float32)
+    unit: Float = weighted / np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-9)
+    return unit
+
+
+def _words(sample: Float) -> Float:
+    """K-means; ``sample`` is in random order, so its head is a random start."""
+    words = sample[:WORDS].copy()
+    for _ in range(ROUNDS):
+        index = _nearest(sample, words)
+        order = np.argsort(index, kind="stable")
+        found, starts = np.unique(index[order], return_index=True)
+        sums = np.add.reduceat(sample[order], starts, axis=0)
+        words[found] = sums / np.diff([*starts, len(sample)])[:, None]
+    return words
+
+
+def _nearest(rows: Float, words: Float) -> NDArray[np.intp]:
+    """Rows come in blocks to bound memory; |a - b|^2 without the |a|^2 that is the same for every word."""
+    half = 0.5 * (words**2).sum(1)
+    blocks = [np.argmax(rows[i : i + 8192] @ words.T - half, axis=1) for i in range(0, len(rows), 8192)]
+    return np.concatenate([np.zeros(0, np.intp), *blocks])
+
+
+def sequence_pairs(count: int, overlap: int) -> set[tuple[int, int]]:
+    """Return the pairs of each image with its ``overlap`` next ones."""
+    return {(i, j) for i in range(count) for j in range(i + 1, min(i + overlap, count - 1) + 1)}
+
+
+def all_pairs(count: int) -> set[tuple[int, int]]:
+    """Return every pair."""
+    return {(i, j) for i in range(count) for j in range(i + 1, count)}
+
+
+def similar_pairs(looks: Float, groups: Sequence[str], *, overlap: int, each: int) -> set[tuple[int, int]]:
+    """Return, for each image, the ``each`` images most like it that are no neighbours in time.
+
+    With several ``groups`` (clips or segments) as many are looked for in the other groups: clips of one scene must
+    join, and within a clip there are always better looking partners.
+    """
+    count = len(looks)
+    score = looks @ looks.T
+    near = np.abs(np.subtract.outer(np.arange(count), np.arange(count))) <= overlap
+    names = np.array(groups)
+    same = names[:, None] == names[None, :]
+    pairs: set[tuple[int, int]] = set()
+    for excluded in (near, same):
+        ranked = np.argsort(-np.where(excluded, -np.inf, score), axis=1, kind="stable")[:, :each]
+        pairs |= {(min(i, j), max(i, j)) for i, row in enumerate(ranked) for j in row.tolist() if not excluded[i, j]}
+    return pairs
