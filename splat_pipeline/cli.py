@@ -34,6 +34,7 @@ def run(
     """Turn PATH into a splat: the whole asset graph, in this process."""
     from resources.inbox import list_upload
     from splat_pipeline.launch import run_upload
+    from splat_pipeline.overview import summary_of
     from splat_pipeline.terminal import Progress
 
     started = time.monotonic()

@@ -46,8 +46,10 @@ def run_demo(settings: Settings, detail: Detail) -> tuple[bool, Reason | None]:
 
 
 def against_truth(settings: Settings, job: str, truth: Path) -> dict[str, float]:
-    """Return ``ate_rmse`` (root mean square, world units of the truth, after similarity alignment), its share of the
-    extent of the trajectory, and the median rotation error in degrees.
+    """Compare the poses that were found with the true ones, after similarity alignment.
+
+    Returns ``ate_rmse`` in world units of the truth, its share of the extent of the trajectory, and the median
+    rotation error in degrees.
     """
     store = store_of(settings)
     poses = tables.read_table(store.fetch(job, "camera_poses").folder / "poses.parquet", tables.POSES)

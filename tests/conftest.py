@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import zlib  # noqa: F401  # before pycolmap, whose module exports zlib's symbols: see docs/lab-notes.md
+from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 
@@ -17,3 +19,10 @@ def shared_data() -> Path:
     if not (folder / "bad").is_dir():
         pytest.skip(f"no real captures at {folder}: set SPLAT_TEST_DATA to run this")
     return folder
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance in memory, closed afterwards."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made

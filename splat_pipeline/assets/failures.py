@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, get_origin
 
 import dagster as dg
+from dagster._utils.error import SerializableErrorInfo  # the type of an event's error; not exported
 
 from splat_pipeline.domain.errors import OutOfMemory, SplatError
 
@@ -62,7 +63,7 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
             told = data.user_failure_data.metadata if data.user_failure_data else {}
             if "class" in told:
                 return {key: str(told[key].value) or None for key in ("class", "file", "cause", "remedy")}
-            unexpected = unexpected or f"{event.step_key}: {data.error_display_string.strip().splitlines()[0]}"
+            unexpected = unexpected or f"{event.step_key}: {_root(data.error)}"
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
             if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR and blocked is None:
@@ -71,3 +72,10 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
                 blocked = {"class": shown["class"], "file": None, "cause": cause, "remedy": shown["remedy"]}
     internal = {"class": "SplatError", "file": None, "cause": unexpected or "unknown", "remedy": SplatError.remedy}
     return blocked or internal
+
+
+def _root(error: SerializableErrorInfo | None) -> str:
+    """Return the first line of what went wrong first."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return "unknown" if error is None else error.message.strip().splitlines()[0]

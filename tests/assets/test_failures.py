@@ -1,0 +1,73 @@
+"""An error of ours ends a step with class, file, cause and remedy; anything else stays what it is."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from splat_pipeline.assets.checks import results_of, specs_of
+from splat_pipeline.assets.failures import classified, explain
+from splat_pipeline.domain.errors import DiskFull, TooDark
+from splat_pipeline.domain.quality import judge_stage
+
+
+def run(body, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    asset = dg.asset(name="only")(classified(body))
+    return dg.materialize([asset], raise_on_error=False, instance=instance)
+
+
+def test_our_error_is_explained_from_the_event_log(instance: dg.DagsterInstance):
+    def body() -> None:
+        raise TooDark("median luma 2 of 255", file="a.mp4")
+
+    assert explain(run(body, instance).all_events) == TooDark("median luma 2 of 255", file="a.mp4").to_json()
+
+
+def test_running_out_of_memory_has_a_class(instance: dg.DagsterInstance):
+    def body() -> None:
+        raise MemoryError("4 GB")
+
+    assert explain(run(body, instance).all_events)["class"] == "OutOfMemory"
+
+
+def test_an_unexpected_error_is_told_as_internal_and_not_hidden(instance: dg.DagsterInstance):
+    def body() -> None:
+        raise ZeroDivisionError("oops")
+
+    told = explain(run(body, instance).all_events)
+    assert told["class"] == "SplatError"
+    assert "only" in (told["cause"] or "")
+    assert "oops" in (told["cause"] or "")
+
+
+@pytest.mark.parametrize(("error", "tries"), [(DiskFull("full"), 3), (TooDark("dark"), 1)])
+def test_only_transient_faults_are_retried(error: Exception, tries: int, instance: dg.DagsterInstance):
+    seen = []
+
+    def body() -> None:
+        seen.append(1)
+        raise error
+
+    asset = dg.asset(name="only", retry_policy=dg.RetryPolicy(max_retries=2, delay=0))(classified(body))
+    dg.materialize([asset], raise_on_error=False, instance=instance)
+    assert len(seen) == tries
+
+
+def test_a_blocking_gate_that_failed_explains_the_run(instance: dg.DagsterInstance):
+    from splat_pipeline.assets.partitions import jobs
+
+    @dg.asset(check_specs=specs_of("camera_poses"), partitions_def=jobs)
+    def camera_poses() -> dg.MaterializeResult:
+        verdicts = judge_stage("camera_poses", {"registered_share": 0.1, "rms_px": 0.5})
+        return dg.MaterializeResult(check_results=results_of("camera_poses", verdicts))
+
+    @dg.asset(deps=[camera_poses], partitions_def=jobs)
+    def after() -> None:
+        raise AssertionError("must not run")
+
+    instance.add_dynamic_partitions("jobs", ["j"])
+    done = dg.materialize([camera_poses, after], partition_key="j", instance=instance, raise_on_error=False)
+    assert not done.success
+    told = explain(done.all_events)
+    assert told["class"] == "FewRegistered"
+    assert "registered_share 0.1, must be at least 0.4" in (told["cause"] or "")

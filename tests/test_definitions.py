@@ -1,0 +1,61 @@
+"""The graph is what the architecture draws, and what the README says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from splat_pipeline.definitions import JOB, build
+from splat_pipeline.domain.quality import LIMITS
+from splat_pipeline.settings import Settings
+
+GOLDEN = Path(__file__).with_name("golden_graph.json")
+
+
+@pytest.fixture(scope="module")
+def defs(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    return build(Settings(home=tmp_path_factory.mktemp("home")))
+
+
+def graph_of(defs: dg.Definitions) -> dict[str, object]:
+    graph = defs.resolve_asset_graph()
+    return {
+        key.to_user_string(): {
+            "after": sorted(parent.to_user_string() for parent in graph.get(key).parent_keys),
+            "checks": sorted(check.name for check in graph.get(key).check_keys),
+        }
+        for level in graph.toposorted_asset_keys_by_level
+        for key in sorted(level)
+    }
+
+
+def test_the_asset_graph_is_the_golden_one(defs: dg.Definitions):
+    assert graph_of(defs) == json.loads(GOLDEN.read_text())
+
+
+def test_every_asset_is_partitioned_by_job_in_one_group_with_a_description(defs: dg.Definitions):
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert isinstance(node.partitions_def, dg.DynamicPartitionsDefinition), key
+        assert node.partitions_def.name == "jobs"
+        assert node.group_name == "splat"
+        assert node.description, key
+
+
+def test_every_gate_is_a_check_and_only_errors_block(defs: dg.Definitions):
+    graph = defs.resolve_asset_graph()
+    found = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
+    assert found == {(limit.stage, gate) for gate, limit in LIMITS.items()}
+    for key in graph.asset_check_keys:
+        assert graph.get_check_spec(key).blocking == (LIMITS[key.name].severity == "ERROR")
+
+
+def test_the_job_holds_every_asset_and_the_sensors_watch_it(defs: dg.Definitions):
+    job = defs.resolve_job_def(JOB)
+    assert job.asset_layer.executable_asset_keys == set(defs.resolve_asset_graph().get_all_asset_keys())
+    assert {sensor.name for sensor in defs.sensors or []} == {"uploads", "shelve_processed", "shelve_failed"}
+    assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in defs.sensors or [])
