@@ -20,10 +20,9 @@ Picture = NDArray[np.uint8]
 def drawn(gaussians: Gaussians, views: Sequence[View]) -> Iterator[Picture]:
     """Give (H, W, 3) RGB of each view, one at a time."""
     # Here, so that the code location loads without the renderer's compiler.
-    from splat_pipeline.splatting.render import render
+    from splat_pipeline.splatting.film import film
 
-    for view in views:
-        image = render(gaussians, view.camera, view.cam_from_world).image
+    for image in film(gaussians, views):
         yield (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
