@@ -6,7 +6,7 @@ PORT   ?= 3000
 export NUMBA_CACHE_DIR ?= $(CURDIR)/$(VENV)/numba
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench dev clean
+.PHONY: help setup demo test lint bench dev readme golden clean
 
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,12 @@ dev: setup       ## the Dagster UI with its daemon on 127.0.0.1, watching the in
 	@$(BIN)/splat init
 	@echo "Dagster UI                   http://127.0.0.1:$(PORT)"
 	DAGSTER_HOME="$$($(BIN)/splat init --quiet)" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+
+readme: setup    ## write the README's generated tables anew
+	SPLAT_WRITE_README=1 $(BIN)/python -m pytest -q tests/test_readme.py
+
+golden: setup    ## write the golden asset graph anew
+	SPLAT_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_definitions.py
 
 clean:           ## remove the environment and caches; jobs and results stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

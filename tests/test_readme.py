@@ -1,0 +1,77 @@
+"""What the README can get from the code is what the code says. `make readme` writes it anew."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from typer.testing import CliRunner
+
+from splat_pipeline.cli import app
+from splat_pipeline.definitions import build
+from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.settings import Settings
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def asset_table() -> str:
+    graph = build(Settings(home=Path("/nowhere"))).resolve_asset_graph()
+    rows = ["| asset | what it is | gates |", "|---|---|---|"]
+    for level in graph.toposorted_asset_keys_by_level:
+        for key in sorted(level):
+            node = graph.get(key)
+            what = " ".join((node.description or "").split("\n\n")[0].split())
+            gates = ", ".join(f"`{check.name}`" for check in sorted(node.check_keys, key=lambda c: c.name))
+            rows.append(f"| `{key.to_user_string()}` | {what} | {gates} |")
+    return "\n".join(rows)
+
+
+def settings_table() -> str:
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        if name != "recipe":
+            rows.append(f"| `SPLAT__{name.upper()}` | `{field.default}` | {field.description} |")
+    return "\n".join([*rows, *_recipe_rows(Recipe, "SPLAT__RECIPE")])
+
+
+def _recipe_rows(model: type[BaseModel], prefix: str) -> list[str]:
+    rows = []
+    for name, field in model.model_fields.items():
+        variable = f"{prefix}__{name.upper()}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            rows += _recipe_rows(field.annotation, variable)
+        else:
+            rows.append(f"| `{variable}` | `{field.default}` | {field.description} |")
+    return rows
+
+
+def verbs_table() -> str:
+    rows = ["| command | what it does |", "|---|---|"]
+    for command in app.registered_commands:
+        callback = command.callback
+        assert callback is not None
+        name = command.name or callback.__name__
+        rows.append(f"| `splat {name}` | {(callback.__doc__ or '').splitlines()[0]} |")
+    return "\n".join(rows)
+
+
+@pytest.mark.parametrize("table", [asset_table, settings_table, verbs_table])
+def test_the_table_in_the_readme_is_what_the_code_says(table):
+    name, text = table.__name__, README.read_text()
+    block = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
+    assert block.search(text), f"README lacks the block {name}"
+    wanted = block.sub(lambda m: m[1] + table() + m[2], text)
+    if os.environ.get("SPLAT_WRITE_README"):
+        README.write_text(wanted)
+    assert README.read_text() == wanted, "run make readme"
+
+
+@pytest.mark.parametrize("verb", [c.name or c.callback.__name__ for c in app.registered_commands if c.callback])
+def test_every_verb_explains_itself(verb: str):
+    result = CliRunner().invoke(app, [verb, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output
