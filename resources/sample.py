@@ -14,7 +14,8 @@ from resources.movies import FfmpegWriter
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.errors import ToolMissing
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.domain.sample import TEXTURES, Texture, sample_camera, scene, walk
+from splat_pipeline.domain.sample import TEXTURES, sample_camera, scene, walk
+from splat_pipeline.domain.surfaces import Texture
 from splat_pipeline.ports import Say
 
 SAMPLE, TRUTH = "sample.mp4", "truth/truth.json"

@@ -45,6 +45,7 @@ class Surface:
 
 
 def surfels(surface: Surface, shade: Array, *, sink_m: float, spread: float) -> Gaussians:
+    """Return a flat Gaussian a point: darkened by ``shade`` (N, 1), ``sink_m`` below, ``spread`` times as wide."""
     n = len(surface.points)
     normals = surface.normals
     # The shortest turn from +z to the normal; the plane's own axes do not matter, as surfels are round.
@@ -62,11 +63,13 @@ def surfels(surface: Surface, shade: Array, *, sink_m: float, spread: float) -> 
 
 
 def joined(parts: Sequence[Gaussians]) -> Gaussians:
+    """Return all parts as one."""
     names = ("means", "quats", "log_scales", "logit_opacities", "sh")
     return Gaussians(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def picked(surface: Surface, keep: NDArray[np.bool_]) -> Surface:
+    """Return the points at ``keep`` (N,)."""
     return Surface(
         points=surface.points[keep],
         normals=surface.normals[keep],
@@ -124,6 +127,7 @@ def facing_up(surface: Surface) -> Surface:
 
 
 def disc(texture: Texture, radius_m: float, spacing_m: float) -> Surface:
+    """Return an upright disc about the origin that looks along -z."""
     square = rectangle(texture, 2 * radius_m, 2 * radius_m, spacing_m)
     return picked(square, np.hypot(square.points[:, 0], square.points[:, 1]) < radius_m)
 
