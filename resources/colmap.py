@@ -108,14 +108,15 @@ class ColmapBackend:
 
     def _message(self, request: ReconstructionRequest, *, folder: Path, scratch: str) -> dict[str, Any]:
         strategy, recipe = STRATEGIES[request.strategy], request.recipe
+        every_pair = len(request.images) <= max(recipe.exhaustive_up_to, WIDE_EXHAUSTIVE if strategy.wide else 0)
         message = {
             "command": "reconstruct",
             "folder": str(request.folder),
             "images": list(request.images),
             "camera_ids": [int(camera_id) for camera_id in request.camera_ids],
             "features": str(request.features),
-            "overlap": recipe.overlap * (2 if strategy.wide else 1),
-            "exhaustive_up_to": max(recipe.exhaustive_up_to, WIDE_EXHAUSTIVE if strategy.wide else 0),
+            "every_pair": every_pair,
+            "overlap": recipe.overlap * (2 if strategy.wide and not every_pair else 1),
             "seed": request.seed,
         }
         same = hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()[:16]

@@ -147,7 +147,7 @@ def _sizes(request: Request, features: dict[str, ImageFeatures]) -> dict[int, tu
 
 def _plan(path: Path, request: Request, features: dict[str, ImageFeatures]) -> None:
     images, overlap = request["images"], request["overlap"]
-    if len(images) <= request["exhaustive_up_to"]:
+    if request["every_pair"]:
         near, far = all_pairs(len(images)), set()
     else:
         near = sequence_pairs(len(images), overlap)

@@ -21,12 +21,10 @@ from typing import IO, Any
 from splat_pipeline.domain.errors import ToolCrashed, ToolMissing, ToolTimeout
 from splat_pipeline.ports import Say
 
-KEPT_LINES = 200
-LONGEST_LINE = 4000
+KEPT_LINES, LONGEST_LINE = 200, 4000
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
-_POLL_S = 0.02
-_LOOK_S = 0.25
+_POLL_S, _LOOK_S = 0.02, 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +47,8 @@ class Finished:
         if self.timed_out:
             return ToolTimeout(f"{name} was stopped after {self.seconds:.0f} s. {tail}")
         if self.returncode < 0:
-            return ToolCrashed(
-                f"{name} was killed by signal {-self.returncode}: {signal.strsignal(-self.returncode)}. {tail}"
-            )
+            how = f"killed by signal {-self.returncode} ({signal.strsignal(-self.returncode)})"
+            return ToolCrashed(f"{name} was {how}. {tail}")
         if self.returncode > 0:
             return ToolCrashed(f"{name} ended with exit code {self.returncode}. {tail}")
         return None
@@ -128,9 +125,8 @@ def run_python_worker(
     The module reads the request from the JSON file that it is given and writes its answer as JSON to ``result``, a path
     that is added to the request. Both lie in ``folder``, with the log.
     """
-    argv = worker_argv(module, request, folder=folder)
     run_child(
-        argv,
+        worker_argv(module, request, folder=folder),
         time_limit_s=time_limit_s,
         memory_limit_bytes=memory_limit_bytes,
         cwd=folder,

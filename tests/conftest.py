@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 import zlib  # noqa: F401  # before pycolmap, whose module exports zlib's symbols: see docs/lab-notes.md
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not see what lies beside the tests
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +33,54 @@ def instance() -> Iterator[dg.DagsterInstance]:
     """A Dagster instance in memory, closed afterwards."""
     with dg.DagsterInstance.ephemeral() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def walk() -> Callable[..., list[NDArray[np.uint8]]]:
+    """Give RGB frames of a camera that moves past a photograph, with a nearer one before it: real texture, parallax."""
+    from skimage import data
+
+    far, near = np.tile(data.astronaut(), (1, 3, 1)), data.coffee()[100:250, 100:260]
+
+    def frames(count: int, *, step_px: int = 4, width: int = 320, height: int = 240) -> list[NDArray[np.uint8]]:
+        out = []
+        for i in range(count):
+            frame = far[60 : 60 + height, 40 + i * step_px : 40 + i * step_px + width].copy()
+            left = (i * step_px * 2) % (width - 60)
+            part = near[: height - 80, : min(near.shape[1], width - left)]
+            frame[60 : 60 + part.shape[0], left : left + part.shape[1]] = part
+            out.append(frame)
+        return out
+
+    return frames
+
+
+@pytest.fixture(scope="session")
+def film() -> Callable[..., Path]:
+    """Give a function that encodes RGB frames as a small H.264 clip."""
+    import av
+
+    def write(
+        path: Path, frames: Iterable[NDArray[np.uint8]], *, fps: int = 10, options: Mapping[str, str] | None = None
+    ) -> Path:
+        with av.open(str(path), "w", options=dict(options or {})) as container:
+            stream = container.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "ultrafast"})
+            stream.pix_fmt = "yuv420p"
+            for i, picture in enumerate(frames):
+                if i == 0:
+                    stream.height, stream.width = picture.shape[:2]
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+                frame.pts, frame.time_base = i, Fraction(1, fps)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A rendered capture of two cameras with known truth, and what COLMAP made of it."""
+    import scene
+
+    return scene.reconstructed(tmp_path_factory.mktemp("capture"))

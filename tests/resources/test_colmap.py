@@ -1,0 +1,177 @@
+"""The adapter of COLMAP, held against a rendered scene whose cameras are known."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scene import FOCALS, RECIPE, ReplayedSfm
+
+from resources import colmap
+from resources.colmap import STRATEGIES, ColmapBackend, Progress
+from resources.features import read_features
+from splat_pipeline.domain.errors import MissingArtifact, ToolCrashed
+from splat_pipeline.domain.evaluation import trajectory_error
+from splat_pipeline.domain.formats.colmap import read_model
+from splat_pipeline.domain.poses import cam_from_world, rms_px
+
+
+def said_to():
+    said = []
+    return said, said.append
+
+
+def poses_in_order(model, names):
+    by_name = {image.name: image_id for image_id, image in model.images.items()}
+    return np.stack([cam_from_world(model, by_name[name]) for name in names])
+
+
+@pytest.mark.parametrize("backend", [ColmapBackend(), None], ids=["colmap", "replayed"])
+def test_a_backend_gives_features_and_the_largest_model_with_a_pose_an_image(backend, capture, tmp_path):
+    """The contract of ``SfmBackend``."""
+    sfm = backend or ReplayedSfm(capture)
+    capture = replace(capture, names=capture.names[::2], camera_ids=capture.camera_ids[::2])
+    said, say = said_to()
+    sfm.extract_features(capture.feature_request(), tmp_path / "features", say=say)
+    assert {row.image for row in read_features(tmp_path / "features", capture.names)} == set(capture.names)
+    request = capture.request("incremental", features=tmp_path / "features")
+    attempt = sfm.reconstruct(request, tmp_path / "model", say=say)
+    model = read_model(tmp_path / "model")
+    assert attempt.outcome == "model"
+    assert attempt.models >= 1
+    assert attempt.seconds > 0
+    assert attempt.peak_rss_bytes > 0
+    assert attempt.rms_px == pytest.approx(rms_px(model))
+    assert attempt.registered == len(model.images) == len(capture.names)
+    assert {image.name for image in model.images.values()} == set(capture.names)
+    assert set(model.cameras) == set(capture.camera_ids)
+    assert said
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".sfm")]
+
+
+def test_known_cameras_of_two_clips_are_recovered_jointly(capture):
+    model = read_model(capture.model)
+    error = trajectory_error(poses_in_order(model, capture.names), capture.truth)
+    assert 0 < capture.attempt.rms_px < 0.5
+    assert 0 < error.ate_rmse < 0.002 * error.extent
+    assert error.rotation_deg.max() < 0.3
+    for camera_id, focal in enumerate(FOCALS.values()):
+        assert model.cameras[camera_id].params[0] == pytest.approx(focal, rel=0.01)
+
+
+def test_points_have_the_colours_of_the_pictures(capture):
+    rgb = read_model(capture.model).points.rgb
+    assert rgb.std(axis=0).min() > 10
+
+
+def test_features_are_stored_as_they_were_found(capture):
+    rows = list(read_features(capture.features, capture.names))
+    for row in rows:
+        assert row.keypoints.dtype == np.float32
+        assert row.keypoints.shape == (len(row.descriptors), 6)
+        assert (row.width_px, row.height_px) == (400, 300)
+        assert ((row.keypoints[:, :2] >= 0) & (row.keypoints[:, :2] <= (400, 300))).all()
+        assert row.descriptors.any(axis=1).all()
+    assert min(len(row.keypoints) for row in rows) > 200
+
+
+def test_an_image_without_features_is_named(capture):
+    with pytest.raises(MissingArtifact, match=r"a/999\.jpg"):
+        list(read_features(capture.features, ["a/000.jpg", "a/999.jpg"]))
+
+
+def test_an_unreadable_image_is_named(tmp_path, capture):
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    (tmp_path / "images" / "a" / "000.jpg").write_bytes(b"no picture")
+    request = replace(capture.feature_request(), folder=tmp_path / "images", images=["a/000.jpg"], camera_ids=[0])
+    with pytest.raises(ToolCrashed, match=r"a/000\.jpg could not be read as an image"):
+        ColmapBackend().extract_features(request, tmp_path / "features", say=print)
+
+
+def test_images_that_share_nothing_give_no_model_and_no_error(tmp_path, capture):
+    """Black frames: COLMAP itself says nothing at all."""
+    for i in range(4):
+        path = tmp_path / "images" / "dark" / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.zeros((120, 160, 3), np.uint8))
+    names = [f"dark/{i}.jpg" for i in range(4)]
+    request = capture.request(
+        folder=tmp_path / "images", images=names, camera_ids=[0] * 4, features=tmp_path / "features"
+    )
+    asked = replace(capture.feature_request(), folder=tmp_path / "images", images=names, camera_ids=[0] * 4)
+    ColmapBackend().extract_features(asked, tmp_path / "features", say=print)
+    attempt = ColmapBackend().reconstruct(request, tmp_path / "model", say=print)
+    assert (attempt.outcome, attempt.registered, attempt.models) == ("failed", 0, 0)
+    assert np.isnan(attempt.rms_px)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    """Puts another module in the place of the worker."""
+
+    def replaced(body: str) -> None:
+        module = tmp_path / "path" / "stand_in_worker.py"
+        module.parent.mkdir()
+        module.write_text(body)
+        monkeypatch.setenv("PYTHONPATH", str(module.parent))
+        monkeypatch.setattr(colmap, "WORKER", "stand_in_worker")
+
+    return replaced
+
+
+def test_a_worker_that_aborts_is_a_crashed_attempt(worker, capture, tmp_path):
+    worker("import os; print('splat: about to die', flush=True); os.abort()")
+    said, say = said_to()
+    attempt = ColmapBackend().reconstruct(capture.request(), tmp_path / "model", say=say)
+    assert (attempt.outcome, attempt.registered) == ("crashed", 0)
+    assert "about to die" in said
+    assert any("signal 6" in line for line in said)
+
+
+def test_a_worker_that_hangs_is_a_timed_out_attempt(worker, capture, tmp_path):
+    worker("import signal; signal.pause()")
+    request = capture.request(recipe=RECIPE.model_copy(update={"time_limit_s": 0.5}))
+    attempt = ColmapBackend().reconstruct(request, tmp_path / "model", say=print)
+    assert attempt.outcome == "timeout"
+    assert attempt.seconds < 5
+
+
+def test_attempts_side_by_side_share_their_matches(capture):
+    cached = list(capture.folder.glob("matches-*.db"))
+    assert len(cached) == 1
+    before = cached[0].stat().st_mtime_ns
+    said, say = said_to()
+    attempt = ColmapBackend().reconstruct(capture.request("incremental-wide"), capture.folder / "again", say=say)
+    assert attempt.registered == len(capture.names)
+    assert not [line for line in said if line.startswith("matching")]
+    assert cached[0].stat().st_mtime_ns == before
+
+
+def test_threads_are_the_cores_that_we_may_use():
+    assert ColmapBackend().threads == len(os.sched_getaffinity(0))
+
+
+def test_each_strategy_begins_with_its_mapper():
+    assert all(name.split("-")[0] == strategy.mapper for name, strategy in STRATEGIES.items())
+
+
+def test_progress_lets_a_tenth_of_a_count_through():
+    said, say = said_to()
+    progress = Progress(say)
+    for i in range(1, 101):
+        progress(f"I2026 feature_extraction.cc:270] Processed file [{i}/100]")
+    progress("I2026 something.cc:1] of no interest")
+    progress("splat: models of [83] images")
+    assert said[0] == "features 1/100"
+    assert said[-1] == "models of [83] images"
+    assert len(said) == 12
+
+
+def test_the_worker_is_the_only_module_that_imports_pycolmap():
+    root = Path(colmap.__file__).parent.parent
+    files = [*(root / "resources").rglob("*.py"), *(root / "splat_pipeline").rglob("*.py")]
+    importing = [path.name for path in files if "import pycolmap" in path.read_text()]
+    assert importing == ["colmap_worker.py"]
