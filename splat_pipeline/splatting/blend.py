@@ -14,8 +14,6 @@ code. That is why it is one long function, and why exp is a polynomial (libm's c
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit, prange
 
@@ -34,6 +32,7 @@ from splat_pipeline.splatting.tiles import (
     TILE,
     U,
     V,
+    ceiling,
 )
 
 PIXELS = TILE * TILE
@@ -71,18 +70,19 @@ def pixel_range(p: Float32, top: Real) -> tuple[int, int]:
     """Return the half-open range of pixels whose rows the ellipse ``p`` reaches in the tile that begins at ``top``."""
     reach = p[HALF_Y] + SLACK
     v = p[V] - top
-    first = math.ceil(max(v - reach - HALF, ZERO))
-    last = math.floor(min(v + reach - HALF, np.float32(TILE - 1)))
+    first = ceiling(max(v - reach - HALF, ZERO))
+    last = int(min(v + reach - HALF, np.float32(TILE - 1)))
     return first * TILE, (last + 1) * TILE
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def is_opaque(field: Float32) -> bool:
     """Return whether no pixel of the tile lets light through any more."""
-    most = ZERO
-    for q in range(2 * PIXELS, 3 * PIXELS):
-        most = max(most, field[q])
-    return bool(most < OPAQUE)
+    light = ZERO  # A sum is vectorised where a maximum is not.
+    for q in range(PIXELS):
+        passing = field[2 * PIXELS + q]
+        light += passing if passing >= OPAQUE else ZERO
+    return bool(light == ZERO)
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")

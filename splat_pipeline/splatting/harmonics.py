@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from splat_pipeline.splatting.layout import Float32, Real
+from splat_pipeline.splatting.layout import FAST, Float32, Real
 
 C0 = np.float32(0.28209479177387814)
 C1 = np.float32(0.4886025119029199)
@@ -37,7 +37,7 @@ def coefficients(degree: int) -> int:
     return (degree + 1) ** 2
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def fill_basis(degree: int, x: Real, y: Real, z: Real, basis: Float32) -> None:
     """Write the (degree + 1)^2 basis values at the unit direction into ``basis``."""
     basis[0] = C0
@@ -65,7 +65,7 @@ def fill_basis(degree: int, x: Real, y: Real, z: Real, basis: Float32) -> None:
     basis[15] = -C3A * x * (xx - THREE * yy)
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def fill_gradient(degree: int, x: Real, y: Real, z: Real, gradient: Float32) -> None:
     """Write the derivatives of the basis polynomials into ``gradient`` (3, K), x, y, z taken as independent.
 

@@ -26,6 +26,9 @@ Int64 = NDArray[np.int64]
 Real: TypeAlias = np.float32 | float
 """Inside kernels every real number is a float32: numba would turn an untyped constant into float64."""
 
+FAST = {"reassoc", "contract", "arcp", "nsz", "afn"}
+"""Liberties that kernels take with arithmetic. Not that NaN cannot happen: what is not finite must be seen as such."""
+
 MEAN = 0
 QUAT = 3
 SCALE = 7

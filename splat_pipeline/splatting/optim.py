@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit, prange
 
 from splat_pipeline.splatting import project
-from splat_pipeline.splatting.layout import Float32, Int32, Int64, Real
+from splat_pipeline.splatting.layout import FAST, Float32, Int32, Int64, Real
 from splat_pipeline.splatting.pullback import RECORD, add_records, pull_one
 
 BETA1 = 0.9
@@ -30,7 +30,7 @@ EPSILON = np.float32(1e-15)
 """As in Kerbl et al.: gradients of a mean over pixels are tiny."""
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def adam_row(row: Float32, first: Float32, second: Float32, gradient: Float32, rates: Float32, unbias: Real) -> None:
     """Move one row."""
     for j in range(len(rates)):
@@ -42,7 +42,7 @@ def adam_row(row: Float32, first: Float32, second: Float32, gradient: Float32, r
         row[j] -= rates[j] * m / (math.sqrt(v) * unbias + EPSILON)
 
 
-@njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def pull_back_and_step(
     rows: Float32,
     first: Float32,

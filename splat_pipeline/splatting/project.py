@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from splat_pipeline.domain.cameras import Camera
 from splat_pipeline.splatting import layout, tiles
 from splat_pipeline.splatting.harmonics import fill_basis
-from splat_pipeline.splatting.layout import Float32, Int32, Real
+from splat_pipeline.splatting.layout import FAST, Float32, Int32, Real
 
 BLUR = np.float32(0.3)
 """Square pixels added to the covariance: no Gaussian is thinner than a pixel."""
@@ -65,7 +65,7 @@ def camera_vector(camera: Camera, cam_from_world: NDArray[np.float64]) -> Float3
     return np.concatenate([rotation.ravel(), translation, lens, center, limits, [0.0]]).astype(np.float32)
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def to_camera(row: Float32, cam: Float32) -> tuple[Real, Real, Real]:
     """Return t."""
     x, y, z = row[0], row[1], row[2]
@@ -76,7 +76,7 @@ def to_camera(row: Float32, cam: Float32) -> tuple[Real, Real, Real]:
     )
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def rotation_of(row: Float32) -> tuple[Real, ...]:
     """Return the rotation of the row's quaternion (normalised here) by rows, and 1 / its length."""
     w, x, y, z = row[3], row[4], row[5], row[6]
@@ -96,7 +96,7 @@ def rotation_of(row: Float32) -> tuple[Real, ...]:
     )
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def jacobian_world(cam: Float32, tx: Real, ty: Real, tz: Real) -> tuple[Real, ...]:
     """Return J R by rows (6), tangents clamped."""
     depth = ONE / tz
@@ -113,7 +113,7 @@ def jacobian_world(cam: Float32, tx: Real, ty: Real, tz: Real) -> tuple[Real, ..
     )
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def image_axes(row: Float32, jw: tuple[Real, ...], r: tuple[Real, ...]) -> tuple[Real, ...]:
     """Return A by rows (6) and the three scales, from J R and the Gaussian's rotation."""
     s0, s1, s2 = math.exp(row[7]), math.exp(row[8]), math.exp(row[9])
@@ -130,7 +130,7 @@ def image_axes(row: Float32, jw: tuple[Real, ...], r: tuple[Real, ...]) -> tuple
     )
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def covariance(a: tuple[Real, ...]) -> tuple[Real, Real, Real, Real]:
     """Return S as (s11, s12, s22) and its determinant."""
     s11 = a[0] * a[0] + a[1] * a[1] + a[2] * a[2]
@@ -143,13 +143,13 @@ def covariance(a: tuple[Real, ...]) -> tuple[Real, Real, Real, Real]:
     return s11 + BLUR, s12, s22 + BLUR, determinant
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def sigmoid(x: Real) -> Real:
     """Return 1 / (1 + exp(-x)) in float32."""
     return ONE / (ONE + math.exp(-x))
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def flatten_one(row: Float32, cam: Float32, p: Float32) -> bool:
     """Write all of ``p`` (16,) but the colour; return whether the Gaussian may be seen at all."""
     tx, ty, tz = to_camera(row, cam)
@@ -177,7 +177,7 @@ def flatten_one(row: Float32, cam: Float32, p: Float32) -> bool:
     return True
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def color_one(row: Float32, cam: Float32, degree: int, k: int, basis: Float32, p: Float32) -> None:
     """Write the colour seen from the camera's centre into ``p``: max(0, 0.5 + sum of basis times coefficients)."""
     x, y, z = row[0] - cam[16], row[1] - cam[17], row[2] - cam[18]
@@ -192,7 +192,7 @@ def color_one(row: Float32, cam: Float32, degree: int, k: int, basis: Float32, p
         p[tiles.RED + channel] = max(value, ZERO)
 
 
-@njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def project(
     rows: Float32,
     cam: Float32,

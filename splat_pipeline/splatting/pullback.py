@@ -19,7 +19,7 @@ from numba import njit, prange
 
 from splat_pipeline.splatting import layout, project, tiles
 from splat_pipeline.splatting.harmonics import fill_basis, fill_gradient
-from splat_pipeline.splatting.layout import Float32, Int32, Int64, Real
+from splat_pipeline.splatting.layout import FAST, Float32, Int32, Int64, Real
 
 ONE = np.float32(1)
 TWO = np.float32(2)
@@ -28,7 +28,7 @@ RECORD = 9
 """Floats of a pair's record."""
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def pull_color(
     row: Float32, cam: Float32, degree: int, k: int, p: Float32, total: Float32, room: Float32, gradient: Float32
 ) -> None:
@@ -63,7 +63,7 @@ def pull_color(
     gradient[2] += (dz - along * z) * inverse
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def pull_rotation(row: Float32, inverse: Real, d: tuple[Real, ...], gradient: Float32) -> None:
     """Write the quaternion's gradient from ``d``, dLoss/d of the rotation matrix by rows (9)."""
     w, x, y, z = row[3] * inverse, row[4] * inverse, row[5] * inverse, row[6] * inverse
@@ -78,7 +78,7 @@ def pull_rotation(row: Float32, inverse: Real, d: tuple[Real, ...], gradient: Fl
     gradient[6] = (dz - along * z) * inverse
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def pull_one(
     row: Float32, cam: Float32, degree: int, k: int, p: Float32, total: Float32, room: Float32, gradient: Float32
 ) -> Real:
@@ -144,7 +144,7 @@ def pull_one(
     return math.sqrt(du * du + dv * dv)
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def add_records(records: Float32, first: int, count: int, total: Float32) -> None:
     """Sum ``count`` records from ``first`` on into ``total`` (9,)."""
     total[:] = ZERO
@@ -153,7 +153,7 @@ def add_records(records: Float32, first: int, count: int, total: Float32) -> Non
             total[j] += records[s, j]
 
 
-@njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def pull_back(
     rows: Float32,
     cam: Float32,

@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from splat_pipeline.splatting.layout import Float32, Int32, Int64
+from splat_pipeline.splatting.layout import FAST, Float32, Int32, Int64, Real
 
 TILE = 16
 """Pixels along a tile's side."""
@@ -40,16 +40,25 @@ SLACK = np.float32(0.02)
 """Pixels by which an ellipse is taken larger, against rounding."""
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def ceiling(x: Real) -> int:
+    """Return the least integer not below ``x`` >= 0: a conversion and a comparison, where math.ceil is a call."""
+    whole = int(x)
+    return whole + 1 if np.float32(whole) < x else whole
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def tile_rows(p: Float32, rows: int) -> tuple[int, int]:
     """Return the half-open range of tile rows in which the ellipse ``p`` (16,) reaches a pixel centre."""
     reach = p[HALF_Y] + SLACK
-    top = math.ceil(max((p[V] - reach - LAST) / SIDE, ZERO))
-    bottom = math.floor(min((p[V] + reach - HALF) / SIDE, np.float32(rows - 1))) + 1
-    return int(top), int(bottom)
+    end = p[V] + reach - HALF
+    if end < ZERO:
+        return 0, 0
+    first = ceiling(min(max((p[V] - reach - LAST) / SIDE, ZERO), np.float32(rows)))
+    return first, int(min(end / SIDE, np.float32(rows - 1))) + 1
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def tile_columns(p: Float32, row: int, columns: int) -> tuple[int, int]:
     """Return the half-open range of tiles in tile row ``row`` that hold a pixel centre's abscissa of the ellipse.
 
@@ -65,12 +74,14 @@ def tile_columns(p: Float32, row: int, columns: int) -> tuple[int, int]:
     right_w, left_w = p[L22] * right_y, p[L22] * left_y
     right = (math.sqrt(max(p[CUT] - right_w * right_w, ZERO)) - p[L21] * right_y) / p[L11]
     left = (-math.sqrt(max(p[CUT] - left_w * left_w, ZERO)) - p[L21] * left_y) / p[L11]
-    first = math.ceil(max((p[U] + left - SLACK - LAST) / SIDE, ZERO))
-    last = math.floor(min((p[U] + right + SLACK - HALF) / SIDE, np.float32(columns - 1)))
-    return int(first), int(last) + 1
+    end = p[U] + right + SLACK - HALF
+    if end < ZERO:
+        return 0, 0
+    first = ceiling(min(max((p[U] + left - SLACK - LAST) / SIDE, ZERO), np.float32(columns)))
+    return first, int(min(end / SIDE, np.float32(columns - 1))) + 1
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def count_tiles(p: Float32, columns: int, rows: int) -> int:
     """Return how many tiles the ellipse ``p`` (16,) touches."""
     touched = 0
@@ -133,7 +144,7 @@ def sort_by_depth(flat: Float32, visible: Int32, order: Int32, keys: NDArray[np.
             ids_out[at] = ids_in[r]
 
 
-@njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def count_lists(flat: Float32, order: Int32, columns: int, rows: int, counts: Int32) -> None:
     """Count in ``counts`` (CHUNKS, T) how many Gaussians of each chunk of ``order`` touch each tile."""
     m = len(order)
@@ -162,7 +173,7 @@ def place_lists(counts: Int32, starts: Int64) -> None:
     starts[counts.shape[1]] = place
 
 
-@njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def fill_lists(
     flat: Float32,
     order: Int32,

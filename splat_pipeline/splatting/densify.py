@@ -1,0 +1,121 @@
+"""Where Gaussians are added and taken away while a scene is trained.
+
+N Gaussians of at most ``cap``; rows, first, second (cap, W), score, seen (cap,): see optim.py
+
+Those that the loss pulls hardest across the image are split: the mean |dLoss/d(u, v)| over the views that saw them, as
+in Kerbl et al. 2023, section 5.2, but ranked rather than held against a threshold: the number grows as planned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.splatting import layout
+from splat_pipeline.splatting.layout import Float32, Int64
+from splat_pipeline.splatting.recipe import TrainRecipe
+
+
+@dataclass(kw_only=True, eq=False)
+class Population:
+    """The Gaussians in training and what the optimiser remembers of them. Rows from ``count`` on are unused."""
+
+    count: int
+    coefficients: int
+    rows: Float32
+    first: Float32
+    second: Float32
+    score: Float32
+    seen: Float32
+
+    @staticmethod
+    def of(gaussians: Gaussians, cap: int) -> Population:
+        """Return a population with room for ``cap`` Gaussians."""
+        rows = layout.pack(gaussians, cap)
+        return Population(
+            count=len(gaussians),
+            coefficients=gaussians.sh.shape[1],
+            rows=rows,
+            first=layout.aligned(*rows.shape),
+            second=layout.aligned(*rows.shape),
+            score=np.zeros(len(rows), np.float32),
+            seen=np.zeros(len(rows), np.float32),
+        )
+
+    def gaussians(self) -> Gaussians:
+        """Return a copy of what has been trained."""
+        return layout.unpack(self.rows[: self.count], self.coefficients)
+
+
+def target_count(share: float, start: int, cap: int, recipe: TrainRecipe) -> int:
+    """Return how many Gaussians there should be after ``share`` of the training, between ``start`` and ``cap``."""
+    way = (share - recipe.densify_from) / (recipe.densify_until - recipe.densify_from)
+    return start + round(max(cap - start, 0) * float(min(max(way, 0.0), 1.0) ** recipe.densify_power))
+
+
+def prune(people: Population, extent: float, recipe: TrainRecipe) -> int:
+    """Drop the Gaussians that are too transparent or too large and close the gaps; return how many."""
+    rows = people.rows[: people.count]
+    least = np.log(recipe.prune_opacity / (1 - recipe.prune_opacity))
+    largest = rows[:, layout.SCALE : layout.SCALE + 3].max(axis=1)
+    keep = (rows[:, layout.OPACITY] >= least) & (largest <= np.log(recipe.prune_extents * extent))
+    kept = int(keep.sum())
+    gone = people.count - kept
+    if gone:
+        for values in (people.rows, people.first, people.second, people.score, people.seen):
+            values[:kept] = values[: people.count][keep]
+        people.count = kept
+    return gone
+
+
+def split(people: Population, wanted: int, recipe: TrainRecipe) -> int:
+    """Split as many of the best-scored Gaussians as it takes to have ``wanted``; forget all scores. Return how many."""
+    n = people.count
+    rank = people.score[:n] / np.maximum(people.seen[:n], 1)
+    candidates = int((rank > 0).sum())
+    many = max(min(wanted - n, candidates, len(people.rows) - n), 0)
+    if many:
+        parents = np.argpartition(-rank, many - 1)[:many]
+        parents.sort()
+        _split_at(people, parents, recipe)
+    people.score[:] = 0
+    people.seen[:] = 0
+    return many
+
+
+def _split_at(people: Population, parents: Int64, recipe: TrainRecipe) -> None:
+    """Replace each parent by a child and append the other."""
+    n, many = people.count, len(parents)
+    rows = people.rows[parents]
+    scales = rows[:, layout.SCALE : layout.SCALE + 3]
+    longest = scales.argmax(axis=1)
+    each = np.arange(many)
+    step = recipe.child_offset * np.exp(scales[each, longest])
+    offset = _axes(rows[:, layout.QUAT : layout.QUAT + 4], longest) * step[:, None]
+    rows[each, layout.SCALE + longest] += np.float32(np.log(recipe.child_shrink))
+    opacity = recipe.child_opacity / (1 + np.exp(-rows[:, layout.OPACITY].astype(np.float64)))
+    rows[:, layout.OPACITY] = np.log(opacity / (1 - opacity))
+    people.rows[parents] = rows
+    people.rows[n : n + many] = rows
+    people.rows[parents, :3] += offset.astype(np.float32)
+    people.rows[n : n + many, :3] -= offset.astype(np.float32)
+    for values in (people.first, people.second):
+        values[parents] = 0
+        values[n : n + many] = 0
+    people.count = n + many
+
+
+def _axes(quats: Float32, which: Int64) -> Float32:
+    """Return (M, 3) the column ``which`` (M,) of the rotation of each quaternion (M, 4), wxyz of any length."""
+    w, x, y, z = (quats / np.linalg.norm(quats, axis=1, keepdims=True)).T
+    columns = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)],
+            [2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)],
+            [2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    axes: Float32 = columns[which, :, np.arange(len(which))]
+    return axes

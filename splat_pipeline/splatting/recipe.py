@@ -1,0 +1,65 @@
+"""The figures of a training: rates, schedules, thresholds, each with its unit and where it comes from.
+
+"Reference" is the code of Kerbl et al. 2023; "study" is docs/lab-notes on training within a minute on two cores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRecipe:
+    """What a trainer does with a plan. Shares are of the plan's iterations."""
+
+    means_rate: float = 4.8e-4
+    """Scene extents an iteration at the start. Reference 1.6e-4; study: x2, and all rates x1.5."""
+    means_rate_end: float = 4.8e-6
+    """The same at the end; exponential in between (reference)."""
+    quats_rate: float = 4.5e-3
+    """Reference 1e-3, study x3 x1.5."""
+    scales_rate: float = 7.5e-3
+    """Natural logarithms an iteration. Reference 5e-3."""
+    opacity_rate: float = 7.5e-2
+    """Logits an iteration. Reference 5e-2."""
+    color_rate: float = 3.75e-3
+    """Degree 0 of the harmonics. Reference 2.5e-3."""
+    detail_rate: float = 1.9e-4
+    """Higher degrees of the harmonics. Reference: a twentieth of degree 0's."""
+    ssim_weight: float = 0.2
+    """Share of 1 - SSIM in the loss (reference)."""
+    degree_every: float = 0.05
+    """Share after which the harmonics' degree rises by one (study: early pays)."""
+    quarter_until: float = 0.15
+    half_until: float = 0.5
+    """Shares up to which a quarter, a half of the resolution is trained (study: +1.1 dB at equal time)."""
+    least_side_px: int = 32
+    """No coarse level is smaller than this."""
+    densify_from: float = 0.03
+    densify_until: float = 0.8
+    """Shares between which Gaussians are split (study)."""
+    densify_power: float = 1.0
+    """Growth towards the cap: share of the way to this power."""
+    densify_events: int = 40
+    """At most this many rounds of splitting and pruning."""
+    densify_least: int = 25
+    """Iterations between two rounds, at least: a score needs views."""
+    child_offset: float = 0.5
+    child_shrink: float = 0.6
+    """A split moves the children by this many sigma along the longest axis, and scales that axis by this (study)."""
+    child_opacity: float = 0.5
+    """Opacity of a child as a share of its parent's (study)."""
+    prune_opacity: float = 0.005
+    """Gaussians more transparent than this go (reference)."""
+    prune_extents: float = 2.0
+    """Gaussians whose longest sigma exceeds this many scene extents go."""
+    start_opacity: float = 0.1
+    """Reference."""
+    least_points: int = 100
+    """Below this, random points in the cameras' view are added."""
+    random_share: float = 0.2
+    """How many: share of the cap."""
+    diverged_window: int = 50
+    """Iterations after which a loss that is not finite, or has blown up, has been noticed."""
+    trained_ratio: float = 0.95
+    """The loss after training must be below this share of the loss before."""

@@ -1,0 +1,149 @@
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+
+import numba
+import numpy as np
+import pytest
+from test_render import scene
+
+from splat_pipeline.domain.cameras import Camera, View
+from splat_pipeline.domain.errors import Diverged, Untrained
+from splat_pipeline.domain.plans import Detail, TrainingPlan
+from splat_pipeline.splatting.recipe import TrainRecipe
+from splat_pipeline.splatting.render import render
+from splat_pipeline.splatting.train import evaluate, train
+
+PLAN = TrainingPlan(detail=Detail.PREVIEW, longer_side_px=64, iterations=150, max_gaussians=400, sh_degree=1, seed=7)
+
+
+def look_at_origin(eye):
+    forward = -eye / np.linalg.norm(eye)
+    right = np.cross([0, 1, 0], forward)
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward])
+    pose[:3, 3] = -pose[:3, :3] @ eye
+    return pose
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Eight views of a ball of Gaussians, and the points they sit on."""
+    camera = Camera(width_px=64, height_px=48, fx_px=60, fy_px=60, cx_px=32, cy_px=24)
+    truth = scene(150, seed=4, degree=1, scale=-1.7)
+    means = np.random.default_rng(4).normal(0, 0.6, (150, 3)).astype("f4")
+    truth = replace(truth, means=means, logit_opacities=np.full(150, 2, "f4"))
+    views, images = [], []
+    for i in range(8):
+        angle = 2 * np.pi * i / 8
+        pose = look_at_origin(4 * np.array([np.cos(angle), 0.3 * np.sin(3 * angle), np.sin(angle)]))
+        views.append(View(name=f"view {i}", camera=camera, cam_from_world=pose))
+        image = render(truth, camera, pose).image
+        images.append((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
+    colors = (np.clip(0.5 + 0.282 * truth.sh[:, 0], 0, 1) * 255).astype(np.uint8)
+    return images, views, means.astype(float), colors
+
+
+def test_training_raises_psnr_by_more_than_5_db_and_reports_its_progress(world):
+    images, views, points, colors = world
+    told, ticks = [], iter(np.arange(0, 1000, 0.4))
+    trained = train(images, views, points, colors, PLAN, progress=told.append, clock=lambda: float(next(ticks)))
+    short = train(images, views, points, colors, replace(PLAN, iterations=4), recipe=TrainRecipe(trained_ratio=9))
+    before = np.mean(evaluate(short.gaussians, images, views), axis=0)
+    after = np.mean(evaluate(trained.gaussians, images, views), axis=0)
+    assert after[0] > before[0] + 5
+    assert after[1] > before[1]
+    assert len(trained.gaussians) <= PLAN.max_gaussians
+    assert trained.gaussians.sh_degree == PLAN.sh_degree
+    assert [s.iteration for s in trained.history] == list(range(1, 151))
+    assert trained.history[-1].loss < trained.history[10].loss
+    assert told[-1].iteration == PLAN.iterations
+    assert told[-1].seconds_left == 0
+    assert 10 < len(told) < PLAN.iterations
+    assert all(b.seconds - a.seconds >= 0.99 for a, b in pairwise(told[:-1]))
+
+
+def test_the_same_seed_gives_the_same_gaussians_whatever_the_number_of_threads(world):
+    plan = replace(PLAN, iterations=60)
+    several = train(*world, plan)
+    numba.set_num_threads(1)
+    try:
+        one = train(*world, plan)
+    finally:
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    other = train(*world, replace(plan, seed=8))
+    for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
+        np.testing.assert_array_equal(getattr(several.gaussians, name), getattr(one.gaussians, name))
+    assert not np.array_equal(several.gaussians.means[:50], other.gaussians.means[:50])
+
+
+def test_training_starts_without_points(world):
+    images, views, points, colors = world
+    trained = train(images, views, points[:0], colors[:0], PLAN)
+    assert np.mean(evaluate(trained.gaussians, images, views), axis=0)[0] > 20
+
+
+def test_more_points_than_the_cap_are_thinned_out(world):
+    images, views, points, colors = world
+    trained = train(images, views, points, colors, replace(PLAN, max_gaussians=120))
+    assert len(trained.gaussians) <= 120
+
+
+def test_a_training_that_does_not_learn_is_refused(world):
+    still = TrainRecipe(
+        means_rate=0, quats_rate=0, scales_rate=0, opacity_rate=0, color_rate=0, detail_rate=0, densify_until=0
+    )
+    with pytest.raises(Untrained, match="the loss was"):
+        train(*world, replace(PLAN, iterations=20), recipe=still)
+
+
+@pytest.mark.parametrize("rate", [np.nan, np.inf])
+def test_a_rate_that_is_not_finite_is_noticed_within_50_iterations(world, rate):
+    with pytest.raises(Diverged, match=r"iteration ([1-9]|[1-4]\d|50)$"):
+        train(*world, PLAN, recipe=TrainRecipe(color_rate=rate))
+
+
+def test_a_loss_that_blows_up_is_noticed(world):
+    wild = TrainRecipe(color_rate=5.0, opacity_rate=1.0)
+    with pytest.raises(Diverged, match="rose from"):
+        train(*world, replace(PLAN, iterations=400), recipe=wild)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_points_that_are_not_finite_are_refused(world, value):
+    images, views, points, colors = world
+    broken = points.copy()
+    broken[3, 1] = value
+    with pytest.raises(ValueError, match="1 of 150 points are not finite"):
+        train(images, views, broken, colors, PLAN)
+
+
+def test_an_image_of_another_size_than_its_camera_is_refused(world):
+    images, views, points, colors = world
+    with pytest.raises(ValueError, match="image of view 0"):
+        train([images[0][1:], *images[1:]], views, points, colors, PLAN)
+
+
+def test_a_second_process_compiles_nothing():
+    code = """
+import numpy as np
+from splat_pipeline.domain.cameras import Camera, View
+from splat_pipeline.domain.plans import Detail, TrainingPlan
+from splat_pipeline.splatting import blend, loss, neighbors, optim, pictures, project, tiles
+from splat_pipeline.splatting.recipe import TrainRecipe
+from splat_pipeline.splatting.train import train
+camera = Camera(width_px=32, height_px=32, fx_px=30, fy_px=30, cx_px=16, cy_px=16)
+view = View(name="a", camera=camera, cam_from_world=np.eye(4))
+plan = TrainingPlan(detail=Detail.PREVIEW, longer_side_px=32, iterations=3, max_gaussians=300, sh_degree=1, seed=0)
+points = np.random.default_rng(0).uniform([-1, -1, 2], [1, 1, 4], (200, 3))
+train([np.full((32, 32, 3), 99, np.uint8)], [view], points, np.zeros((200, 3), np.uint8), plan,
+      recipe=TrainRecipe(trained_ratio=9))
+kernels = [project.project, tiles.collect, tiles.sort_by_depth, tiles.count_lists, tiles.place_lists, tiles.fill_lists,
+           blend.blend, blend.blend_backward, optim.pull_back_and_step, loss.similarity, loss.gradient_of,
+           pictures.to_planes, neighbors._grow, neighbors._search]
+print(sum(sum(k.stats.cache_misses.values()) for k in kernels), sum(sum(k.stats.cache_hits.values()) for k in kernels))
+"""
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
+    assert runs[1].stdout.split() == ["0", "14"]
