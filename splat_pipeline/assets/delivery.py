@@ -23,6 +23,8 @@ from splat_pipeline.ports import ImageLoader, MovieWriter
 
 POSES_ONLY_PX = 96
 """The loader gives pictures with their poses; where only poses are wanted, the pictures are small."""
+FILMED = ("source_videos", "keyframes", "camera_poses", "point_cloud", "splat")
+TOLD = (*FILMED, "frame_quality", "exports", "preview")
 CARRIED = {
     "exports": None,
     "preview": None,
@@ -59,13 +61,13 @@ def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines)
     return work.result()
 
 
-@job_asset(deps=["source_videos", "keyframes", "camera_poses", "point_cloud", "splat"], kinds={"python"})
+@job_asset(deps=FILMED, kinds={"python"})
 def preview(
     context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders, movies: Movies
 ) -> Result:
     """A film around the scene, its poster and its camera path. Best effort: without it the splat is still delivered."""
     with stage(context, store, machine) as work:
-        for name in ("source_videos", "keyframes", "camera_poses", "point_cloud", "splat"):
+        for name in FILMED:
             work.input(name)
         try:
             told = _film(work, loader, movies)
@@ -79,25 +81,19 @@ def preview(
     return work.result()
 
 
-@job_asset(
-    deps=[
-        "source_videos", "frame_quality", "keyframes", "camera_poses", "point_cloud", "splat", "exports", "preview",
-    ],
-    kinds={"python"},
-)  # fmt: skip
+@job_asset(deps=TOLD, kinds={"python"})
 def report(context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders) -> Result:
     """The page that a person reads first: what came out, how sure we are of it, and why."""
     with stage(context, store, machine) as work:
+        for name in TOLD:
+            work.input(name)
         summary = pages.summary_of(work)
         (work.folder / "report.html").write_text(pages.report_html(work, summary, loader), encoding="utf-8")
         work.publish(metadata={"detail": summary.detail, "status": summary.status, **pages.measured(summary)})
     return work.result()
 
 
-@job_asset(
-    deps=["source_videos", "keyframes", "camera_poses", "point_cloud", "splat", "exports", "preview", "report"],
-    kinds={"python"},
-)
+@job_asset(deps=[*FILMED, "exports", "preview", "report"], kinds={"python"})
 def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> Result:
     """All that is handed over, with checksums, and what is needed to make it again."""
     with stage(context, store, machine) as work:
