@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resources.sandbox import Finished, run_python_worker, watch_child, worker_answer, worker_argv
+from resources.sandbox import Finished, watch_child
+from resources.workers import run_python_worker, worker_answer, worker_argv
 from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.poses import rms_px
 from splat_pipeline.ports import Attempt, FeatureRequest, ReconstructionRequest, Say

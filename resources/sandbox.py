@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import codecs
-import json
 import os
+import resource
 import selectors
 import shutil
 import signal
@@ -12,11 +12,11 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from splat_pipeline.domain.errors import ToolCrashed, ToolMissing, ToolTimeout
 from splat_pipeline.ports import Say
@@ -37,7 +37,7 @@ class Finished:
     timed_out: bool
     seconds: float
     peak_rss_bytes: int
-    """Of the child itself and of the largest descendant that it waited for."""
+    """Of the child, or of the largest descendant that it waited for."""
     last_lines: Sequence[str]
 
     @property
@@ -111,53 +111,13 @@ def watch_child(
     )
 
 
-def run_python_worker(
-    module: str,
-    request: Mapping[str, Any],
-    *,
-    folder: Path,
-    time_limit_s: float,
-    memory_limit_bytes: int | None = None,
-    say: Say = lambda _: None,
-) -> dict[str, Any]:
-    """Run one of our modules in a process of its own and return its answer. Raises as ``run_child``.
-
-    The module reads the request from the JSON file that it is given and writes its answer as JSON to ``result``, a path
-    that is added to the request. Both lie in ``folder``, with the log.
-    """
-    run_child(
-        worker_argv(module, request, folder=folder),
-        time_limit_s=time_limit_s,
-        memory_limit_bytes=memory_limit_bytes,
-        cwd=folder,
-        log=folder / "worker.log",
-        say=say,
-    )
-    return worker_answer(folder)
-
-
-def worker_argv(module: str, request: Mapping[str, Any], *, folder: Path) -> list[str]:
-    """Write the request to ``folder`` and return the argument list. -P: the current folder must not hide a module."""
-    path = folder / "request.json"
-    path.write_text(json.dumps({**request, "result": str(folder / "result.json")}), encoding="utf-8")
-    return [sys.executable, "-P", "-m", module, str(path)]
-
-
-def worker_answer(folder: Path) -> dict[str, Any]:
-    """Return what the worker wrote. Raises ``ToolCrashed`` when it ended without an answer."""
-    path = folder / "result.json"
-    if not path.is_file():
-        raise ToolCrashed("the worker ended without an answer")
-    answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return answer
-
-
 @dataclass(kw_only=True)
 class _Child:
     process: subprocess.Popen[bytes]
     pipe: IO[bytes]
     returncode: int = 0
     peak_rss_bytes: int = 0
+    """As seen so far; as accounted by the kernel in the end."""
     reaped: bool = False
 
     @classmethod
@@ -179,6 +139,7 @@ class _Child:
         with selectors.DefaultSelector() as selector:
             selector.register(self.pipe, selectors.EVENT_READ)
             while (left := deadline - time.monotonic()) > 0:
+                self.peak_rss_bytes = max(self.peak_rss_bytes, _own_peak(self.process.pid))
                 if not selector.get_map():
                     time.sleep(min(left, _POLL_S))  # it closed its output and still runs
                 elif selector.select(min(left, _LOOK_S)) and not self._read(lines):
@@ -198,11 +159,16 @@ class _Child:
         return bool(data)
 
     def _reap(self, options: int) -> bool:
-        """Peak memory comes from wait4: RUSAGE_CHILDREN knows only the largest child so far."""
+        """Peak memory comes from wait4: RUSAGE_CHILDREN knows only the largest child so far.
+
+        A new process starts with the peak of the one that forked it: below that, what was seen while it ran counts.
+        """
         pid, status, usage = os.wait4(self.process.pid, options)
         if pid:
             self.returncode = self.process.returncode = os.waitstatus_to_exitcode(status)
-            self.peak_rss_bytes = usage.ru_maxrss * _RSS_UNIT
+            inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            if usage.ru_maxrss > inherited or not self.peak_rss_bytes:
+                self.peak_rss_bytes = usage.ru_maxrss * _RSS_UNIT
             self.reaped = True
         return bool(pid)
 
@@ -213,6 +179,15 @@ class _Child:
         if not self.reaped:
             self._reap(0)
         self.pipe.close()
+
+
+def _own_peak(pid: int) -> int:
+    """Return VmHWM (proc(5)), which starts anew with each program; 0 where there is none."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 @dataclass(kw_only=True)
