@@ -87,11 +87,15 @@ class Decoder:
         """Yield (frame_index, pts_s, frame): the position among decoded frames and the presentation time, rising."""
         with opened(self.path) as (container, stream):
             step_s = 1.0 / float(stream.average_rate or stream.guessed_rate or 30)
+            is_avi = (
+                container.format.name == "avi"
+            )  # it stores no presentation times: what passes for them is out of order
             index, last_s = -1, -np.inf
             for frame in self._frames(container, stream):
                 index += 1
+                ticks = frame.dts if is_avi else frame.pts
                 unknown_s = 0.0 if index == 0 else last_s + step_s
-                pts_s = unknown_s if frame.time is None else float(frame.time)
+                pts_s = unknown_s if ticks is None else float(ticks * (stream if is_avi else frame).time_base)
                 if frame.is_corrupt or pts_s <= last_s:
                     self.damaged += 1
                     continue

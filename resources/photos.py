@@ -47,7 +47,7 @@ def opened_image(path: Path) -> Iterator[Image]:
     with open_regular(path) as file, warnings.catch_warnings():
         warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
         try:
-            image = PIL.Image.open(file, formats=("JPEG", "MPO", "PNG"))
+            image = PIL.Image.open(file, formats=("JPEG", "PNG"))  # MPO comes through JPEG
         except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError, Warning) as error:
             raise UnreadableMedia(f"{path.name} cannot be read as an image: {error}", file=path.name) from None
         with image:

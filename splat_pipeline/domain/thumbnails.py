@@ -36,12 +36,11 @@ class Thumbnails:
     def captioned(self, frames: Sequence[Mapping[str, Any]]) -> tuple[list[Picture], list[str]]:
         """Return at most ``most`` pictures and their captions, from the rows of ``tables.FRAMES`` that they are of."""
         rows = {(row["video_id"], row["frame_index"]): row for row in frames}
-        kept = [
-            (rows[video_id, index], picture) for video_id, index, picture in self._kept if (video_id, index) in rows
-        ]
-        step = max(1, -(-len(kept) // self._most))
-        chosen = kept[::step]
-        captions = [
-            f"{row['pts_s']:.1f} s  {row['video_id'][:14]}\n{row['reject_reason'] or 'good'}" for row, _ in chosen
-        ]
-        return [picture for _, picture in chosen], captions
+        kept = [(rows[clip, index], picture) for clip, index, picture in self._kept if (clip, index) in rows]
+        spread = np.linspace(0, len(kept) - 1, min(self._most, len(kept))).round().astype(int)
+        chosen = [kept[i] for i in spread]
+        return [picture for _, picture in chosen], [_caption(row) for row, _ in chosen]
+
+
+def _caption(row: Mapping[str, Any]) -> str:
+    return f"{row['pts_s']:.1f} s  {row['video_id'][:14]}\n{row['reject_reason'] or 'good'}"

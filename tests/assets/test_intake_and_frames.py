@@ -1,0 +1,179 @@
+"""From an upload to keyframes, through the real store and reader."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pytest
+from PIL import Image
+
+from resources.inbox import list_upload
+from resources.machine import LocalMachine
+from resources.media import PyAvReader
+from resources.sheets import ContactSheets
+from resources.stores import FileStore
+from splat_pipeline.assets import frames, intake
+from splat_pipeline.assets.partitions import jobs
+from splat_pipeline.domain import tables
+from splat_pipeline.domain.recipe import Recipe
+
+ASSETS = [intake.source_videos, frames.frame_quality, frames.keyframes]
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class Bench:
+    """One upload taken through the first three stages."""
+
+    def __init__(self, root: Path, upload: Path) -> None:
+        self.store = FileStore(root / "store", root / "delivered")
+        self.upload = list_upload(upload)
+        self.store.register(self.upload)
+
+    def run(self, config: dict[str, Any] | None = None, recipe: Recipe | None = None) -> dg.ExecuteInProcessResult:
+        resources = {
+            "store": self.store,
+            "machine": LocalMachine(),
+            "reader": PyAvReader(),
+            "sheets": ContactSheets(),
+            "recipe": recipe or Recipe(),
+        }
+        run_config = QUIET | ({"ops": {"source_videos": {"config": config}}} if config else {})
+        with dg.DagsterInstance.ephemeral() as instance:
+            instance.add_dynamic_partitions(str(jobs.name), [self.upload.job])
+            return dg.materialize(
+                ASSETS,
+                instance=instance,
+                partition_key=self.upload.job,
+                resources=resources,
+                run_config=run_config,
+                raise_on_error=False,
+            )
+
+    def folder(self, asset: str) -> Path:
+        return self.store.fetch(self.upload.job, asset).folder
+
+    def table(self, asset: str, spec: tables.TableSpec):
+        return tables.read_table(self.folder(asset) / f"{spec.name}.parquet", spec)
+
+    def manifest(self) -> dict[str, Any]:
+        return json.loads((self.folder("source_videos") / "manifest.json").read_text())
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> tuple[str, dict[str, Any]]:
+    event = next(e for e in result.all_events if e.event_type_value == "STEP_FAILURE")
+    failure = event.step_failure_data.user_failure_data
+    return event.step_key, {key: value.value for key, value in failure.metadata.items()}
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Path:
+    (tmp_path / "Garden walk").mkdir()
+    return tmp_path / "Garden walk"
+
+
+def test_clips_become_keyframes_clip_by_clip(tmp_path: Path, upload: Path, film, walk) -> None:
+    film(upload / "b.mp4", walk(30))
+    film(upload / "a.mp4", walk(36, step_px=3))
+    (upload / "job.yaml").write_text("scene_type: object\nseed: 5\nframes: {holdout_every: 4}\n")
+    bench = Bench(tmp_path, upload)
+    assert bench.run({"seed": 7}).success
+
+    recipe = Recipe.model_validate(bench.manifest()["recipe"])
+    assert (recipe.scene_type, recipe.seed, recipe.frames.holdout_every) == ("object", 7, 4)
+    assert bench.manifest()["recipe_keys_from"]["run config"] == ["seed"]
+    assert bench.table("source_videos", tables.VIDEOS)["video_id"].tolist() == ["a", "b"]
+
+    keyframes = bench.table("keyframes", tables.KEYFRAMES)
+    assert keyframes["keyframe_id"].tolist() == list(range(len(keyframes)))
+    assert keyframes["file"].is_monotonic_increasing
+    assert keyframes.groupby("video_id")["camera_id"].unique().map(list).to_dict() == {"a": [0], "b": [1]}
+    assert keyframes["holdout"].sum() in {len(keyframes) // 4, len(keyframes) // 4 + 1}
+    original = {"a": walk(36, step_px=3), "b": walk(30)}
+    for row in keyframes.iloc[::7].itertuples():
+        with Image.open(bench.folder("keyframes") / row.file) as image:
+            picture = np.asarray(image, float)
+        assert picture.shape == (row.height_px, row.width_px, 3)
+        assert np.abs(picture - original[row.video_id][row.frame_index]).mean() < 6
+
+    assert len(bench.table("frame_quality", tables.FRAMES)) == 66
+    assert len(bench.table("frame_quality", tables.SEGMENTS)) == 2
+    with Image.open(bench.folder("frame_quality") / "contact_sheet.jpg") as sheet:
+        assert sheet.width > 500
+
+
+def test_one_bad_clip_does_not_stop_good_ones(tmp_path: Path, upload: Path, film, walk) -> None:
+    film(upload / "good.mp4", walk(30))
+    film(upload / "still.mp4", walk(1) * 30)
+    (upload / "broken.mp4").write_bytes(b"")
+    bench = Bench(tmp_path, upload)
+    assert bench.run().success
+    videos = bench.table("source_videos", tables.VIDEOS).set_index("video_id")
+    assert videos["usable"].to_dict() == {"good": True, "still": True, "broken": False}
+    assert videos.loc["broken", "reject_reason"].startswith("UnreadableMedia: broken.mp4 has no bytes")
+    scored = bench.table("frame_quality", tables.FRAMES)
+    assert set(scored[scored["video_id"] == "still"]["reject_reason"]) == {"clip: StaticCamera"}
+    assert set(bench.table("keyframes", tables.KEYFRAMES)["video_id"]) == {"good"}
+
+
+def test_photos_become_keyframes(tmp_path: Path, upload: Path, walk) -> None:
+    for i, picture in enumerate(walk(12, step_px=10)):
+        Image.fromarray(picture).save(upload / f"IMG_{i}.jpg")
+    bench = Bench(tmp_path, upload)
+    assert bench.run().success
+    assert len(bench.table("keyframes", tables.KEYFRAMES)) == 12
+    assert bench.manifest()["images"]["images"][2] == "IMG_2.jpg"
+
+
+def test_the_same_upload_gives_the_same_artifacts(tmp_path: Path, upload: Path, film, walk) -> None:
+    film(upload / "a.mp4", walk(30))
+    digests = []
+    for root in (tmp_path / "one", tmp_path / "two"):
+        bench = Bench(root, upload)
+        assert bench.run().success
+        digests.append([bench.store.fetch(bench.upload.job, name).digest for name in ("frame_quality", "keyframes")])
+    assert digests[0] == digests[1]
+
+
+def test_unusable_footage_fails_with_its_class_and_remedy(tmp_path: Path, upload: Path, film, walk) -> None:
+    film(upload / "still.mp4", walk(1) * 30)
+    step, shown = failure_of(Bench(tmp_path, upload).run())
+    assert step == "frame_quality"
+    assert (shown["class"], shown["file"]) == ("StaticCamera", "still.mp4")
+    assert "walking around" in shown["remedy"]
+
+
+def test_an_upload_of_broken_files_fails_at_the_door(tmp_path: Path, upload: Path) -> None:
+    (upload / "broken.mp4").write_bytes(b"#EXTM3U\n/etc/passwd")
+    step, shown = failure_of(Bench(tmp_path, upload).run())
+    assert (step, shown["class"]) == ("source_videos", "UnsupportedMedia")
+
+
+def test_a_wrong_job_file_names_its_key(tmp_path: Path, upload: Path, film, walk) -> None:
+    film(upload / "a.mp4", walk(30))
+    (upload / "job.yaml").write_text("frames: {max_keyframe: 5}")
+    step, shown = failure_of(Bench(tmp_path, upload).run())
+    assert (step, shown["class"]) == ("source_videos", "BadJobFile")
+    assert "frames.max_keyframe" in shown["cause"]
+
+
+def test_a_file_that_grew_since_is_refused(tmp_path: Path, upload: Path, film, walk) -> None:
+    film(upload / "a.mp4", walk(30))
+    bench = Bench(tmp_path, upload)
+    with (upload / "a.mp4").open("ab") as stream:
+        stream.write(b"more")
+    step, shown = failure_of(bench.run())
+    assert (step, shown["class"]) == ("source_videos", "InputError")
+    assert "when the job was made" in shown["cause"]
+
+
+def test_an_upload_that_moved_is_still_found(tmp_path: Path, upload: Path, film, walk) -> None:
+    film(upload / "a.mp4", walk(30))
+    bench = Bench(tmp_path, upload)
+    assert bench.run().success
+    moved = upload.rename(tmp_path / "processed")
+    bench.store.register(type(bench.upload)(**{**vars(bench.upload), "location": str(moved)}))
+    assert bench.run().success

@@ -1,0 +1,106 @@
+"""Weak footage is refused for its reason; scores are relative to the clip."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from splat_pipeline.domain import tables
+from splat_pipeline.domain.errors import Blurred, NoTexture, StaticCamera, TooDark, TooShort
+from splat_pipeline.domain.frames import FrameMeasure, judge_clip
+from splat_pipeline.domain.scoring import refused, score_clip, sharpness_rel
+from splat_pipeline.domain.thumbnails import Thumbnails
+
+GOOD = FrameMeasure(
+    frame_index=0, pts_s=0.0, sharpness=200.0, luma_mean=120.0, clipped_low=0.0, clipped_high=0.0, contrast=55.0,
+    texture=0.9, motion_px=8.0, parallax=0.1, rotation_only=False, difference=15.0, tracked_share=0.9,
+    static_share=0.0, dynamic_share=0.0,
+)  # fmt: skip
+
+
+def clip(count: int = 40, **changes) -> list[FrameMeasure]:
+    return [replace(GOOD, frame_index=3 * i, pts_s=i / 10, **changes) for i in range(count)]
+
+
+def test_good_footage_is_accepted() -> None:
+    assert judge_clip(clip(), name="a.mp4") is None
+
+
+@pytest.mark.parametrize(
+    ("measures", "error"),
+    [
+        (clip(7), TooShort),
+        (clip(15), TooShort),
+        ([], TooShort),
+        (clip(luma_mean=5.0), TooDark),
+        (clip(texture=0.01), NoTexture),
+        (clip(sharpness=3.0), Blurred),
+        (clip(static_share=0.8, motion_px=0.01), StaticCamera),
+        (clip(static_share=0.16), StaticCamera),
+        (clip(motion_px=0.05), StaticCamera),
+    ],
+)
+def test_weak_footage_is_refused_by_name(measures: list[FrameMeasure], error: type) -> None:
+    verdict = judge_clip(measures, name="a.mp4")
+    assert type(verdict) is error
+    assert verdict.file == "a.mp4"
+    assert "a.mp4" in verdict.cause
+
+
+def test_eight_photos_have_no_duration_to_be_too_short_by() -> None:
+    assert judge_clip(clip(8), name="set", images=True) is None
+
+
+def test_a_camera_that_pauses_is_no_fixed_camera() -> None:
+    pause = [replace(m, static_share=0.9, motion_px=0.0) for m in clip(15)]
+    moving = [replace(m, pts_s=m.pts_s + 1.5) for m in clip(40)]
+    assert judge_clip([*pause, *moving], name="a.mp4") is None
+
+
+def test_sharpness_is_relative_to_its_neighbours() -> None:
+    measures = clip(60)
+    measures[30] = replace(measures[30], sharpness=60.0)
+    relative = sharpness_rel(measures)
+    assert relative[30] == pytest.approx(0.3)
+    assert relative[29] == pytest.approx(1.0)
+    doubled = [replace(m, sharpness=2 * m.sharpness) for m in measures]
+    assert np.allclose(sharpness_rel(doubled), relative)
+
+
+def test_a_cut_and_a_freeze_end_segments_and_rows_fit_their_tables() -> None:
+    measures = clip(60)
+    measures[20] = replace(measures[20], tracked_share=0.0, difference=70.0, motion_px=None)
+    for i in range(35, 50):
+        measures[i] = replace(measures[i], difference=0.0, motion_px=0.0)
+    score = score_clip("a", measures, first_segment=3)
+    assert [(s["segment_id"], s["frames"], s["ended_by"]) for s in score.segments] == [
+        ("0003-a", 20, "cut"),
+        ("0004-a", 30, "freeze"),
+        ("0005-a", 10, "end"),
+    ]
+    assert {row["duplicate_of"] for row in score.frames[35:50]} == {34 * 3}
+    assert [row["reject_reason"] for row in score.frames[34:36]] == [None, "duplicate"]
+    tables.to_table(tables.FRAMES, score.frames)
+    tables.to_table(tables.SEGMENTS, score.segments)
+
+
+def test_lost_tracks_at_two_frames_a_second_are_no_cut() -> None:
+    measures = [replace(m, pts_s=m.pts_s * 5, tracked_share=0.0, difference=60.0) for m in clip()]
+    assert len(score_clip("a", measures, first_segment=0).segments) == 1
+
+
+def test_every_frame_of_a_refused_clip_says_so() -> None:
+    score = refused(score_clip("a", clip(), first_segment=0), "StaticCamera")
+    assert {row["reject_reason"] for row in score.frames} == {"clip: StaticCamera"}
+
+
+@pytest.mark.parametrize("count", [1, 7, 48, 500])
+def test_thumbnails_stay_few_and_spread(count: int) -> None:
+    picture = np.zeros((4, 4, 3), np.uint8)
+    thumbnails = Thumbnails(most=48)
+    stripped = list(thumbnails.strip("a", clip(count, thumbnail=picture)))
+    assert all(measure.thumbnail is None for measure in stripped)
+    pictures, captions = thumbnails.captioned(score_clip("a", stripped, first_segment=0).frames)
+    assert len(pictures) == len(captions) == min(48, count)

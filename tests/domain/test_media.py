@@ -1,0 +1,104 @@
+"""First bytes and tags mean what the formats say."""
+
+from __future__ import annotations
+
+import pytest
+
+from splat_pipeline.domain.errors import BadJobFile
+from splat_pipeline.domain.jobfile import read_job_file
+from splat_pipeline.domain.media import container_of, foreign, place_of, tags_of, transfer_name, utc_of
+
+
+@pytest.mark.parametrize(
+    ("head", "container"),
+    [
+        (b"\0\0\0\x20ftypisom", "mov"),
+        (b"\0\0\0\x08wide\0\0\0\0mdat", "mov"),
+        (b"\x1a\x45\xdf\xa3\x01", "matroska"),
+        (b"RIFF\0\0\0\0AVI LIST", "avi"),
+        (b"RIFF\0\0\0\0WAVEfmt ", None),
+        ((b"\x47" + b"\0" * 187) * 4, "mpegts"),
+        ((b"\0\0\0\0\x47" + b"\0" * 187) * 4, "mpegts"),
+        (b"#EXTM3U\n/etc/passwd", None),
+        (b"", None),
+    ],
+)
+def test_containers_are_told_by_their_first_bytes(head: bytes, container: str | None) -> None:
+    assert container_of(head) == container
+
+
+def test_playlists_are_named() -> None:
+    assert foreign(b"\xef\xbb\xbf#EXTM3U\n") == "an HLS playlist"
+    assert foreign(b"ffconcat version 1.0") == "an ffconcat playlist"
+    assert foreign(b"hello") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("+48.1372+011.5755+519.0/", (48.1372, 11.5755, 519.0)),
+        ("-33.8688+151.2093/", (-33.8688, 151.2093, None)),
+        ("+4808.232+01134.53/", (48 + 8.232 / 60, 11 + 34.53 / 60, None)),
+        ("+480813.9+0113431.8-002.5/", (48 + 8 / 60 + 13.9 / 3600, 11 + 34 / 60 + 31.8 / 3600, -2.5)),
+        ("+98.0+011.0/", (None, None, None)),
+        ("somewhere", (None, None, None)),
+        (None, (None, None, None)),
+    ],
+)
+def test_places_are_read(text: str | None, place: tuple[float | None, ...]) -> None:
+    assert place_of(text) == pytest.approx(place)
+
+
+def test_tags_of_phones_are_read() -> None:
+    tags = tags_of(
+        {
+            "com.apple.quicktime.make": "Apple",
+            "com.apple.quicktime.model": "iPhone 13",
+            "com.apple.quicktime.location.ISO6709": "+48.0+011.0+500/",
+            "creation_time": "2025-06-16T13:27:47.000000Z",
+        }
+    )
+    assert (tags["make"], tags["model"], tags["alt_m"]) == ("Apple", "iPhone 13", 500.0)
+    assert tags["created_utc"] == "2025-06-16T13:27:47Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2025-06-16T15:27:47+0200", "2025-06-16T13:27:47Z"),
+        ("1904-01-01T00:00:00Z", None),
+        ("2025-06-16 15:27:47", None),
+        ("x", None),
+    ],
+)
+def test_times_without_a_zone_or_from_a_stopped_clock_are_unknown(text: str, utc: str | None) -> None:
+    assert utc_of(text) == utc
+
+
+def test_transfers_have_the_names_of_h273() -> None:
+    assert (transfer_name(18), transfer_name(16), transfer_name(2)) == ("arib-std-b67", "smpte2084", None)
+
+
+def test_a_job_file_is_a_mapping() -> None:
+    assert read_job_file("detail: preview\nframes:\n  max_keyframes: 40\n") == {
+        "detail": "preview",
+        "frames": {"max_keyframes": 40},
+    }
+    assert read_job_file("") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &x [1]\nb: [*x, *x]", "alias"),
+        ("!!python/object/apply:os.system ['true']", "not YAML"),
+        ("- a", "keys and values"),
+        ("a: [", "not YAML"),
+        ("[" * 50_000, "nested"),
+        ("a: " + "x" * 70_000, "larger"),
+        ("d: 2025-99-99", "not YAML"),
+    ],
+)
+def test_a_job_file_cannot_do_harm(text: str, said: str) -> None:
+    with pytest.raises(BadJobFile, match=said):
+        read_job_file(text)

@@ -1,0 +1,26 @@
+"""A contact sheet holds every picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resources.sheets import COLUMNS, GAP_PX, ContactSheets
+
+
+def test_pictures_lie_in_a_grid_with_their_captions(tmp_path: Path) -> None:
+    pictures = [np.full((60, 80, 3), 10 * i, np.uint8) for i in range(19)]
+    ContactSheets().contact_sheet(pictures, [f"{i} s\ngood" for i in range(19)], tmp_path / "sheet.jpg")
+    with Image.open(tmp_path / "sheet.jpg") as opened:
+        sheet = opened.copy()
+    assert sheet.width == COLUMNS * (80 + GAP_PX) + GAP_PX
+    last = sheet.getpixel((GAP_PX + 2 * (80 + GAP_PX) + 40, sheet.height - 2 * 14 - GAP_PX - 40))
+    assert last == pytest.approx((180, 180, 180), abs=6)
+
+
+def test_a_sheet_of_nothing_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="0 images"):
+        ContactSheets().contact_sheet([], [], tmp_path / "sheet.jpg")
