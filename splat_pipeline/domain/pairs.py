@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 Float = NDArray[np.float32]
 
 WORDS = 512
+PER_WORD = 8
+"""Descriptors at least, on average: a word of one descriptor is never seen again."""
 ROUNDS = 6
 TRAINED_ON = 40_000
 PER_IMAGE = 1500
@@ -36,7 +38,7 @@ def appearance(descriptors: Sequence[NDArray[np.uint8]], *, seed: int) -> Float:
 
 def _words(sample: Float) -> Float:
     """K-means; ``sample`` is in random order, so its head is a random start."""
-    words = sample[:WORDS].copy()
+    words = sample[: min(WORDS, max(1, len(sample) // PER_WORD))].copy()
     for _ in range(ROUNDS):
         index = _nearest(sample, words)
         order = np.argsort(index, kind="stable")

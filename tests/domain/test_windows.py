@@ -1,0 +1,87 @@
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splat_pipeline.domain.errors import MissingWindow
+from splat_pipeline.domain.tables import ATTEMPTS, WINDOWS, to_table
+from splat_pipeline.domain.windows import Window, complete, is_enough, ladder, plan_windows, settle, window_row
+
+STRATEGIES = ("global", "incremental", "incremental-wide")
+
+
+def keyframes(count):
+    return pd.DataFrame({"keyframe_id": range(count)})
+
+
+def attempt(registered, *, outcome="model", strategy="global"):
+    return {
+        "window_id": 0, "attempt": 0, "strategy": strategy, "registered": registered, "models": 1,
+        "rms_px": 0.5 if registered else float("nan"), "outcome": outcome, "seconds": 2.0, "peak_rss_bytes": 100,
+    }  # fmt: skip
+
+
+@given(st.integers(1, 300))
+def test_every_keyframe_lies_in_a_window(count):
+    frames = keyframes(count)
+    windows = plan_windows(frames)
+    covered = set().union(*(window.of(frames)["keyframe_id"] for window in windows))
+    assert covered == set(range(count))
+    assert [window.window_id for window in windows] == list(range(len(windows)))
+
+
+def test_no_keyframes_need_no_window():
+    assert plan_windows(keyframes(0)) == []
+
+
+def test_a_lost_window_is_named():
+    planned = [Window(window_id=i, first=10 * i, stop=10 * i + 10) for i in range(3)]
+    complete(planned, [2, 0, 1])
+    with pytest.raises(MissingWindow, match=r"1 of 3 windows are missing: window_0001") as caught:
+        complete(planned, [0, 2])
+    assert caught.value.retry == "never"
+
+
+def test_the_mapper_of_the_recipe_is_honoured():
+    assert ladder(STRATEGIES, "auto") == list(STRATEGIES)
+    assert ladder(STRATEGIES, "global") == ["global"]
+    assert ladder(STRATEGIES, "incremental") == ["incremental", "incremental-wide"]
+
+
+def test_four_fifths_are_enough():
+    assert is_enough(80, 100)
+    assert not is_enough(79, 100)
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=5))
+def test_the_attempt_with_most_images_is_kept(registered):
+    attempts = [attempt(n, outcome="model" if n else "failed") for n in registered]
+    best, rows = settle(attempts)
+    assert (best is None) == (max(registered) == 0)
+    if best is not None:
+        assert registered[best] == max(registered)
+        assert [row["outcome"] for row in rows].count("kept") == 1
+        assert rows[best]["outcome"] == "kept"
+    to_table(ATTEMPTS, rows)
+
+
+def test_a_crash_stays_a_crash_beside_what_was_kept():
+    _, rows = settle([attempt(0, outcome="crashed"), attempt(5), attempt(9)])
+    assert [row["outcome"] for row in rows] == ["crashed", "weaker", "kept"]
+
+
+def test_the_window_sums_up_its_attempts():
+    window = Window(window_id=0, first=0, stop=10)
+    best, rows = settle([attempt(0, outcome="timeout"), attempt(9, strategy="incremental")])
+    row = window_row(window, rows, best)
+    assert (row["registered"], row["strategy"], row["attempts"], row["seconds"]) == (9, "incremental", 2, 4.0)
+    assert row["failure_signature"] is None
+    to_table(WINDOWS, [row])
+
+
+def test_a_window_without_model_says_what_was_tried():
+    window = Window(window_id=0, first=0, stop=10)
+    best, rows = settle([attempt(0, outcome="failed"), attempt(0, outcome="crashed", strategy="incremental")])
+    row = window_row(window, rows, best)
+    assert row["failure_signature"] == "global: failed, incremental: crashed"
+    to_table(WINDOWS, [row])
