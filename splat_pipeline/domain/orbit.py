@@ -134,12 +134,12 @@ def direction(azimuth: Array, elevation: Array) -> Array:
 
 
 def covered(azimuth: Array) -> tuple[float, float]:
-    """Return the shortest arc [start, stop] that holds every azimuth; stop - start < 2 pi."""
+    """Return the shortest arc [start, stop] that holds every azimuth; stop - start <= 2 pi."""
     around_once = np.sort(np.mod(azimuth, 2 * np.pi))
     gaps = np.diff(around_once, append=around_once[0] + 2 * np.pi)
     widest = int(np.argmax(gaps))
     start = float(around_once[(widest + 1) % len(around_once)])
-    return start, start + 2 * np.pi - float(gaps[widest])
+    return start, start + max(0.0, 2 * np.pi - float(gaps[widest]))
 
 
 def look_at(eye: Array, target: Array) -> Array:

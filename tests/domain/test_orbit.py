@@ -1,0 +1,196 @@
+"""The preview's path: laws of every pose, and what is chosen for which capture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from splat_pipeline.domain.cameras import Camera, View
+from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.domain.orbit import (
+    CameraPath,
+    around,
+    covered,
+    direction,
+    extent_of,
+    focus_of,
+    look_at,
+    nerfstudio_path,
+    preview_camera,
+    preview_path,
+)
+
+CAMERA = Camera(width_px=640, height_px=360, fx_px=550, fy_px=550, cx_px=320, cy_px=180)
+TARGET = np.array([0.3, -0.2, 0.5])
+coordinates = st.floats(-10, 10, allow_nan=False)
+
+
+def cloud(radius: float = 1.0, n: int = 2000) -> Gaussians:
+    rng = np.random.default_rng(0)
+    return Gaussians(
+        means=(TARGET + rng.normal(size=(n, 3), scale=radius / 2)).astype(np.float32),
+        quats=np.tile(np.array([1, 0, 0, 0], np.float32), (n, 1)),
+        log_scales=np.full((n, 3), -4, np.float32),
+        logit_opacities=np.full(n, 2, np.float32),
+        sh=np.zeros((n, 1, 3), np.float32),
+    )
+
+
+def ring(start_deg: float, stop_deg: float, *, elevation_deg: float = 25, n: int = 40) -> list[View]:
+    turn = np.radians(np.linspace(start_deg, stop_deg, n))
+    rng = np.random.default_rng(1)
+    eyes = TARGET + 3 * direction(turn, np.full(n, np.radians(elevation_deg)))
+    aims = TARGET + rng.normal(size=(n, 3), scale=0.05)
+    return [View(name="", camera=CAMERA, cam_from_world=look_at(e, a)) for e, a in zip(eyes, aims, strict=True)]
+
+
+def path_of(views: list[View], frames: int = 60) -> CameraPath:
+    return preview_path(cloud(), views, preview_camera(views, longer_px=960, shorter_px=540), frames=frames)
+
+
+@settings(deadline=None)
+@given(st.tuples(coordinates, coordinates, coordinates), st.tuples(coordinates, coordinates, coordinates))
+def test_a_camera_looks_at_its_target_upright_with_proper_axes(eye, target) -> None:
+    eye, target = np.array(eye), np.array(target)
+    if np.linalg.norm((target - eye)[[0, 2]]) < 1e-3:
+        return
+    pose = look_at(eye, target)
+    rotation = pose[:3, :3]
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(rotation) == pytest.approx(1)
+    seen = pose @ [*target, 1]
+    np.testing.assert_allclose(seen[:2], 0, atol=1e-8)
+    assert seen[2] == pytest.approx(np.linalg.norm(target - eye))  # in front is +z
+    above = pose @ [target[0], target[1] - 0.1, target[2], 1]
+    assert above[1] < 0  # what is higher (-y) is higher in the picture (-y)
+    assert abs(rotation[0, 1]) < 1e-9  # no roll: right is level
+
+
+@given(st.floats(-3.1, 3.1), st.floats(-1.5, 1.5), st.floats(0.1, 50))
+def test_azimuth_and_elevation_invert_each_other(azimuth, elevation, distance) -> None:
+    center = TARGET + distance * direction(np.array([azimuth]), np.array([elevation]))
+    a, e, d = around(TARGET, center)
+    assert (a[0], e[0], d[0]) == pytest.approx((azimuth, elevation, distance), abs=1e-9)
+
+
+def test_a_walk_around_gives_a_full_turn_that_closes() -> None:
+    path = path_of(ring(0, 340))
+    assert path.kind == "orbit"
+    assert "full turn" in path.because
+    np.testing.assert_allclose(path.target, TARGET, atol=0.05)
+    eyes = np.array([view.center for view in path.views])
+    steps = np.linalg.norm(np.roll(eyes, -1, axis=0) - eyes, axis=1)
+    assert np.ptp(steps) < 1e-9  # the step from the last frame to the first is like every other
+    np.testing.assert_allclose(np.linalg.norm(eyes - path.target, axis=1), 3, atol=0.1)
+    _, elevation, _ = around(path.target, eyes)
+    np.testing.assert_allclose(np.degrees(elevation), 25, atol=2)
+
+
+@pytest.mark.parametrize(("start_deg", "stop_deg"), [(-40, 60), (150, 300), (330, 400)])
+def test_an_arc_is_never_left_and_the_swing_closes(start_deg: float, stop_deg: float) -> None:
+    path = path_of(ring(start_deg, stop_deg))
+    assert path.kind == "arc"
+    azimuth, _, _ = around(path.target, np.array([view.center for view in path.views]))
+    off = np.degrees(azimuth) - (start_deg + stop_deg) / 2
+    off = (off + 180) % 360 - 180
+    assert np.abs(off).max() <= (stop_deg - start_deg) / 2 + 2
+    assert np.abs(off).max() >= 0.9 * (stop_deg - start_deg) / 2 - 2
+    assert abs(off[0]) < 3
+    assert np.abs(np.diff(np.append(off, off[0]))).max() < 12
+
+
+def test_the_height_stays_near_what_was_filmed_and_within_limits() -> None:
+    low = path_of(ring(0, 340, elevation_deg=-5))
+    _, elevation, _ = around(low.target, low.views[0].center[None])
+    assert 0 < np.degrees(elevation[0]) <= 7
+    high = path_of(ring(0, 340, elevation_deg=80))
+    _, elevation, _ = around(high.target, high.views[0].center[None])
+    assert 65 < np.degrees(elevation[0]) < 75
+
+
+def test_a_room_filmed_from_inside_is_flown_through_along_the_captured_path() -> None:
+    centers = np.stack([np.linspace(-0.4, 0.4, 30), np.zeros(30), np.zeros(30)], axis=1) + TARGET
+    turn = np.linspace(0, 2.5, 30)
+    looks = np.stack([np.sin(turn), 0.1 * np.ones(30), np.cos(turn)], axis=1)
+    views = [
+        View(name="", camera=CAMERA, cam_from_world=look_at(c, c + k)) for c, k in zip(centers, looks, strict=True)
+    ]
+    path = path_of(views)
+    assert path.kind == "flight"
+    assert "100% of the cameras stand inside" in path.because
+    eyes = np.array([view.center for view in path.views])
+    assert np.linalg.norm(eyes[:, None] - centers[None], axis=2).min(axis=1).max() < 0.1
+    assert np.linalg.norm(np.roll(eyes, -1, axis=0) - eyes, axis=1).max() < 0.06
+
+
+def test_a_straight_walk_has_no_focus_and_a_jump_between_clips_is_not_flown_over() -> None:
+    first = np.stack([np.zeros(30), np.zeros(30), np.linspace(0, 3, 30)], axis=1)
+    second = first[:10] + np.array([50, 0, 0])
+    views = [
+        View(name="", camera=CAMERA, cam_from_world=look_at(c, c + np.array([0, 0, 1])))
+        for c in np.concatenate([first, second])
+    ]
+    path = path_of(views)
+    assert path.kind == "flight"
+    assert max(view.center[0] for view in path.views) < 1
+
+
+def test_one_camera_is_a_flight_that_stands_still() -> None:
+    path = path_of(ring(0, 0, n=1), frames=4)
+    assert path.kind == "flight"
+    assert np.isfinite([view.cam_from_world for view in path.views]).all()
+
+
+def test_a_few_cameras_that_look_away_do_not_move_the_focus() -> None:
+    views = ring(0, 300)
+    centers, axes = np.array([v.center for v in views]), np.array([v.cam_from_world[2, :3] for v in views])
+    axes[::8] = [0, -1, 0]
+    focus, converging = focus_of(centers, axes)
+    assert converging
+    np.testing.assert_allclose(focus, TARGET, atol=0.1)
+
+
+def test_floaters_hardly_move_middle_and_extent() -> None:
+    rng = np.random.default_rng(0)
+    scene, floaters = rng.normal(size=(5000, 3), scale=0.5), rng.uniform(-80, 80, size=(150, 3))
+    weights = np.concatenate([np.full(5000, 0.9), np.full(150, 0.3)])
+    middle, radius = extent_of(np.concatenate([scene, floaters]), weights, share=0.95)
+    _, clean = extent_of(scene, np.full(5000, 0.9), share=0.95)
+    np.testing.assert_allclose(middle, 0, atol=0.05)
+    assert radius == pytest.approx(clean, rel=0.1)
+
+
+@given(st.lists(st.floats(-20, 20), min_size=1, max_size=30), st.floats(-20, 20))
+def test_the_covered_arc_holds_every_azimuth_and_turns_with_them(azimuth, turn) -> None:
+    angles = np.array(azimuth)
+    start, stop = covered(angles)
+    assert 0 <= stop - start <= 2 * np.pi
+    past = np.mod(angles - start + 1e-9, 2 * np.pi)
+    assert (past <= stop - start + 1e-6).all()
+    turned = covered(angles + turn)
+    assert turned[1] - turned[0] == pytest.approx(stop - start, abs=1e-6)
+
+
+def test_a_portrait_capture_gets_a_portrait_film_with_the_angle_of_its_shorter_side() -> None:
+    tall = Camera(width_px=360, height_px=640, fx_px=550, fy_px=550, cx_px=180, cy_px=320)
+    camera = preview_camera([View(name="", camera=tall, cam_from_world=np.eye(4))], longer_px=960, shorter_px=540)
+    assert (camera.width_px, camera.height_px) == (540, 960)
+    assert camera.fx_px / 540 == pytest.approx(550 / 360)
+
+
+def test_the_camera_path_is_written_in_opengl_axes_row_by_row() -> None:
+    path = path_of(ring(0, 340), frames=10)
+    told = nerfstudio_path(path, fps=5)
+    pose = np.array(told["camera_path"][3]["camera_to_world"]).reshape(4, 4)
+    np.testing.assert_allclose(pose[:3, 3], path.views[3].center, atol=1e-9)
+    np.testing.assert_allclose(-pose[:3, 2], path.views[3].cam_from_world[2, :3], atol=1e-9)  # -z is forward
+    np.testing.assert_allclose(pose[:3, 1], -path.views[3].cam_from_world[1, :3], atol=1e-9)  # +y is up
+    assert told["seconds"] == 2
+    assert told["camera_path"][0]["fov"] == pytest.approx(np.degrees(2 * np.arctan(180 / 550)))
+
+
+def test_nothing_to_film_is_refused() -> None:
+    with pytest.raises(ValueError, match="no path"):
+        preview_path(cloud(), [], CAMERA, frames=3)
