@@ -151,6 +151,7 @@ def _delivery(work: Work, summary: Summary, files: list[dict[str, Any]]) -> dict
         "files": files,
         "metrics": summary.metrics,
         "gates": [pages.gate_of(verdict) for verdict in summary.gates],
+        "frame_of_reference": pages.frame_of(work),
         "timings": dict(in_order({name: about["seconds"] for name, about in lineage.items()})),
     }
 

@@ -59,6 +59,12 @@ def gate_of(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def frame_of(work: Work) -> dict[str, str]:
+    """Return where up and scale of the delivered world come from."""
+    told = json.loads((work.input("point_cloud") / "frame_of_reference.json").read_text())
+    return {"up_source": str(told["up_source"]), "scale_source": str(told["scale_source"])}
+
+
 def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
     """Return the whole page. Every text of the upload is escaped; the page loads nothing but the film beside it."""
     tone, headline, sentence = verdict_of(summary)
@@ -82,6 +88,7 @@ def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
         longest=max((seconds for _, seconds in timings), default=1.0) or 1.0,
         total=_spoken(sum(seconds for _, seconds in timings)) if timings else "",
         formats=formats.to_dict("records"),
+        frame=frame_of(work),
         sheet=data_uri(work.input("frame_quality") / "contact_sheet.jpg", longer_side_px=SHEET_PX, quality=70),
         **_poster(work),
     )

@@ -96,6 +96,8 @@ def write_inputs(folders: dict[str, Path]) -> None:
         {"x": float(x), "y": 0.0, "z": float(z), **point} for x, z in np.random.default_rng(1).normal(size=(50, 2))
     ]
     tables.write_table(folders["point_cloud"] / "points.parquet", tables.POINTS, points)
+    frame = {"up_source": "plane of the camera path", "scale_source": "none"}
+    (folders["point_cloud"] / "frame_of_reference.json").write_text(json.dumps(frame))
     (folders["point_cloud"] / "points.ply").write_bytes(b"ply\n")
     write_ply(folders["splat"] / "gaussians.ply", blob())
     history = [
@@ -162,6 +164,7 @@ def test_a_package_says_detail_reasons_warnings_figures_and_times(delivered) -> 
     assert told["metrics"]["rms_px"] == pytest.approx(2.1)
     assert list(told["timings"])[-3:] == ["exports", "preview", "report"]
     assert told["timings"]["splat"] == 2.5
+    assert told["frame_of_reference"] == {"up_source": "plane of the camera path", "scale_source": "none"}
 
 
 def test_a_snapshot_names_settings_versions_and_every_input(delivered) -> None:

@@ -63,6 +63,11 @@ def test_times_stand_in_the_order_of_the_graph() -> None:
     ]  # fmt: skip
 
 
+def test_the_windows_of_the_fan_out_are_one_stage() -> None:
+    taken = {"window_0000": 20.0, "window_0001": 22.0, "local_reconstructions": 0.5, "features": 1.0}
+    assert in_order(taken) == [("features", 1.0), ("local_reconstructions", 42.5)]
+
+
 finite = st.floats(-100, 100, allow_nan=False)
 
 
