@@ -70,7 +70,10 @@ def _video_stream(container: Any, name: str) -> Any:
     if context.width * context.height > MAX_PIXELS:
         raise UnsupportedMedia(f"{name}: {context.width}x{context.height} px, at most {MAX_PIXELS} px", file=name)
     context.options = {"max_pixels": str(MAX_PIXELS)}
-    stream.thread_type = "AUTO"
+    # With threads a damaged clip gave other frames in every run (and lost the last two of a truncated one), so that
+    # the second pass missed what the first had chosen. The CPU time is the same.
+    stream.thread_type = "NONE"
+    context.thread_count = 1
     return stream
 
 

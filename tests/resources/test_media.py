@@ -115,6 +115,14 @@ def test_odd_and_turned_files_show_their_size(shared_data: Path) -> None:
         assert (facts.width_px, facts.height_px) == size
 
 
+def test_a_damaged_clip_gives_the_same_frames_every_time(shared_data: Path) -> None:
+    path = shared_data / "bad" / "corrupt_middle.mp4"
+    seen = [[(index, pts_s) for index, pts_s, _ in Decoder(path=path)] for _ in range(3)]
+    assert seen[0] == seen[1] == seen[2]
+    assert 120 < len(seen[0]) < 180
+    assert len(list(Decoder(path=shared_data / "bad" / "truncated_faststart.mp4"))) == 102
+
+
 def test_the_decoder_counts_what_it_steps_over(shared_data: Path) -> None:
     said: list[str] = []
     measured(shared_data / "bad" / "corrupt_middle.mp4", fps=5, said=said)
