@@ -25,7 +25,9 @@ MAX_GAP_DEG = 100.0
 ELEVATION_DEG = (10.0, 45.0)
 MAX_RISE_DEG = 10.0
 """The preview stays this close to the elevations that were filmed."""
-SWING = 0.95
+FOLLOW_DEG = 20.0
+"""Height and distance follow the captured cameras within about this: elsewhere the borders show what nobody filmed."""
+SWING = 0.92
 """Share of the captured arc that is shown."""
 MIN_SPREAD = float(np.sin(np.radians(3.0)) ** 2)
 """Viewing axes closer together than this meet nowhere that could be told."""
@@ -61,7 +63,6 @@ def preview_path(gaussians: Gaussians, captured: Sequence[View], camera: Camera,
         poses = flight(centers, axes, frames=frames)
         return CameraPath(kind="flight", because=because, target=centers.mean(axis=0), views=_views(poses, camera))
     azimuth, elevation, distance = around(focus, centers)
-    height = _height(elevation)
     start, stop = covered(azimuth)
     span_deg = float(np.degrees(stop - start))
     if span_deg >= 360 - MAX_GAP_DEG:
@@ -72,7 +73,8 @@ def preview_path(gaussians: Gaussians, captured: Sequence[View], camera: Camera,
         swing = np.sin(np.arange(frames) / frames * 2 * np.pi) * (stop - start) / 2 * SWING
         turn = (start + stop) / 2 + swing
         kind, because = "arc", f"the cameras cover {span_deg:.0f} degrees: there and back within them"
-    eyes = focus + float(np.median(distance)) * direction(turn, np.full(frames, height))
+    height = _near_filmed(_followed(elevation, azimuth, turn), elevation)
+    eyes = focus + _followed(distance, azimuth, turn)[:, None] * direction(turn, height)
     return CameraPath(kind=kind, because=because, target=focus, views=_views([look_at(e, focus) for e in eyes], camera))
 
 
@@ -186,10 +188,21 @@ def nerfstudio_path(path: CameraPath, *, fps: int) -> dict[str, object]:
     }
 
 
-def _height(elevation: Array) -> float:
-    wanted = float(np.clip(np.median(elevation), *np.radians(ELEVATION_DEG)))
+def _followed(values: Array, azimuth: Array, turn: Array) -> Array:
+    """Return what the captured cameras near each azimuth of ``turn`` (F,) had, averaged with a Gaussian window."""
+    apart = np.angle(np.exp(1j * (turn[:, None] - azimuth[None, :]))) / np.radians(FOLLOW_DEG)
+    # Against the nearest camera: in a gap no weight would be left.
+    weights = np.exp(-0.5 * (apart**2 - (apart**2).min(axis=1, keepdims=True)))
+    followed: Array = weights @ values / weights.sum(axis=1)
+    return followed
+
+
+def _near_filmed(wanted: Array, elevation: Array) -> Array:
+    """Return pleasant heights that are still near the ones that were filmed."""
+    pleasant = np.clip(wanted, *np.radians(ELEVATION_DEG))
     near = np.radians(MAX_RISE_DEG)
-    return float(np.clip(wanted, elevation.min() - near, elevation.max() + near))
+    clipped: Array = np.clip(pleasant, elevation.min() - near, elevation.max() + near)
+    return clipped
 
 
 def _views(poses: Sequence[Array], camera: Camera) -> tuple[View, ...]:
