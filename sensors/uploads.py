@@ -6,7 +6,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -84,7 +83,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _read(name: str, shelves: Shelves, list_upload: ListUpload, context: dg.SensorEvaluationContext) -> Upload | None:
     """Read one upload; what cannot even be listed goes to error/ at once, with its reason."""
     try:
-        return replace(list_upload(shelves.inbox / name), managed=True)
+        return list_upload(shelves.inbox / name)
     except InputError as error:
         target = shelves.shelve(name, error.to_json())
         context.log.error(f"{name} was refused and lies in {target}: {error} Remedy: {error.remedy}")  # noqa: TRY400  # no traceback for users

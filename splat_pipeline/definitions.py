@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import dagster as dg
-from resources.cpu_trainer import CpuTrainer
-from resources.images import KeyframeImages
 
 from resources.colmap import ColmapBackend
+from resources.cpu_trainer import CpuTrainer
+from resources.images import KeyframeImages
 from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
@@ -69,7 +70,7 @@ def build(settings: Settings) -> dg.Definitions:
         shelves,
         store=store,
         job_name=JOB,
-        list_upload=list_upload,
+        list_upload=partial(list_upload, managed=True),
         stable_s=settings.stable_s,
         poll_s=settings.poll_s,
     )

@@ -24,9 +24,8 @@ def test_every_place_that_names_the_code_location_agrees():
     workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"][0]["python_module"]
     cloud = load_dagster_cloud_yaml((ROOT / "dagster_cloud.yaml").read_text()).locations[0]
     grpc = yaml.safe_load((ROOT / "docker" / "workspace.yaml").read_text())["load_from"][0]["grpc_server"]
-    assert {pyproject["code_location_name"], workspace["location_name"], cloud.location_name, grpc["location_name"]} == {
-        "splat_pipeline"
-    }
+    names = [pyproject["code_location_name"], workspace["location_name"], cloud.location_name, grpc["location_name"]]
+    assert set(names) == {"splat_pipeline"}
     modules = {pyproject["code_location_target_module"], workspace["module_name"], cloud.code_source.module_name}
     assert modules == {"splat_pipeline.definitions"}
 

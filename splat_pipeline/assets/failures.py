@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, get_origin
 
 import dagster as dg
-from dagster._utils.error import SerializableErrorInfo  # the type of an event's error; not exported
+from dagster_shared.error import SerializableErrorInfo
 
 from splat_pipeline.domain.errors import OutOfMemory, SplatError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def manifest_of(
     return {
         "recipe": recipe.model_dump(),
         "recipe_keys_from": dict(origin),
-        "upload": upload.to_json(),
+        "upload": {"title": upload.title, "files": [asdict(file) for file in upload.files]},  # not where: it moves
         "found": dict(contents.found),
         "ignored": dict(contents.ignored),
         "images": {video_id: list(facts.images) for video_id, facts in sets.items() if facts.images},
