@@ -13,7 +13,7 @@ from splat_pipeline.assets.stages import Machines, Stores, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
 from splat_pipeline.domain.formats.points_ply import write_points
-from splat_pipeline.domain.points import point_rows, trusted, upright_from
+from splat_pipeline.domain.points import is_aerial, point_rows, trusted, upright_from
 from splat_pipeline.domain.poses import (
     alignment_row,
     cam_from_world,
@@ -24,7 +24,17 @@ from splat_pipeline.domain.poses import (
     rms_px,
 )
 from splat_pipeline.domain.rigid import Similarity
-from splat_pipeline.domain.tables import ALIGNMENT, KEYFRAMES, LOOPS, POINTS, POSES, WINDOWS, read_table, write_table
+from splat_pipeline.domain.tables import (
+    ALIGNMENT,
+    KEYFRAMES,
+    LOOPS,
+    POINTS,
+    POSES,
+    VIDEOS,
+    WINDOWS,
+    read_table,
+    write_table,
+)
 from splat_pipeline.domain.windows import Window
 
 
@@ -71,7 +81,7 @@ def _shown(model: ColmapModel, poses: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-@job_asset(deps=["camera_poses"])
+@job_asset(deps=["source_videos", "camera_poses"])
 def point_cloud(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> dg.MaterializeResult[Any]:
     """The points to trust, in a world where -y is up."""
     with stage(context, store, machine) as work:
@@ -80,7 +90,9 @@ def point_cloud(context: dg.AssetExecutionContext, store: Stores, machine: Machi
         if not keep.any():
             raise NoReconstruction(f"none of {len(model.points)} points is seen well enough")
         cameras = np.stack([cam_from_world(model, image_id) for image_id in sorted(model.images)])
-        upright = upright_from(cameras, model.points.xyz[keep])
+        videos = read_table(work.input("source_videos") / "videos.parquet", VIDEOS)
+        aerial = is_aerial(work.recipe.scene_type, videos["make"])
+        upright = upright_from(cameras, model.points.xyz[keep], aerial=aerial)
         rows = point_rows(model.points, keep, upright.world_from_sfm)
         write_points(
             work.folder / "points.ply", rows[["x", "y", "z"]].to_numpy(), rows[["red", "green", "blue"]].to_numpy()

@@ -5,6 +5,7 @@ P points, I cameras. World axes after ``upright_from``: -y up, x and z level, CO
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +25,15 @@ FEW = 100
 """With fewer points than this after filtering, points seen by two images are taken too."""
 FAR = 6.0
 """Times the median distance from the median point: beyond, a point is an outlier (or the horizon)."""
+DRONES = ("dji", "parrot", "autel", "skydio")
+"""Makers whose cameras fly."""
 PLANAR, LINEAR = 0.25, 0.2
 """A camera path is planar below the one ratio of its extents (3rd to 2nd), a line below the other (2nd to 1st)."""
-NEAR_UP, NADIR = np.cos(np.radians(35)), np.cos(np.radians(45))
+NEAR_UP, NADIR = np.cos(np.radians(25)), np.cos(np.radians(45))
+SPREAD = 0.02
+"""Mean square of the x axes along their second direction below which all cameras look one way (about 8 degrees)."""
+UNDECIDED = 0.3
+"""Length of the mean of the cameras' unit upward axes below which they contradict each other."""
 
 
 def trusted(points: ColmapPoints) -> Mask:
@@ -68,14 +75,21 @@ class Upright:
         return {"world_from_sfm": self.world_from_sfm.to_json(), "up_source": self.up_source, "scale_source": "none"}
 
 
-def upright_from(cam_from_world: Float, points: Float) -> Upright:
+def is_aerial(scene_type: str, makes: Iterable[object]) -> bool:
+    """Say whether it was filmed from the air: the job's ``scene_type`` says so, or ("auto") a maker of the cameras."""
+    flying = any(maker in make.lower() for make in makes if isinstance(make, str) for maker in DRONES)
+    return scene_type == "aerial" or (scene_type == "auto" and flying)
+
+
+def upright_from(cam_from_world: Float, points: Float, *, aerial: bool) -> Upright:
     """Return the upright frame of cameras (I, 4, 4) and points (P, 3): origin at the points' median, scale unchanged.
 
-    The first camera looks along +z as far as it looks level. Raises ``ValueError`` without camera or point.
+    ``aerial``: see ``up_direction``. The first camera looks along +z as far as it looks level. Raises ``ValueError``
+    without camera or point.
     """
     if not (len(cam_from_world) and len(points)):
         raise ValueError(f"need cameras and points, got {len(cam_from_world)} and {len(points)}")
-    up, source = up_direction(cam_from_world)
+    up, source = up_direction(cam_from_world, aerial=aerial)
     down = -up
     forward = next(axis - (axis @ down) * down for axis in cam_from_world[0, [2, 1, 0], :3] if abs(axis @ down) < 0.9)
     forward = forward / np.linalg.norm(forward)
@@ -85,21 +99,38 @@ def upright_from(cam_from_world: Float, points: Float) -> Upright:
     return Upright(world_from_sfm=frame, up_source=source)
 
 
-def up_direction(cam_from_world: Float) -> tuple[Float, str]:
+def up_direction(cam_from_world: Float, *, aerial: bool) -> tuple[Float, str]:
     """Return the (3,) unit direction that is up, and what said so.
 
-    People hold cameras level on average: the mean of the cameras' -y axes. A path in one plane (an orbit, a survey
-    flight) is level more exactly than hands are, so its normal is taken when it is near that mean, or when the cameras
-    look along it (from above; then their -y axes lie in the ground plane and say nothing).
+    People hold cameras without roll on average, whichever way they tilt them: up is at right angles to the cameras'
+    x axes. Cameras that all look one way leave that open, and the mean of their -y axes must do. A path in one plane
+    (an orbit) is level more exactly than hands are, so its normal is taken when it is near.
+
+    Cameras that look along that normal either fly over the ground or pan over a wall, which looks the same: the ground
+    is believed when it is known to be ``aerial``, or when the -y axes cancel out, as on the lanes of a survey.
     """
-    held = _unit(-cam_from_world[:, 1, :3].mean(0))
-    looks = cam_from_world[:, 2, :3].mean(0)
+    mean_up = -cam_from_world[:, 1, :3].mean(0)
+    decided = bool(np.linalg.norm(mean_up) >= UNDECIDED)
     normal = _plane_normal(-np.einsum("nji,nj->ni", cam_from_world[:, :3, :3], cam_from_world[:, :3, 3]))
-    if normal is not None and abs(normal @ looks) > NADIR and abs(normal @ held) < 1 - NADIR:
+    looks = cam_from_world[:, 2, :3].mean(0)
+    if normal is not None and abs(normal @ looks) > NADIR and (aerial or not decided):
         return -np.sign(normal @ looks) * normal, "plane of the camera path, seen from above"
-    if normal is not None and abs(normal @ held) > NEAR_UP:
+    held, source = _unit(mean_up), "mean of the cameras' upward axes"
+    level = _level_normal(cam_from_world[:, 0, :3])
+    if decided and level is not None:
+        held, source = np.sign(level @ held) * level, "horizon of the cameras"
+    if decided and normal is not None and abs(normal @ held) > NEAR_UP:
         return np.sign(normal @ held) * normal, "plane of the camera path"
-    return held, "mean of the cameras' upward axes"
+    return held, source
+
+
+def _level_normal(rights: Float) -> Float | None:
+    """Return the direction that (I, 3) unit x axes are at right angles to, when they spread in one plane."""
+    spread, axes = np.linalg.eigh(rights.T @ rights / len(rights))
+    if spread[1] < SPREAD or spread[0] > PLANAR * spread[1]:
+        return None
+    normal: Float = axes[:, 0]
+    return normal
 
 
 def _plane_normal(centers: Float) -> Float | None:

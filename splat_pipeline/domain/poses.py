@@ -103,6 +103,7 @@ def pose_rows(model: ColmapModel, keyframes: pd.DataFrame, window_ids: Mapping[i
     for keyframe_id, file in zip(keyframes["keyframe_id"], keyframes["file"], strict=True):
         image_id = by_name.get(file.removeprefix(IMAGE_FOLDER))
         row = dict.fromkeys(_FOUND) | {"keyframe_id": int(keyframe_id), "registered": image_id is not None}
+        row["pose_confidence"] = 0.0
         row["window_ids"] = list(window_ids.get(int(keyframe_id), []))
         rows.append(row if image_id is None else row | _found(model, image_id, seen))
     return rows
@@ -166,7 +167,7 @@ def path_sketch(centers: Float, *, columns: int = 44, rows: int = 14) -> str:
         return ""
     around = centers - centers.mean(0)
     flat = around @ np.linalg.svd(around, full_matrices=False)[2][:2].T
-    step = max(np.ptp(flat[:, 0]) / (columns - 1), 2 * np.ptp(flat[:, 1]) / (2 * rows - 2), 1e-12)
+    step = max(np.ptp(flat[:, 0]) / (columns - 1), np.ptp(flat[:, 1]) / (2 * rows - 2), 1e-12)
     at = np.floor((flat - flat.min(0)) / [step, 2 * step]).astype(int)  # a letter is twice as high as wide
     grid = np.full((at[:, 1].max() + 1, at[:, 0].max() + 1), " ")
     grid[at[:, 1], at[:, 0]] = [str(10 * i // len(at)) for i in range(len(at))]

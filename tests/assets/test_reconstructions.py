@@ -1,0 +1,252 @@
+"""From keyframes to the upright point cloud, through Dagster and the real store."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+from scene import RECIPE, SIZE, ReplayedSfm
+
+from resources.images import KeyframeImages
+from resources.json_io import JsonIOManager
+from resources.machine import LocalMachine
+from resources.stores import FileStore
+from splat_pipeline.assets import poses, reconstructions
+from splat_pipeline.assets.partitions import jobs
+from splat_pipeline.domain.evaluation import centers, trajectory_error
+from splat_pipeline.domain.formats.points_ply import read_points
+from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.tables import (
+    ATTEMPTS,
+    KEYFRAMES,
+    POINTS,
+    POSES,
+    VIDEOS,
+    WINDOWS,
+    read_table,
+    write_table,
+)
+
+JOB = "corner-0a1b2c3d"
+
+
+@dg.asset(partitions_def=jobs)
+def source_videos() -> None: ...
+
+
+@dg.asset(partitions_def=jobs)
+def keyframes() -> None: ...
+
+
+def keyframe_rows(capture):
+    return [
+        {
+            "keyframe_id": i,
+            "video_id": name.split("/")[0],
+            "frame_index": i,
+            "pts_s": i / 3,
+            "segment_id": name.split("/")[0],
+            "file": f"images/{name}",
+            "width_px": SIZE[0],
+            "height_px": SIZE[1],
+            "camera_id": camera_id,
+            "holdout": i % 4 == 3,
+        }
+        for i, (name, camera_id) in enumerate(zip(capture.names, capture.camera_ids, strict=True))
+    ]
+
+
+@pytest.fixture
+def store(tmp_path, capture) -> FileStore:
+    """A store in which everything up to the keyframes is done."""
+    made = FileStore(tmp_path / "store", tmp_path / "delivered")
+    with made.scratch(JOB, "source_videos") as folder:
+        (folder / "manifest.json").write_text(json.dumps({"recipe": Recipe(poses=RECIPE).model_dump()}))
+        write_table(folder / "videos.parquet", VIDEOS, [])
+        made.publish(JOB, "source_videos", folder, provenance={})
+    with made.scratch(JOB, "keyframes") as folder:
+        shutil.copytree(capture.images, folder / "images")
+        write_table(folder / "keyframes.parquet", KEYFRAMES, keyframe_rows(capture))
+        made.publish(JOB, "keyframes", folder, provenance={})
+    return made
+
+
+def run(instance: dg.DagsterInstance, store: FileStore, sfm: Any, *assets: str) -> dg.ExecuteInProcessResult:
+    made = [poses.camera_poses, poses.point_cloud, reconstructions.features, reconstructions.local_reconstructions]
+    definitions = dg.Definitions(
+        assets=[source_videos, keyframes, *made],
+        jobs=[dg.define_asset_job("some", selection=dg.AssetSelection.assets(*assets))],
+        resources={
+            "store": store,
+            "machine": LocalMachine(),
+            "sfm": sfm,
+            "json_io": JsonIOManager(store._root / "ops"),
+        },
+    )
+    instance.add_dynamic_partitions("jobs", [JOB])
+    job = definitions.resolve_job_def("some")
+    return job.execute_in_process(partition_key=JOB, instance=instance, raise_on_error=False)
+
+
+ALL = ("features", "local_reconstructions", "camera_poses", "point_cloud")
+
+
+def folder_of(store, asset):
+    return store.fetch(JOB, asset).folder
+
+
+def failure(result):
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    return event.step_failure_data
+
+
+def test_keyframes_become_true_poses_and_an_upright_cloud(instance, store, capture):
+    result = run(instance, store, ReplayedSfm(capture), *ALL)
+    assert result.success
+
+    rows = read_table(folder_of(store, "camera_poses") / "poses.parquet", POSES)
+    assert rows["registered"].all()
+    assert rows["pose_confidence"].min() > 0.5
+    frame = json.loads((folder_of(store, "point_cloud") / "frame_of_reference.json").read_text())
+    assert frame["scale_source"] == "none"
+
+    load = KeyframeImages().load
+    folders = [folder_of(store, name) for name in ("keyframes", "camera_poses", "point_cloud")]
+    train = load(*folders, longer_side_px=200, holdout=False)
+    held = load(*folders, longer_side_px=200, holdout=True)
+    assert sorted([*train.keyframe_ids, *held.keyframe_ids]) == list(range(len(capture.names)))
+    assert list(held.keyframe_ids) == [3, 7, 11]
+    estimate = np.stack([view.cam_from_world for view in train.views])
+    error = trajectory_error(estimate, capture.truth[list(train.keyframe_ids)])
+    assert error.ate_rmse < 0.002 * error.extent
+    down = error.truth_from_estimate.rotation @ [0, 1, 0]
+    assert np.degrees(np.arccos(down @ [0, 1, 0])) < 5, "y is down, as it was filmed"
+
+    cloud = read_table(folder_of(store, "point_cloud") / "points.parquet", POINTS)
+    xyz, rgb = read_points(folder_of(store, "point_cloud") / "points.ply")
+    np.testing.assert_array_equal(xyz, cloud[["x", "y", "z"]])
+    np.testing.assert_array_equal(rgb, cloud[["red", "green", "blue"]])
+    assert (np.abs(np.median(xyz, axis=0)) < 0.05 * np.ptp(centers(estimate))).all()
+
+
+def test_points_project_to_their_colour_in_the_training_images(instance, store, capture):
+    """Poses, intrinsics, undistortion, resampling and the upright frame agree, to the pixel's colour."""
+    run(instance, store, ReplayedSfm(capture), *ALL)
+    folders = [folder_of(store, name) for name in ("keyframes", "camera_poses", "point_cloud")]
+    views = KeyframeImages().load(*folders, longer_side_px=200, holdout=False)
+    xyz, rgb = read_points(folders[2] / "points.ply")
+    differences = []
+    for image, view in zip(views.images, views.views, strict=True):
+        in_camera = xyz @ view.cam_from_world[:3, :3].T + view.cam_from_world[:3, 3]
+        camera = view.camera
+        u = camera.fx_px * in_camera[:, 0] / in_camera[:, 2] + camera.cx_px
+        v = camera.fy_px * in_camera[:, 1] / in_camera[:, 2] + camera.cy_px
+        inside = (in_camera[:, 2] > 0) & (u >= 0) & (v >= 0) & (u < camera.width_px) & (v < camera.height_px)
+        seen = image[v[inside].astype(int), u[inside].astype(int)].astype(float)
+        differences.append(np.abs(seen - rgb[inside]).mean())
+        shuffled = np.random.default_rng(0).permutation(rgb[inside])
+        assert differences[-1] < 0.5 * np.abs(seen - shuffled).mean()
+
+
+def test_the_search_ends_with_the_first_good_attempt(instance, store, capture):
+    run(instance, store, ReplayedSfm(capture), "features", "local_reconstructions")
+    attempts = read_table(folder_of(store, "local_reconstructions") / "attempts.parquet", ATTEMPTS)
+    assert attempts[["strategy", "outcome"]].to_numpy().tolist() == [["global", "kept"]]
+
+
+def test_the_best_of_weak_attempts_is_kept_and_a_crash_is_not_the_end(instance, store, capture):
+    sfm = ReplayedSfm(capture, script={"global": "crashed", "incremental": 9, "incremental-wide": 7})
+    assert run(instance, store, sfm, *ALL).success
+    source = folder_of(store, "local_reconstructions")
+    attempts = read_table(source / "attempts.parquet", ATTEMPTS)
+    assert attempts["outcome"].tolist() == ["crashed", "kept", "weaker"]
+    window = read_table(source / "windows.parquet", WINDOWS).iloc[0]
+    assert (window["registered"], window["strategy"], window["attempts"]) == (9, "incremental", 3)
+    rows = read_table(folder_of(store, "camera_poses") / "poses.parquet", POSES)
+    assert rows["registered"].sum() == 9
+    assert rows.loc[~rows["registered"], "pose_confidence"].tolist() == [0] * 5
+
+
+def test_a_window_is_an_artifact_without_leftovers_of_its_attempts(instance, store, capture):
+    run(instance, store, ReplayedSfm(capture), "features", "local_reconstructions")
+    names = {path.name for path in folder_of(store, "window_0000").iterdir()}
+    assert names == {"model", "attempts.parquet", "windows.parquet", "artifact.json"}
+
+
+def test_no_model_fails_with_what_was_tried_and_a_remedy(instance, store, capture):
+    sfm = ReplayedSfm(capture, script={"global": "failed", "incremental": "timeout", "incremental-wide": "failed"})
+    result = run(instance, store, sfm, *ALL)
+    assert not result.success
+    failed = failure(result)
+    described = failed.user_failure_data.description
+    assert described.startswith("NoReconstruction: no model was found: global: failed, incremental: timeout")
+    assert "Film again" in described
+
+
+def test_few_images_stop_the_job_by_its_gate(instance, store, capture):
+    sfm = ReplayedSfm(capture, script=dict.fromkeys(ReplayedSfm.strategies, 5))
+    result = run(instance, store, sfm, *ALL)
+    checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+    assert checks == {
+        "registered": False,
+        "registered_well": False,
+        "reprojection": True,
+        "reprojection_well": True,
+    }
+    materialized = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
+    assert "point_cloud" not in materialized
+
+
+class Forgetful(FileStore):
+    """Loses a window between its publication and the gathering, as a crash of the run worker does."""
+
+    def fetch(self, job: str, asset: str, version: str | None = None) -> Any:
+        found = super().fetch(job, asset, version)
+        if asset == "window_0000":
+            return type(found)(**{**vars(found), "digest": "of an earlier run"})
+        return found
+
+
+def test_a_window_of_an_earlier_run_is_not_taken_for_this_ones(instance, store, capture):
+    forgetful = Forgetful(store._root, store._delivered)
+    result = run(instance, forgetful, ReplayedSfm(capture), "features", "local_reconstructions")
+    assert not result.success
+    assert (
+        "MissingWindow: window_0000 is not the one that this run made" in failure(result).user_failure_data.description
+    )
+
+
+def test_the_same_reconstruction_has_the_same_data_version(instance, store, capture):
+    versions = []
+    for _ in range(2):
+        result = run(instance, store, ReplayedSfm(capture), *ALL)
+        (event,) = [
+            event for event in result.get_asset_materialization_events() if event.asset_key.path == ["camera_poses"]
+        ]
+        versions.append(event.materialization.tags["dagster/data_version"])
+    assert versions[0] == versions[1]
+
+
+def test_every_asset_shows_seconds_and_counts(instance, store, capture):
+    result = run(instance, store, ReplayedSfm(capture), *ALL)
+    shown = {
+        event.asset_key.to_user_string(): event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+    }
+    assert all("seconds" in shown[name] and "bytes_out" in shown[name] for name in ALL)
+    assert shown["camera_poses"]["registered"].value == len(capture.names)
+    assert shown["local_reconstructions"]["windows"].value == 1
+    assert len(shown["camera_poses"]["path"].value) < 1000, "longer ones hide behind a button"
+
+
+def test_rows_of_stages_are_written_for_ops_too(instance, store, capture):
+    from splat_pipeline.domain.tables import STAGES
+
+    run(instance, store, ReplayedSfm(capture), *ALL)
+    stages: pd.DataFrame = store.rows(STAGES)
+    assert set(stages["stage"]) == {*ALL, "window_0000"}
