@@ -41,11 +41,19 @@ STRATEGIES: dict[str, Strategy] = {
 """Global first: on real captures it registered as many images or more, in less time."""
 
 
+def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Return how many cores this process may use: by affinity, and by a container's quota (cgroup v2), at least 1."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    allowed, period = quota.read_text().split() if quota.is_file() else ("max", "0")
+    return cores if allowed == "max" else max(1, min(cores, int(allowed) // int(period)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ColmapBackend:
     """Fulfils ``SfmBackend``."""
 
-    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    threads: int = field(default_factory=usable_cores)
     """More than cores slow each other down."""
     memory_limit_bytes: int | None = None
     """Of address space, a child's; None: no limit."""

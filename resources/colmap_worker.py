@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import pycolmap as pc
+from numpy.typing import NDArray
 
 from resources.features import ImageFeatures, read_features, segment_of, write_features
 from splat_pipeline.domain.errors import CorruptArtifact
-from splat_pipeline.domain.pairs import all_pairs, appearance, sequence_pairs, similar_pairs
+from splat_pipeline.domain.pairs import all_pairs, appearance, sampled, sequence_pairs, similar_pairs
 
 Request = dict[str, Any]
+Descriptors = NDArray[np.uint8]
 
 SURE_INLIERS = 30
 """Far pairs of a sequence need this many: false loops were seen with 15 and 16."""
@@ -42,7 +44,7 @@ def extract(request: Request) -> dict[str, Any]:
     segments: dict[str, list[str]] = {}
     for image in request["images"]:
         segments.setdefault(segment_of(image), []).append(image)
-    counts = {}
+    counts: dict[str, int] = {}
     for segment, images in segments.items():
         database = scratch / f"{segment}.db"
         say(f"finding features in {len(images)} images of {segment}")
@@ -50,11 +52,15 @@ def extract(request: Request) -> dict[str, Any]:
             database, folder, images, pc.CameraMode.PER_IMAGE, extraction_options=_sift(request), device=pc.Device.cpu
         )
         with pc.Database.open(database) as db:
-            rows = list(_extracted(db, images))
-        write_features(out / f"{segment}.parquet", rows)
-        counts.update({row.image: len(row.keypoints) for row in rows})
+            write_features(out / f"{segment}.parquet", _counted(_extracted(db, images), counts))
         database.unlink()
     return {"features": counts}
+
+
+def _counted(rows: Iterator[ImageFeatures], counts: dict[str, int]) -> Iterator[ImageFeatures]:
+    for row in rows:
+        counts[row.image] = len(row.keypoints)
+        yield row
 
 
 def _sift(request: Request) -> pc.FeatureExtractionOptions:
@@ -109,51 +115,56 @@ def reconstruct(request: Request) -> dict[str, Any]:
 
 def _fill(path: Path, request: Request) -> None:
     """Write cameras, images and features. Images are called by their position: pair lists know no spaces."""
-    features = {row.image: row for row in read_features(Path(request["features"]), request["images"])}
+    images = request["images"]
+    camera_ids = dict(zip(images, request["camera_ids"], strict=True))
+    positions = {name: i for i, name in enumerate(images)}
+    sizes: dict[int, tuple[int, int]] = {}
+    looks: list[Descriptors] = [np.zeros((0, 128), np.uint8)] * len(images)
     with pc.Database.open(path) as db:
-        for camera_id, (width, height) in _sizes(request, features).items():
-            camera = pc.Camera.create_from_model_name(
-                camera_id, "SIMPLE_RADIAL", FOCAL_PRIOR * max(width, height), width, height
-            )
-            db.write_camera(camera, use_camera_id=True)
-            rig = pc.Rig(rig_id=camera_id + 1)
-            rig.add_ref_sensor(camera.sensor_id)
-            db.write_rig(rig, use_rig_id=True)
-        for i, (name, camera_id) in enumerate(zip(request["images"], request["camera_ids"], strict=True), start=1):
-            image = pc.Image(name=_alias(i), keypoints=np.zeros((0, 2)), camera_id=camera_id, image_id=i)
-            db.write_image(image, use_image_id=True)
-            frame = pc.Frame(frame_id=i, rig_id=camera_id + 1)
-            frame.add_data_id(image.data_id)
-            db.write_frame(frame, use_frame_id=True)
-            db.write_keypoints(i, features[name].keypoints)
-            db.write_descriptors(
-                i, pc.FeatureDescriptors(type=pc.FeatureExtractorType.SIFT, data=features[name].descriptors)
-            )
-    _plan(path.with_suffix(".txt"), request, features)
+        for row in read_features(Path(request["features"]), images):
+            camera_id = camera_ids[row.image]
+            if camera_id not in sizes:
+                sizes[camera_id] = (row.width_px, row.height_px)
+                _write_camera(db, camera_id, row)
+            if sizes[camera_id] != (row.width_px, row.height_px):
+                raise CorruptArtifact(f"camera {camera_id} has images of several sizes", file=row.image)
+            _write_image(db, positions[row.image] + 1, camera_id, row)
+            looks[positions[row.image]] = sampled(row.descriptors)
+    _plan(path, request, looks)
+
+
+def _write_camera(db: pc.Database, camera_id: int, row: ImageFeatures) -> None:
+    focal = FOCAL_PRIOR * max(row.width_px, row.height_px)
+    camera = pc.Camera.create_from_model_name(camera_id, "SIMPLE_RADIAL", focal, row.width_px, row.height_px)
+    db.write_camera(camera, use_camera_id=True)
+    rig = pc.Rig(rig_id=camera_id + 1)
+    rig.add_ref_sensor(camera.sensor_id)
+    db.write_rig(rig, use_rig_id=True)
+
+
+def _write_image(db: pc.Database, image_id: int, camera_id: int, row: ImageFeatures) -> None:
+    image = pc.Image(name=_alias(image_id), keypoints=np.zeros((0, 2)), camera_id=camera_id, image_id=image_id)
+    db.write_image(image, use_image_id=True)
+    frame = pc.Frame(frame_id=image_id, rig_id=camera_id + 1)
+    frame.add_data_id(image.data_id)
+    db.write_frame(frame, use_frame_id=True)
+    db.write_keypoints(image_id, row.keypoints)
+    db.write_descriptors(image_id, pc.FeatureDescriptors(type=pc.FeatureExtractorType.SIFT, data=row.descriptors))
 
 
 def _alias(image_id: int) -> str:
     return f"{image_id:06d}"
 
 
-def _sizes(request: Request, features: dict[str, ImageFeatures]) -> dict[int, tuple[int, int]]:
-    sizes: dict[int, tuple[int, int]] = {}
-    for name, camera_id in zip(request["images"], request["camera_ids"], strict=True):
-        size = (features[name].width_px, features[name].height_px)
-        if sizes.setdefault(camera_id, size) != size:
-            raise CorruptArtifact(f"camera {camera_id} has images of {sizes[camera_id]} and of {size} px", file=name)
-    return sizes
-
-
-def _plan(path: Path, request: Request, features: dict[str, ImageFeatures]) -> None:
+def _plan(path: Path, request: Request, looks: list[Descriptors]) -> None:
+    """Write the pairs to match beside the database: neighbours and, for long sequences, views that look alike."""
     images, overlap = request["images"], request["overlap"]
-    if request["every_pair"]:
-        near, far = all_pairs(len(images)), set()
-    else:
+    near, far = all_pairs(len(images)), set()
+    if not request["every_pair"]:
         near = sequence_pairs(len(images), overlap)
-        looks = appearance([features[name].descriptors for name in images], seed=request["seed"])
         groups = [segment_of(name) for name in images]
-        far = similar_pairs(looks, groups, overlap=overlap, each=max(2, overlap // 2)) - near
+        alike = appearance(looks, seed=request["seed"])
+        far = similar_pairs(alike, groups, overlap=overlap, each=max(2, overlap // 2)) - near
     for name, pairs in (("near", near), ("far", far)):
         lines = "".join(f"{_alias(i + 1)} {_alias(j + 1)}\n" for i, j in sorted(pairs))
         path.with_suffix(f".{name}").write_text(lines)

@@ -23,9 +23,9 @@ PER_IMAGE = 1500
 def appearance(descriptors: Sequence[NDArray[np.uint8]], *, seed: int) -> Float:
     """Return (N, V) unit rows, one an image: tf-idf of visual words learned from the images themselves.
 
-    ``descriptors``: (K_i, 128) uint8 each; the first ``PER_IMAGE`` of an image count. Sivic and Zisserman 2003.
+    ``descriptors``: (K_i, 128) uint8 each, of which ``sampled`` ones count. Sivic and Zisserman 2003.
     """
-    few = [np.asarray(d[:PER_IMAGE], np.float32) for d in descriptors]
+    few = [sampled(each).astype(np.float32) for each in descriptors]
     pool = np.concatenate([np.zeros((1, 128), np.float32), *few])
     rng = np.random.default_rng(seed)
     words = _words(pool[rng.permutation(len(pool))[:TRAINED_ON]])
@@ -34,6 +34,12 @@ def appearance(descriptors: Sequence[NDArray[np.uint8]], *, seed: int) -> Float:
     weighted = np.sqrt(counts) * np.log((1 + len(few)) / (1 + seen_in)).astype(np.float32)
     unit: Float = weighted / np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-9)
     return unit
+
+
+def sampled(descriptors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return at most ``PER_IMAGE`` rows, evenly over their order, which is that of scale. Idempotent."""
+    step = -(-len(descriptors) // PER_IMAGE)
+    return descriptors[:: max(1, step)].copy()
 
 
 def _words(sample: Float) -> Float:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splat_pipeline.domain.pairs import all_pairs, appearance, sequence_pairs, similar_pairs
+from splat_pipeline.domain.pairs import PER_IMAGE, all_pairs, appearance, sampled, sequence_pairs, similar_pairs
 
 
 def places(visits, seed=0, per_place=60):
@@ -48,3 +48,13 @@ def test_images_without_features_do_no_harm(counts):
     assert np.isfinite(looks).all()
     pairs = similar_pairs(looks, ["a", "b", "c"], overlap=1, each=2)
     assert all(i < j for i, j in pairs)
+
+
+@given(st.integers(0, 5 * PER_IMAGE))
+def test_a_sample_is_small_spreads_over_all_and_is_its_own_sample(count):
+    rows = np.arange(count * 2, dtype=np.uint32).view(np.uint8).reshape(count, 8)
+    few = sampled(rows)
+    assert min(count, PER_IMAGE // 2) <= len(few) <= PER_IMAGE
+    np.testing.assert_array_equal(sampled(few), few)
+    if count:
+        np.testing.assert_array_equal(few[0], rows[0])

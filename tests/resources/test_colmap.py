@@ -10,7 +10,7 @@ import pytest
 from scene import FOCALS, RECIPE, ReplayedSfm
 
 from resources import colmap
-from resources.colmap import STRATEGIES, ColmapBackend, Progress
+from resources.colmap import STRATEGIES, ColmapBackend, Progress, usable_cores
 from resources.features import read_features
 from splat_pipeline.domain.errors import MissingArtifact, ToolCrashed
 from splat_pipeline.domain.evaluation import trajectory_error
@@ -150,8 +150,14 @@ def test_attempts_side_by_side_share_their_matches(capture):
     assert cached[0].stat().st_mtime_ns == before
 
 
-def test_threads_are_the_cores_that_we_may_use():
-    assert ColmapBackend().threads == len(os.sched_getaffinity(0))
+def test_threads_are_the_cores_that_we_may_use(tmp_path):
+    cores = len(os.sched_getaffinity(0))
+    assert 1 <= ColmapBackend().threads <= cores
+    assert usable_cores(tmp_path / "no cgroup") == cores
+    quota = tmp_path / "cpu.max"
+    for text, expected in (("max 100000", cores), ("100000 100000", 1), ("50000 100000", 1)):
+        quota.write_text(text)
+        assert usable_cores(quota) == expected
 
 
 def test_each_strategy_begins_with_its_mapper():
