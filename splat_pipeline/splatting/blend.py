@@ -238,4 +238,6 @@ def blend_backward(
                 record[3], record[4], record[5] = mxx, mxy, myy
                 record[6], record[7], record[8] = sr, sg, sb
             for s in range(end, starts[t + 1]):
-                records[slots[s]] = ZERO
+                record = records[slots[s]]
+                for j in range(len(record)):
+                    record[j] = ZERO
