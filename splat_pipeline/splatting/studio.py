@@ -1,0 +1,121 @@
+"""One step of a training: draw, compare, differentiate, move.
+
+rows (N, W) float32 in ``Population``; pictures (3, H, W) float32 inside; see layout.py, render.py and optim.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from splat_pipeline.splatting import blend, layout, optim
+from splat_pipeline.splatting.densify import Population
+from splat_pipeline.splatting.layout import Float32
+from splat_pipeline.splatting.loss import loss_and_gradient
+from splat_pipeline.splatting.pictures import Picture, to_planes
+from splat_pipeline.splatting.pullback import RECORD
+from splat_pipeline.splatting.recipe import TrainRecipe
+from splat_pipeline.splatting.render import Canvas, Drawn, Workspace, draw
+
+BLACK = np.zeros(3, np.float32)
+
+
+@dataclass(kw_only=True, eq=False)
+class Easel:
+    """What one size of picture needs."""
+
+    canvas: Canvas
+    truth: Float32
+    gradient: Float32
+    maps: Float32
+
+    @staticmethod
+    def of(height_px: int, width_px: int) -> Easel:
+        """Return an easel for pictures of this size."""
+        shape = (3, height_px, width_px)
+        return Easel(
+            canvas=Canvas.of(width_px, height_px),
+            truth=np.zeros(shape, np.float32),
+            gradient=np.zeros(shape, np.float32),
+            maps=np.zeros((3, *shape), np.float32),
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class Studio:
+    """The Gaussians in training and all the room that the work takes."""
+
+    people: Population
+    recipe: TrainRecipe
+    extent: float
+    """World units."""
+    room: Workspace = field(default_factory=Workspace)
+    easels: dict[tuple[int, int], Easel] = field(default_factory=dict)
+    records: Float32 = field(default_factory=lambda: np.zeros((0, RECORD), np.float32))
+    moves: int = 0
+    """Adam's steps so far."""
+
+    def easel(self, picture: Picture) -> Easel:
+        """Return the easel for the picture's size."""
+        height, width = picture.image.shape[:2]
+        if (height, width) not in self.easels:
+            self.easels[height, width] = Easel.of(height, width)
+        return self.easels[height, width]
+
+    def look(self, picture: Picture, degree: int) -> float:
+        """Return the loss of the Gaussians as they are on ``picture``, harmonics up to ``degree``."""
+        return self._compare(picture, degree)[1]
+
+    def step(self, picture: Picture, degree: int, share: float) -> float:
+        """Move the Gaussians that ``picture`` sees after ``share`` of the training; return the loss before."""
+        drawn, loss = self._compare(picture, degree)
+        people, easel, canvas = self.people, self.easel(picture), self.easel(picture).canvas
+        if len(self.records) < len(drawn.ids):
+            self.records = np.zeros((len(drawn.ids) * 5 // 4, RECORD), np.float32)
+        blend.blend_backward(
+            drawn.flat, canvas.starts, drawn.ids, drawn.slots, canvas.used, canvas.image, easel.gradient, self.records
+        )
+        self.moves += 1
+        optim.pull_back_and_step(
+            people.rows[: people.count],
+            people.first,
+            people.second,
+            rates(self.recipe, self.extent, share, self.moves, people),
+            np.float32(1 / np.sqrt(1 - optim.BETA2**self.moves)),
+            picture.cam,
+            degree,
+            people.coefficients,
+            drawn.flat,
+            drawn.visible,
+            drawn.touched,
+            drawn.slot_starts,
+            self.records,
+            people.score,
+            people.seen,
+        )
+        return loss
+
+    def _compare(self, picture: Picture, degree: int) -> tuple[Drawn, float]:
+        """Draw, and fill the easel's gradient; return what was drawn and the loss."""
+        people, easel = self.people, self.easel(picture)
+        rows, k = people.rows[: people.count], people.coefficients
+        drawn = draw(rows, picture.cam, easel.canvas, self.room, degree=degree, coefficients=k, background=BLACK)
+        to_planes(picture.image, easel.truth)
+        weight = self.recipe.ssim_weight
+        loss, _ = loss_and_gradient(easel.canvas.image, easel.truth, easel.maps, easel.gradient, ssim_weight=weight)
+        return drawn, loss
+
+
+def rates(recipe: TrainRecipe, extent: float, share: float, moves: int, people: Population) -> Float32:
+    """Return (W,) the step of every column after ``share`` of the training, with Adam's first moment unbiased."""
+    k = people.coefficients
+    out = np.zeros(people.rows.shape[1])
+    decay = (recipe.means_rate_end / recipe.means_rate) ** share if recipe.means_rate > 0 else 0.0
+    out[layout.MEAN : layout.MEAN + 3] = recipe.means_rate * decay * extent
+    out[layout.QUAT : layout.QUAT + 4] = recipe.quats_rate
+    out[layout.SCALE : layout.SCALE + 3] = recipe.scales_rate
+    out[layout.OPACITY] = recipe.opacity_rate
+    out[layout.SH : layout.SH + 3 * k] = recipe.detail_rate
+    out[layout.SH : layout.SH + 3 * k : k] = recipe.color_rate
+    return (out / (1 - optim.BETA1**moves)).astype(np.float32)
