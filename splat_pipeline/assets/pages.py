@@ -80,6 +80,7 @@ def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
         headline=headline,
         sentence=sentence,
         pairs=pairs,
+        tall=any(view.camera.height_px > view.camera.width_px for view in heldout[1]),
         plan=_plan(work, loader, heldout),
         key=Markup(charts.scale_bar()),  # noqa: S704  # numbers only
         loss=Markup(_loss(training)),  # noqa: S704  # numbers only
