@@ -39,9 +39,3 @@ def data_uri(picture: Picture | Path, *, longer_side_px: int, quality: int = 80)
     packed = io.BytesIO()
     shown.save(packed, "JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode("ascii")
-
-
-def side_by_side(left: Picture, right: Picture) -> Picture:
-    """Return two pictures of one height with a thin white line between."""
-    line = np.full((left.shape[0], 4, 3), 255, np.uint8)
-    return np.concatenate([left, line, right], axis=1)
