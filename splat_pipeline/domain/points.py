@@ -94,8 +94,8 @@ def upright_from(cam_from_world: Float, points: Float, *, aerial: bool) -> Uprig
     forward = next(axis - (axis @ down) * down for axis in cam_from_world[0, [2, 1, 0], :3] if abs(axis @ down) < 0.9)
     forward = forward / np.linalg.norm(forward)
     rotation = np.stack([np.cross(down, forward), down, forward])
-    origin = np.median(points, axis=0)
-    frame = Similarity(scale=1.0, rotation=rotation, translation=-rotation @ origin)
+    origin = np.median(points @ rotation.T, axis=0)  # of the turned points: a median by axes depends on the axes
+    frame = Similarity(scale=1.0, rotation=rotation, translation=-origin)
     return Upright(world_from_sfm=frame, up_source=source)
 
 

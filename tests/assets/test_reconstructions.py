@@ -131,7 +131,7 @@ def test_keyframes_become_true_poses_and_an_upright_cloud(instance, store, captu
     xyz, rgb = read_points(folder_of(store, "point_cloud") / "points.ply")
     np.testing.assert_array_equal(xyz, cloud[["x", "y", "z"]])
     np.testing.assert_array_equal(rgb, cloud[["red", "green", "blue"]])
-    assert (np.abs(np.median(xyz, axis=0)) < 0.05 * np.ptp(centers(estimate))).all()
+    assert (np.abs(np.median(xyz, axis=0)) < 1e-5 * np.ptp(centers(estimate))).all()
 
 
 def test_points_project_to_their_colour_in_the_training_images(instance, store, capture):

@@ -143,7 +143,7 @@ def test_whatever_the_frame_of_the_reconstruction_the_world_is_upright(quat, sca
     assert np.linalg.det(frame.rotation) == pytest.approx(1)
     assert np.ptp(centers[:, 1]) < 1e-6 * scale
     assert (centers[:, 1] < 0).all(), "-y is up, and the cameras are above"
-    np.testing.assert_allclose(np.median(frame.points(points), axis=0), 0, atol=2 * scale)
+    np.testing.assert_allclose(np.median(frame.points(points), axis=0), 0, atol=1e-9)
     first_looks = world[0, 2, :3]
     assert first_looks[2] > 0
     assert first_looks[0] == pytest.approx(0, abs=1e-6)
