@@ -169,7 +169,7 @@ def blend_backward(
 
     ``records`` (P, 9), at the pair's slot. With G = dLoss/dalpha alpha and (a, b) = L d, sums over the tile's pixels of
     G, G a, G b, G a a, G a b, G b b, and of w dLoss/dC for red, green and blue: ``pullback.py`` makes derivatives of
-    them. The tile is walked front to back again, so T is the forward pass's to the bit; what lies behind a
+    them. The tile is walked front to back again, so T needs no division; what lies behind a
     Gaussian is the finished pixel minus what has been blended so far, one number a pixel: (dLoss/dC) . C.
     """
     height, width = image.shape[1], image.shape[2]

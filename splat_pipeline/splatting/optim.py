@@ -67,6 +67,8 @@ def pull_back_and_step(
         gradient = np.zeros(rows.shape[1], np.float32)
         for r in range(c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS):
             i = visible[r]
+            if touched[i] == 0:
+                continue
             add_records(records, slot_starts[i], touched[i], total)
             score[i] += pull_one(rows[i], cam, degree, k, flat[i], total, room, gradient)
             seen[i] += project.ONE

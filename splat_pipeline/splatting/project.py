@@ -204,8 +204,8 @@ def project(
 ) -> None:
     """Project all ``rows`` (N, W), seen with harmonics up to ``degree`` of the ``k`` coefficients stored.
 
-    ``grid``: columns and rows of tiles. Writes ``flat`` (N, 16) of those that touch a tile and, in ``touched`` (N,),
-    how many tiles each touches (0: behind the camera, outside, too faint, or not finite).
+    ``grid``: columns and rows of tiles. Writes ``flat`` (N, 16) of those that may touch a tile and
+    ``touched`` (N,): 1 for those, 0 for what is behind the camera, outside, too faint, or not finite.
     """
     n = len(rows)
     columns, lines = grid
@@ -215,9 +215,7 @@ def project(
         at = (c * 37) % CHUNKS
         for i in range(at * n // CHUNKS, (at + 1) * n // CHUNKS):
             p = flat[i]
-            count = 0
-            if flatten_one(rows[i], cam, p):
-                count = tiles.count_tiles(p, columns, lines)
-            if count > 0:
+            touched[i] = 0
+            if flatten_one(rows[i], cam, p) and tiles.is_inside(p, columns, lines):
                 color_one(rows[i], cam, degree, k, basis, p)
-            touched[i] = count
+                touched[i] = 1

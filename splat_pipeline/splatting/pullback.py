@@ -172,5 +172,7 @@ def pull_back(
         room, total = np.zeros((4, 16), np.float32), np.empty(RECORD, np.float32)
         for r in range(c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS):
             i = visible[r]
+            if touched[i] == 0:
+                continue
             add_records(records, slot_starts[i], touched[i], total)
             pull_one(rows[i], cam, degree, k, flat[i], total, room, gradients[i])

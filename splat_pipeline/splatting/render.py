@@ -116,11 +116,13 @@ def draw(
     room.reserve_gaussians(n)
     flat, touched, slot_starts = room.flat[:n], room.touched[:n], room.slot_starts[:n]
     project.project(rows, cam, degree, coefficients, canvas.grid, flat, touched)
-    m, pairs = tiles.collect(touched, slot_starts, room.visible)
-    room.reserve_pairs(pairs)
-    visible, order, ids, slots = room.visible[:m], room.order[:m], room.ids[:pairs], room.slots[:pairs]
+    m = tiles.collect(touched, room.visible)
+    visible, order = room.visible[:m], room.order[:m]
     tiles.sort_by_depth(flat, visible, order, room.keys[: 2 * m].reshape(2, m), room.spare[:m])
-    tiles.count_lists(flat, order, *canvas.grid, canvas.counts)
+    tiles.count_lists(flat, order, *canvas.grid, canvas.counts, touched)
+    pairs = tiles.number_pairs(visible, touched, slot_starts)
+    room.reserve_pairs(pairs)
+    ids, slots = room.ids[:pairs], room.slots[:pairs]
     tiles.place_lists(canvas.counts, canvas.starts)
     tiles.fill_lists(flat, order, *canvas.grid, canvas.counts, slot_starts, ids, slots)
     blend.blend(flat, canvas.starts, ids, background, canvas.image, canvas.extra, canvas.used)

@@ -9,7 +9,9 @@ ids    (P,) int32, the Gaussians of each tile, near to far
 slots  (P,) int32, the number of the pair, counted Gaussian by Gaussian: where its gradient is written
 
 One sort by depth serves all tiles: Gaussians are dealt out to the tiles in that order, in chunks whose share of every
-list is counted first, so that threads write to places of their own and no list is sorted again.
+list is counted first, so that threads write to places of their own and no list is sorted again. Counting and filling
+must agree to the last bit on what touches what: the arithmetic of this module is strict IEEE, with none of the
+liberties of ``layout.FAST``.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from splat_pipeline.splatting.layout import FAST, Float32, Int32, Int64, Real
+from splat_pipeline.splatting.layout import Float32, Int32, Int64, Real
 
 TILE = 16
 """Pixels along a tile's side."""
@@ -40,14 +42,14 @@ SLACK = np.float32(0.02)
 """Pixels by which an ellipse is taken larger, against rounding."""
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def ceiling(x: Real) -> int:
     """Return the least integer not below ``x`` >= 0: a conversion and a comparison, where math.ceil is a call."""
     whole = int(x)
     return whole + 1 if np.float32(whole) < x else whole
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def tile_rows(p: Float32, rows: int) -> tuple[int, int]:
     """Return the half-open range of tile rows in which the ellipse ``p`` (16,) reaches a pixel centre."""
     reach = p[HALF_Y] + SLACK
@@ -58,7 +60,7 @@ def tile_rows(p: Float32, rows: int) -> tuple[int, int]:
     return first, int(min(end / SIDE, np.float32(rows - 1))) + 1
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def tile_columns(p: Float32, row: int, columns: int) -> tuple[int, int]:
     """Return the half-open range of tiles in tile row ``row`` that hold a pixel centre's abscissa of the ellipse.
 
@@ -66,6 +68,14 @@ def tile_columns(p: Float32, row: int, columns: int) -> tuple[int, int]:
     that it touches are an interval, whose ends are the extreme abscissae within the strip: those of the whole ellipse
     where it lies in the strip, otherwise those on the strip's nearer edge.
     """
+    reach = p[HALF_X] + SLACK
+    end = p[U] + reach - HALF
+    if end < ZERO:
+        return 0, 0
+    first = ceiling(min(max((p[U] - reach - LAST) / SIDE, ZERO), np.float32(columns)))
+    last = int(min(end / SIDE, np.float32(columns - 1)))
+    if last <= first:  # Most are this small: no root is needed.
+        return first, last + 1
     top = row * SIDE + HALF - p[V]
     bottom = row * SIDE + LAST - p[V]
     tilt = p[TILT]
@@ -81,30 +91,32 @@ def tile_columns(p: Float32, row: int, columns: int) -> tuple[int, int]:
     return first, int(min(end / SIDE, np.float32(columns - 1))) + 1
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy")
-def count_tiles(p: Float32, columns: int, rows: int) -> int:
-    """Return how many tiles the ellipse ``p`` (16,) touches."""
-    touched = 0
+@njit(cache=True, error_model="numpy")
+def is_inside(p: Float32, columns: int, rows: int) -> bool:
+    """Return whether the rectangle around the ellipse ``p`` (16,) reaches a tile."""
     top, bottom = tile_rows(p, rows)
-    for row in range(top, bottom):
-        first, last = tile_columns(p, row, columns)
-        touched += max(last - first, 0)
-    return touched
+    reach = p[HALF_X] + SLACK
+    return bool((bottom > top) & (p[U] + reach > ZERO) & (p[U] - reach < columns * SIDE))
 
 
 @njit(cache=True, error_model="numpy")
-def collect(touched: Int32, slot_starts: Int64, visible: Int32) -> tuple[int, int]:
-    """List the Gaussians that touch a tile in ``visible`` and number their pairs.
-
-    ``slot_starts`` (N,) receives the first pair of each. Return (visible Gaussians, pairs).
-    """
-    count, pairs = 0, 0
+def collect(touched: Int32, visible: Int32) -> int:
+    """List the Gaussians that may touch a tile in ``visible``; return how many."""
+    count = 0
     for i in range(len(touched)):
-        slot_starts[i] = pairs
-        pairs += touched[i]
         visible[count] = i
         count += touched[i] > 0
-    return count, pairs
+    return count
+
+
+@njit(cache=True, error_model="numpy")
+def number_pairs(visible: Int32, touched: Int32, slot_starts: Int64) -> int:
+    """Write the number of each visible Gaussian's first pair to ``slot_starts`` (N,); return the number of pairs."""
+    pairs = 0
+    for i in visible:
+        slot_starts[i] = pairs
+        pairs += touched[i]
+    return pairs
 
 
 @njit(cache=True, error_model="numpy")
@@ -144,20 +156,26 @@ def sort_by_depth(flat: Float32, visible: Int32, order: Int32, keys: NDArray[np.
             ids_out[at] = ids_in[r]
 
 
-@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def count_lists(flat: Float32, order: Int32, columns: int, rows: int, counts: Int32) -> None:
-    """Count in ``counts`` (CHUNKS, T) how many Gaussians of each chunk of ``order`` touch each tile."""
+@njit(cache=True, parallel=True, error_model="numpy")
+def count_lists(flat: Float32, order: Int32, columns: int, rows: int, counts: Int32, touched: Int32) -> None:
+    """Count in ``counts`` (CHUNKS, T) how many Gaussians of each chunk of ``order`` touch each tile.
+
+    Writes how many tiles each of them touches to ``touched`` (N,).
+    """
     m = len(order)
     for c in prange(CHUNKS):
         mine = counts[c]
         mine[:] = 0
         for r in range(c * m // CHUNKS, (c + 1) * m // CHUNKS):
-            p = flat[order[r]]
+            i = order[r]
+            p, sum_of_rows = flat[i], 0
             top, bottom = tile_rows(p, rows)
             for row in range(top, bottom):
                 first, last = tile_columns(p, row, columns)
+                sum_of_rows += max(last - first, 0)
                 for t in range(row * columns + first, row * columns + last):
                     mine[t] += 1
+            touched[i] = sum_of_rows
 
 
 @njit(cache=True, error_model="numpy")
@@ -173,7 +191,7 @@ def place_lists(counts: Int32, starts: Int64) -> None:
     starts[counts.shape[1]] = place
 
 
-@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, parallel=True, error_model="numpy")
 def fill_lists(
     flat: Float32,
     order: Int32,

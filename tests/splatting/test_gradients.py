@@ -127,7 +127,7 @@ def test_one_fused_step_is_the_gradient_followed_by_adam():
     score, seen = np.zeros(50, np.float32), np.zeros(50, np.float32)
     optim.pull_back_and_step(moved, m, v, rates, np.float32(1.5), cam, 2, 9, *where, score, seen)
     mask = np.zeros((50, 1), bool)
-    mask[drawn.visible] = True
+    mask[:, 0] = drawn.touched > 0
     want_m = np.where(mask, 0.9 * first + 0.1 * gradients, first)
     want_v = np.where(mask, 0.999 * second + 0.001 * gradients**2, second)
     want = np.where(mask, rows - rates * want_m / (1.5 * np.sqrt(want_v) + 1e-15), rows)
