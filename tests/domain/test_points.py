@@ -49,11 +49,16 @@ def test_good_points_are_kept_and_each_kind_of_bad_one_is_not():
     points = cloud()
     points.error_px[0] = 5.0
     points.track_lengths[1] = 2
-    points.xyz[2] = [500, 0, 0]
-    points.xyz[3] = np.nan
+    points.xyz[2] = np.nan
     kept = trusted(points)
-    assert not kept[:4].any()
-    assert kept[4:].mean() > 0.99
+    assert not kept[:3].any()
+    assert kept[3:].all()
+
+
+def test_the_background_is_kept_however_far_behind_the_subject():
+    points = cloud()
+    points.xyz[:20] *= 50
+    assert trusted(points).all()
 
 
 def test_points_of_two_images_are_better_than_none():
