@@ -1,6 +1,7 @@
 """The figures of a training: rates, schedules, thresholds, each with its unit and where it comes from.
 
-"Reference" is the code of Kerbl et al. 2023; "study" is docs/lab-notes on training within a minute on two cores.
+"Reference" is the code of Kerbl et al. 2023. "Study" is what gave the best held-out PSNR at equal time on one scene (43
+views of 270x480 px, 50,000 Gaussians, a minute on two cores): believe it to a tenth of a dB, not further.
 """
 
 from __future__ import annotations

@@ -1,0 +1,41 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_train import PLAN, world
+
+from resources.cpu_trainer import CpuTrainer
+from splat_pipeline.domain import tables
+from splat_pipeline.domain.errors import OutOfMemory
+from splat_pipeline.ports import SplatTrainer, TrainingViews
+from splat_pipeline.splatting import train as training
+
+__all__ = ["world"]
+
+
+@pytest.fixture
+def views(world):
+    return TrainingViews(images=world[0], views=world[1], keyframe_ids=range(8))
+
+
+def test_the_trainer_fulfils_the_port_and_its_history_is_the_training_table(world, views):
+    trainer: SplatTrainer = CpuTrainer()
+    said = []
+    _, _, points, colors = world
+    result = trainer.train(views, points.astype("f4"), colors, replace(PLAN, iterations=40), say=said.append)
+    assert trainer.name == "cpu"
+    assert "iteration 40 of 40" in said[-1]
+    rows = [{"rung": "preview", **row} for row in result.history]
+    assert tables.to_table(tables.TRAINING, rows).num_rows == 40
+    scores = trainer.evaluate(result.gaussians, views)
+    assert len(scores) == 8
+    assert all(psnr > 10 and 0 < ssim <= 1 for psnr, ssim in scores)
+
+
+def test_missing_memory_is_said_in_the_project_s_words(world, views, monkeypatch):
+    def starve(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(training, "train", starve)
+    with pytest.raises(OutOfMemory, match="8 images of 64 px and 400 Gaussians"):
+        CpuTrainer().train(views, np.zeros((0, 3), "f4"), np.zeros((0, 3), "u1"), PLAN, say=print)
