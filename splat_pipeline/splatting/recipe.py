@@ -56,6 +56,10 @@ class TrainRecipe:
     """Gaussians whose longest sigma exceeds this many scene extents go."""
     start_opacity: float = 0.1
     """Reference."""
+    start_reach: float = 0.02
+    """Sigma of a first Gaussian is at most this share of its distance to the nearest camera."""
+    cover_share: float = 0.15
+    """Share of the cap that points for the bare parts of the pictures may take."""
     least_points: int = 100
     """Below this, random points in the cameras' view are added."""
     random_share: float = 0.2

@@ -66,17 +66,26 @@ def scatter(
     return points, colors
 
 
-def first_gaussians(points: Float64, colors: UInt8, degree: int, recipe: TrainRecipe) -> Gaussians:
+def nearest_camera(points: Float64, views: Sequence[View]) -> Float64:
+    """Return (P,) the distance of each of ``points`` (P, 3) to the nearest camera, world units."""
+    nearest = np.full(len(points), np.inf)
+    for view in views:
+        np.minimum(nearest, np.linalg.norm(points - view.center, axis=1), out=nearest)
+    return nearest
+
+
+def first_gaussians(points: Float64, colors: UInt8, reach: Float64, *, degree: int, recipe: TrainRecipe) -> Gaussians:
     """Return one round, faint Gaussian on each of ``points`` (P, 3) of the colour ``colors`` (P, 3) sRGB.
 
-    Its sigma is the mean distance to the three nearest points, kept within a factor of 10 of the median: duplicates
-    would vanish, outliers would cover the scene.
+    Its sigma is the mean distance to the three nearest points, at least a tenth of the median (duplicates would
+    vanish) and at most ``recipe.start_reach`` of ``reach`` (P,), the distance to the nearest camera: a lonely point of
+    the background may be large in the world but not in a picture.
     """
     n, k = len(points), coefficients(degree)
     distance = mean_distance(points)
     positive = distance[distance > 0]
     middle = float(np.median(positive)) if len(positive) else 1.0
-    sigma = np.clip(distance, 0.1 * middle, 10 * middle)
+    sigma = np.minimum(np.maximum(distance, 0.1 * middle), recipe.start_reach * reach)
     sh = np.zeros((n, k, 3), np.float32)
     sh[:, 0] = (colors / 255.0 - 0.5) / SH_C0
     start = np.log(recipe.start_opacity / (1 - recipe.start_opacity))

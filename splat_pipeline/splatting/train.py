@@ -20,6 +20,7 @@ from splat_pipeline.domain.errors import Untrained
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.splatting import seeds
+from splat_pipeline.splatting.cover import cover
 from splat_pipeline.splatting.densify import Population, prune, split, target_count
 from splat_pipeline.splatting.metrics import psnr, ssim
 from splat_pipeline.splatting.pictures import Picture, at_size
@@ -124,10 +125,16 @@ def _first(
         many = max(recipe.least_points, round(recipe.random_share * plan.max_gaussians))
         more, tints = seeds.scatter(images, views, many, rng)
         places, colors = np.concatenate([places, more]), np.concatenate([colors, tints])
+    else:
+        more, tints = cover(images, views, places, rng)
+        most = min(len(more), round(recipe.cover_share * plan.max_gaussians))
+        some = np.sort(rng.choice(len(more), most, replace=False))
+        places, colors = np.concatenate([places, more[some]]), np.concatenate([colors, tints[some]])
     if len(places) > plan.max_gaussians:
         some = np.sort(rng.choice(len(places), plan.max_gaussians, replace=False))
         places, colors = places[some], colors[some]
-    return seeds.first_gaussians(places, colors, plan.sh_degree, recipe)
+    reach = seeds.nearest_camera(places, views)
+    return seeds.first_gaussians(places, colors, reach, degree=plan.sh_degree, recipe=recipe)
 
 
 def _course(

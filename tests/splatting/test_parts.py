@@ -6,6 +6,7 @@ from test_render import CAMERA, scene
 
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.splatting import layout, seeds
+from splat_pipeline.splatting.cover import cover
 from splat_pipeline.splatting.densify import Population, prune, split, target_count
 from splat_pipeline.splatting.neighbors import mean_distance
 from splat_pipeline.splatting.pictures import block_mean, coarse
@@ -37,17 +38,48 @@ def test_mean_distance_is_that_of_looking_at_all_points(seed, n):
     np.testing.assert_allclose(mean_distance(points), want, rtol=1e-5)
 
 
-def test_duplicates_and_outliers_get_a_size_of_the_same_order_as_the_others():
+def test_duplicates_do_not_vanish_and_an_outlier_is_no_larger_in_a_picture_than_its_share():
     r = np.random.default_rng(0)
     points = np.concatenate([r.normal(size=(100, 3)), np.zeros((10, 3)), [[1e6, 0, 0]]])
-    g = seeds.first_gaussians(points, np.zeros((111, 3), np.uint8), 0, RECIPE)
-    assert np.isfinite(g.log_scales).all()
-    assert g.log_scales.max() - g.log_scales.min() <= np.log(101)
+    view = View(name="a", camera=CAMERA, cam_from_world=np.eye(4))
+    reach = seeds.nearest_camera(points, [view]) + 1
+    g = seeds.first_gaussians(points, np.zeros((111, 3), np.uint8), reach, degree=0, recipe=RECIPE)
+    sigma = np.exp(g.log_scales[:, 0])
+    assert (sigma > 0).all()
+    assert (sigma <= RECIPE.start_reach * reach * 1.001).all()
+    assert sigma[100:110].min() > 0.001
 
 
 def test_points_all_in_one_place_still_get_a_size():
-    g = seeds.first_gaussians(np.ones((5, 3)), np.zeros((5, 3), np.uint8), 0, RECIPE)
+    g = seeds.first_gaussians(np.ones((5, 3)), np.zeros((5, 3), np.uint8), np.ones(5), degree=0, recipe=RECIPE)
     assert np.isfinite(g.log_scales).all()
+
+
+def test_bare_cells_get_points_of_the_colour_seen_there_as_far_as_the_farthest_around():
+    r = np.random.default_rng(0)
+    n = 400
+    depth = np.where(r.uniform(size=n) < 0.5, 2.0, 9.0)
+    left = np.stack([r.uniform(0, 30, n), r.uniform(0, 45, n)], axis=1)
+    x, y = (left[:, 0] - CAMERA.cx_px) / CAMERA.fx_px, (left[:, 1] - CAMERA.cy_px) / CAMERA.fy_px
+    points = np.stack([x, y, np.ones(n)], axis=1) * depth[:, None]
+    image = np.zeros((45, 70, 3), np.uint8)
+    image[:, 35:] = [10, 200, 30]
+    view = View(name="a", camera=CAMERA, cam_from_world=np.eye(4))
+    places, colors = cover([image], [view], points, np.random.default_rng(1))
+    u = CAMERA.fx_px * places[:, 0] / places[:, 2] + CAMERA.cx_px
+    right = u >= 35
+    assert right.sum() > 100
+    assert (colors[right] == [10, 200, 30]).all()
+    np.testing.assert_allclose(places[right, 2], 9.0)
+    again, _ = cover([image], [view], np.concatenate([points, places]), np.random.default_rng(1))
+    assert len(again) == 0
+
+
+def test_a_view_without_points_is_left_alone():
+    view = View(name="a", camera=CAMERA, cam_from_world=np.eye(4))
+    behind = -np.ones((50, 3))
+    places, colors = cover([np.zeros((45, 70, 3), np.uint8)], [view], behind, np.random.default_rng(1))
+    assert places.shape == colors.shape == (0, 3)
 
 
 def test_random_points_lie_in_the_view_that_they_were_drawn_from():
