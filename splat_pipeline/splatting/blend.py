@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit, prange
 
 from splat_pipeline.splatting.layout import Float32, Int32, Int64, Real
+from splat_pipeline.splatting.shares import WORKERS, take_next
 from splat_pipeline.splatting.tiles import (
     BLUE,
     DEPTH,
@@ -36,8 +37,6 @@ from splat_pipeline.splatting.tiles import (
 )
 
 PIXELS = TILE * TILE
-LANES = 64
-"""Workers that tiles are dealt to, in turn."""
 PATIENCE = 8
 """Gaussians between two looks at whether the whole tile is opaque."""
 
@@ -103,11 +102,15 @@ def blend(
     height, width = image.shape[1], image.shape[2]
     columns = (width + TILE - 1) // TILE
     count = len(starts) - 1
-    for lane in prange(LANES):
+    counter = np.zeros(1, np.int64)
+    for _ in prange(WORKERS):
         # px, py, T, red, green, blue, depth
         field = np.empty(7 * PIXELS, np.float32)
         fill_pixels(field)
-        for t in range(lane, count, LANES):
+        while True:
+            t = take_next(counter)
+            if t >= count:
+                break
             left, top = np.float32(t % columns * TILE), np.float32(t // columns * TILE)
             field[2 * PIXELS : 3 * PIXELS] = ONE
             field[3 * PIXELS :] = ZERO
@@ -175,11 +178,15 @@ def blend_backward(
     height, width = image.shape[1], image.shape[2]
     columns = (width + TILE - 1) // TILE
     count = len(starts) - 1
-    for lane in prange(LANES):
+    counter = np.zeros(1, np.int64)
+    for _ in prange(WORKERS):
         # px, py, T, behind, dred, dgreen, dblue
         field = np.empty(7 * PIXELS, np.float32)
         fill_pixels(field)
-        for t in range(lane, count, LANES):
+        while True:
+            t = take_next(counter)
+            if t >= count:
+                break
             x0, y0 = t % columns * TILE, t // columns * TILE
             left, top = np.float32(x0), np.float32(y0)
             field[2 * PIXELS : 3 * PIXELS] = ONE
