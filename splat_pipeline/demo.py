@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from resources.sample import SAMPLE, TRUTH, make_sample
 from rich.console import Console
-from rich.table import Table
 
 from resources.inbox import list_upload
+from resources.sample import SAMPLE, TRUTH, make_sample
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.evaluation import trajectory_error
 from splat_pipeline.domain.plans import Detail
@@ -75,12 +74,10 @@ def _true_poses(truth: Path, times_s: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _print(console: Console, summary: dict[str, object]) -> None:
-    table = Table(show_header=False, box=None, padding=(0, 2))
     outputs = summary["outputs"]
     assert isinstance(outputs, dict)
     for name in SHOWN:
-        table.add_row(name, str(outputs.get(name, "none: see the report")))
+        console.print(f"  {name:20} {outputs.get(name, 'none: the report says why')}", soft_wrap=True)
     for name, value in summary.items():
         if name not in ("outputs", "job", "status"):
-            table.add_row(name, str(value))
-    console.print(table, soft_wrap=True)
+            console.print(f"  {name:20} {value}")

@@ -26,7 +26,8 @@ def summary_of(settings: Settings, job: str) -> dict[str, Any]:
     assert folder is not None
     facts = json.loads((folder / "delivery.json").read_text())
     outputs = {_output(file["name"]): str(folder / file["name"]) for file in facts["files"]}
-    return {"job": job, "status": facts["status"], "detail": facts["detail"], "outputs": outputs, **facts["metrics"]}
+    metrics = {name: round(v, 4) if isinstance(v, float) else v for name, v in facts["metrics"].items()}
+    return {"job": job, "status": facts["status"], "detail": facts["detail"], "outputs": outputs, **metrics}
 
 
 def _output(name: str) -> str:

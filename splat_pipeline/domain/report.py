@@ -68,7 +68,7 @@ class Summary:
             "registered": self.registered,
             "keyframes": self.keyframes,
             "rms_px": self.rms_px,
-            "psnr_heldout_db": self.psnr_heldout_db,
+            "psnr_heldout": self.psnr_heldout_db,
             "ssim_heldout": self.ssim_heldout,
             "gaussians": self.gaussians,
         }

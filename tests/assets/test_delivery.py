@@ -159,7 +159,7 @@ def test_a_package_says_detail_reasons_warnings_figures_and_times(delivered) -> 
     assert (told["detail"], told["status"], told["title"]) == ("reduced", "delivered_with_warnings", HOSTILE)
     assert told["reasons"] == ["reprojection_well: 2.1 px <script>"]
     assert told["warnings"] == ["reprojection_well: rms_px 2.1, must be at most 1.5"]
-    assert told["metrics"]["psnr_heldout_db"] == 28.0
+    assert told["metrics"]["psnr_heldout"] == 28.0
     assert (told["metrics"]["registered"], told["metrics"]["keyframes"]) == (16, 16)
     assert told["metrics"]["rms_px"] == pytest.approx(2.1)
     assert list(told["timings"])[-3:] == ["exports", "preview", "report"]
