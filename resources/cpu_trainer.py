@@ -14,7 +14,11 @@ from splat_pipeline.ports import Say, TrainingResult, TrainingViews
 
 
 class CpuTrainer:
-    """Trains in this process, on as many threads as numba is given (``NUMBA_NUM_THREADS``)."""
+    """Trains in this process, on as many threads as numba is given (``NUMBA_NUM_THREADS``).
+
+    Where cores are shared, start the process with ``OMP_WAIT_POLICY=passive``: GNU OpenMP's threads wait for each other
+    in a busy loop otherwise, which halves the speed as soon as another program wants one of the cores.
+    """
 
     name = "cpu"
 
