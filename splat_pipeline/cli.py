@@ -7,9 +7,11 @@ package was delivered, 2 the input or the command is at fault, 1 everything else
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,17 +128,24 @@ def copied(outputs: dict[str, str], out: Path) -> dict[str, str]:
 
 
 def fail(reason: dict[str, Any]) -> None:
-    """Print the reason as one line of JSON and leave with the exit code of its class."""
-    job = reason.pop("job", None)
+    """Tell the reason and leave with the exit code of its class."""
+    raise typer.Exit(told(reason, job=reason.pop("job", None)))
+
+
+def told(reason: Mapping[str, Any], *, job: str | None) -> int:
+    """Tell a person on standard error, a program on standard output, and return the exit code."""
+    print(f"{reason['class']}: {reason['cause']}\nWhat to do: {reason['remedy']}", file=sys.stderr)
     print(json.dumps({"job": job, "status": "failed", "error": reason}))
     kind = getattr(errors, str(reason["class"]), errors.SplatError)
-    raise typer.Exit(INPUT_FAULT if issubclass(kind, errors.InputError) else OTHER_FAULT)
+    return INPUT_FAULT if issubclass(kind, errors.InputError) else OTHER_FAULT
 
 
 def main() -> None:
     """Run the command; an error of ours is one line of JSON, never a traceback."""
+    # Threads that wait by spinning halve the speed of training where another program has one of the cores. Read when
+    # the OpenMP library is loaded, so it is set before anything else.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
     except errors.SplatError as error:
-        print(json.dumps({"job": None, "status": "failed", "error": error.to_json()}))
-        sys.exit(INPUT_FAULT if isinstance(error, errors.InputError) else OTHER_FAULT)
+        sys.exit(told(error.to_json(), job=None))

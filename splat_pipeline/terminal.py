@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,9 @@ from rich.table import Table
 
 QUIET_S = 5.0
 """Lines of one stage are printed at most this often where the terminal cannot overwrite a line."""
+
+WIDE = 200
+"""Columns of a table that goes to a file or a pipe."""
 
 
 class Progress:
@@ -75,7 +79,9 @@ class Progress:
 
 def show(frame: pd.DataFrame) -> None:
     """Print a table on standard output."""
-    table = Table(*[str(name) for name in frame.columns])
+    table = Table()
+    for name in frame.columns:
+        table.add_column(str(name), overflow="fold")  # a path or a key is copied from here: never shortened
     for row in frame.itertuples(index=False):
         table.add_row(*[escape("" if value is None else str(value)) for value in row])
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else WIDE).print(table)

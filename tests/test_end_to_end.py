@@ -1,0 +1,161 @@
+"""A small capture with known truth goes through the whole graph, as production runs it, and comes out as a package."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
+from plyfile import PlyData
+from typer.testing import CliRunner
+
+from resources.inbox import list_upload
+from resources.sample import SAMPLE, TRUTH, make_sample
+from splat_pipeline.cli import app
+from splat_pipeline.definitions import build
+from splat_pipeline.demo import against_truth
+from splat_pipeline.domain import tables
+from splat_pipeline.domain.quality import LIMITS
+from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.launch import make_home, run_upload
+from splat_pipeline.overview import store_of, summary_of
+from splat_pipeline.settings import Settings
+
+SMALL: dict[str, Any] = {
+    "detail": "preview",
+    "frames": {"analysis_fps": 5, "longer_side_px": 320},
+    "training": {"iterations": 200, "longer_side_px": 240, "max_gaussians": 8000},
+    "preview": {"width_px": 160, "height_px": 90, "seconds": 1, "fps": 10},
+}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(home=tmp_path_factory.mktemp("home"), recipe=Recipe().overridden(SMALL, source="test"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("sample")
+    make_sample(made, seconds=6, width=320, height=180, fps=5, say=lambda _: None)
+    return made
+
+
+@pytest.fixture(scope="module")
+def job(settings: Settings, folder: Path) -> str:
+    """The key of a job that ran from upload to package."""
+    upload = list_upload(folder / SAMPLE, title="Small <scene>")
+    success, reason = run_upload(settings, upload, config={}, listener=lambda _: None)
+    assert success, reason
+    return upload.job
+
+
+@pytest.fixture(scope="module")
+def instance(settings: Settings, job: str):
+    with dg.DagsterInstance.from_config(str(make_home(settings))) as opened:
+        yield opened
+
+
+def test_the_cameras_and_the_picture_are_recovered(settings: Settings, job: str, folder: Path):
+    summary = summary_of(settings, job)
+    assert summary["status"] == "delivered"
+    assert summary["detail"] == "preview"
+    assert summary["registered"] == summary["keyframes"] >= 20
+    assert 0 < summary["rms_px"] < 1.5
+    assert summary["psnr_heldout"] > 18
+    assert 0.3 < summary["ssim_heldout"] < 1
+    truth = against_truth(settings, job, folder / TRUTH)
+    assert 0 < truth["ate_share_of_extent"] < 0.01
+    assert truth["rotation_error_deg"] < 1
+
+
+def test_what_is_delivered_is_what_delivery_json_says(settings: Settings, job: str):
+    folder = store_of(settings).delivery_of(job)
+    assert folder is not None
+    delivery = json.loads((folder / "delivery.json").read_text())
+    for file in delivery["files"]:
+        content = (folder / file["name"]).read_bytes()
+        assert len(content) == file["size_bytes"]
+        assert hashlib.sha256(content).hexdigest() == file["sha256"]
+    kinds = {file["data_type"] for file in delivery["files"]}
+    assert {"splat_data", "splat_preview_video"} <= kinds
+    assert delivery["title"] == "Small <scene>"
+    assert "Small &lt;scene&gt;" in (folder / "report.html").read_text()
+    assert "Small <scene>" not in (folder / "report.html").read_text()
+    snapshot = json.loads((folder / "snapshot.json").read_text())
+    assert snapshot["recipe"]["training"]["iterations"] == SMALL["training"]["iterations"]
+
+
+def test_other_programs_read_the_splat_and_the_film(settings: Settings, job: str):
+    outputs = summary_of(settings, job)["outputs"]
+    vertices = PlyData.read(outputs["ply"])["vertex"]
+    assert len(vertices) * 32 == Path(outputs["splat"]).stat().st_size
+    assert all(np.isfinite(vertices[name]).all() for name in ("x", "y", "z", "opacity", "scale_0", "rot_0"))
+    command = [get_ffmpeg_exe(), "-i", outputs["preview"], "-f", "null", "-"]
+    probe = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert probe.returncode == 0
+    assert "h264" in probe.stderr
+    assert "yuv420p" in probe.stderr
+    assert "160x90" in probe.stderr
+
+
+def test_every_gate_is_recorded_for_this_partition(instance: dg.DagsterInstance, settings: Settings, job: str):
+    seen = {
+        event.asset_check_evaluation_data.check_name
+        for run in instance.get_runs()
+        for record in instance.all_logs(run.run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        if (event := record.dagster_event) is not None and event.asset_check_evaluation_data.partition == job
+    }
+    assert seen == set(LIMITS)
+    gates = store_of(settings).rows(tables.GATES)
+    assert set(gates["gate"]) == set(LIMITS)
+    assert set(gates["job"]) == {job}
+
+
+def test_every_stage_has_a_row_with_its_cost(settings: Settings, job: str):
+    stages = store_of(settings).rows(tables.STAGES)
+    graph = build(settings).resolve_asset_graph()
+    assets = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    assert assets <= set(stages["stage"])
+    assert (stages["seconds"] > 0).all()
+    assert (stages["peak_rss_bytes"] > 1_000_000).all()
+    assert (stages["bytes_out"] > 0).all()
+    assert set(stages["outcome"]) == {"success"}
+    assert pd.read_parquet(settings.folder("store") / "tables" / "stages.parquet").shape[0] >= len(stages)
+
+
+def test_data_versions_are_the_digests_of_the_artifacts(instance: dg.DagsterInstance, settings: Settings, job: str):
+    for asset in ("keyframes", "local_reconstructions", "splat", "package"):
+        record = instance.get_latest_data_version_record(dg.AssetKey(asset), partition_key=job)
+        assert record is not None
+        tags = record.asset_materialization.tags  # type: ignore[union-attr]
+        assert tags["dagster/data_version"] == store_of(settings).fetch(job, asset).digest
+
+
+def test_a_stage_is_computed_again_from_the_command_line_with_all_that_follows(
+    settings: Settings, job: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SPLAT__HOME", str(settings.home))
+    store = store_of(settings)
+    before = store.fetch(job, "package").version
+    rows = len(store.rows(tables.STAGES))
+    result = CliRunner().invoke(app, ["materialize", "exports", "--job", job, "--downstream"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout.splitlines()[-1])["assets"] == ["exports", "report", "package"]
+    assert store.fetch(job, "package").version != before
+    assert len(store.rows(tables.STAGES)) == rows + 3
+
+
+def test_the_command_line_shows_the_job_and_its_stages(settings: Settings, job: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SPLAT__HOME", str(settings.home))
+    assert job in CliRunner().invoke(app, ["status"]).stdout
+    shown = CliRunner().invoke(app, ["status", job]).stdout
+    assert "camera_poses" in shown
+    assert "success" in shown
