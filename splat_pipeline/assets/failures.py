@@ -44,7 +44,7 @@ def as_failure(error: SplatError) -> dg.Failure:
     shown = {key: value or "" for key, value in error.to_json().items()}
     about = f"{error.file}: " if error.file and error.file not in error.cause else ""
     return dg.Failure(
-        description=f"{shown['class']}: {about}{error.cause} Remedy: {error.remedy}",
+        description=f"{shown['class']}: {about}{error.cause.rstrip('.')}. Remedy: {error.remedy}",
         metadata={key: dg.MetadataValue.text(value) for key, value in shown.items()},
         allow_retries=error.retry == "same",
     )
