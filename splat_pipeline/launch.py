@@ -34,11 +34,16 @@ def make_home(settings: Settings) -> Path:
 
 
 def run_upload(
-    settings: Settings, upload: Upload, *, config: dict[str, Any], listener: Listener
+    settings: Settings,
+    upload: Upload,
+    *,
+    config: dict[str, Any],
+    listener: Listener,
+    assets: Sequence[str] | None = None,
 ) -> tuple[bool, Reason | None]:
-    """Register ``upload`` and run the whole job on it. Returns success, and the reason when it failed."""
+    """Register ``upload`` and run the whole job, or some ``assets``, on it. Returns success, and why it failed."""
     store_of(settings).register(upload)
-    return run_job(settings, upload.job, assets=None, config=config, listener=listener)
+    return run_job(settings, upload.job, assets=assets, config=config, listener=listener)
 
 
 def run_job(
