@@ -3,8 +3,8 @@
     python benchmarks/cpu_splatting.py                                  # a small scene made by the project, true poses
     python benchmarks/cpu_splatting.py --case PATH --longer-side 480    # clips or photos: posed by the pipeline first
 
-Prints, and writes with --json, held-out PSNR and SSIM, milliseconds an iteration, Gaussians, peak memory. Every 8th view
-is held out. Run it on an idle machine, and compare runs of one machine only.
+Prints, and writes with --json, held-out PSNR and SSIM, milliseconds an iteration, Gaussians, peak memory. Every
+8th view is held out. Run it on an idle machine, and compare runs of one machine only.
 """
 
 from __future__ import annotations

@@ -62,9 +62,9 @@ def verbs_table() -> str:
 @pytest.mark.parametrize("table", [asset_table, settings_table, verbs_table])
 def test_the_table_in_the_readme_is_what_the_code_says(table):
     name, text = table.__name__, README.read_text()
-    block = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
+    block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     assert block.search(text), f"README lacks the block {name}"
-    wanted = block.sub(lambda m: m[1] + table() + m[2], text)
+    wanted = block.sub(lambda m: m[1] + table() + "\n" + m[2], text)
     if os.environ.get("SPLAT_WRITE_README"):
         README.write_text(wanted)
     assert README.read_text() == wanted, "run make readme"
