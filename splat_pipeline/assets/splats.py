@@ -21,7 +21,7 @@ class PlanConfig(dg.Config):
     """What a person may force in the launchpad."""
 
     detail: str | None = None
-    """full, reduced or preview, whatever the gates say; None: the job's own settings."""
+    """full, reduced or preview, whatever the gates say; auto: as the gates say; None: the job's own settings."""
 
 
 @job_asset(deps=["source_videos", "keyframes", "camera_poses", "point_cloud"])
@@ -30,11 +30,12 @@ def training_plan(context: dg.AssetExecutionContext, config: PlanConfig, store: 
     with stage(context, store, machine) as work:
         work.input("point_cloud")
         verdicts = [v for name in ("keyframes", "camera_poses") for v in read_verdicts(work.input(name) / GATES_FILE)]
-        asked = config.detail or (None if work.recipe.detail == "auto" else work.recipe.detail)
+        asked = work.recipe.overridden({"detail": config.detail}, source="run config").detail
         allowed, reasons = allowed_detail(verdicts)
-        detail = Detail(asked) if asked else allowed
-        plan = _with_overrides(plan_for(detail, seed=work.recipe.seed), work)
-        for reason in [f"asked for: {asked}"] if asked else reasons:
+        if asked != "auto":
+            allowed, reasons = Detail(asked), [f"asked for: {asked}"]
+        plan = _with_overrides(plan_for(allowed, seed=work.recipe.seed), work)
+        for reason in reasons:
             plan = plan.because(reason)
         (work.folder / "plan.json").write_text(json.dumps(plan_to_json(plan), indent=1))
         work.publish(metadata={"detail": str(detail), "reasons": "; ".join(plan.reasons) or "none: full detail"})

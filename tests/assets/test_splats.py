@@ -1,0 +1,207 @@
+"""The plan follows the gates, and training walks down its ladder only when it must, keeping every reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from resources.machine import LocalMachine
+from resources.stores import FileStore
+from splat_pipeline.assets.failures import explain
+from splat_pipeline.assets.partitions import jobs
+from splat_pipeline.assets.splats import splat, training_plan
+from splat_pipeline.domain import tables
+from splat_pipeline.domain.cameras import Camera, View
+from splat_pipeline.domain.errors import Diverged, OutOfMemory
+from splat_pipeline.domain.formats.ply import read_ply
+from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.domain.plans import Detail, TrainingPlan
+from splat_pipeline.domain.quality import judge_stage, write_verdicts
+from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.ports import TrainingResult, TrainingViews
+
+JOB = "scene-00000000"
+CAMERA = Camera(width_px=8, height_px=6, fx_px=8, fy_px=8, cx_px=4, cy_px=3)
+
+
+@dataclass
+class FewImages:
+    """Two views for training, one held out."""
+
+    def load(self, keyframes: Path, poses: Path, points: Path, *, longer_side_px: int, holdout: bool) -> TrainingViews:
+        ids = [8] if holdout else [1, 2]
+        views = [View(name=str(i), camera=CAMERA, cam_from_world=np.eye(4)) for i in ids]
+        return TrainingViews(images=[np.zeros((6, 8, 3), np.uint8) for _ in ids], views=views, keyframe_ids=ids)
+
+
+@dataclass
+class MoodyTrainer:
+    """Fails with the given errors, in order, then succeeds; remembers the plans that it saw."""
+
+    errors: list[Exception] = field(default_factory=list)
+    psnr_db: float = 27.0
+    plans: list[TrainingPlan] = field(default_factory=list)
+    name: str = "moody"
+
+    def train(self, views, points, colors, plan, *, say) -> TrainingResult:
+        self.plans.append(plan)
+        if self.errors:
+            raise self.errors.pop(0)
+        n = len(points)
+        made = Gaussians(
+            means=points,
+            quats=np.tile(np.array([1, 0, 0, 0], np.float32), (n, 1)),
+            log_scales=np.zeros((n, 3), np.float32),
+            logit_opacities=np.zeros(n, np.float32),
+            sh=np.zeros((n, 4, 3), np.float32),
+        )
+        return TrainingResult(gaussians=made, history=[{"iteration": 1, "loss": 0.5, "gaussians": n, "seconds": 0.1}])
+
+    def evaluate(self, gaussians, views: TrainingViews) -> list[tuple[float, float]]:
+        return [(self.psnr_db, 0.9) for _ in views.views]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    return FileStore(tmp_path / "store", tmp_path / "delivered")
+
+
+def given(store: FileStore, *, registered_share: float = 1.0, recipe: Recipe | None = None) -> None:
+    """Publish what comes before: a manifest, keyframes and poses with their verdicts, a point cloud."""
+    verdicts = {
+        "keyframes": {"keyframes": 40.0, "sharp_share": 0.9},
+        "camera_poses": {"registered_share": registered_share, "rms_px": 0.6},
+    }
+    for asset in ("source_videos", "keyframes", "camera_poses", "point_cloud"):
+        with store.scratch(JOB, asset) as folder:
+            if asset == "source_videos":
+                (folder / "manifest.json").write_text(json.dumps({"recipe": (recipe or Recipe()).model_dump()}))
+            if asset in verdicts:
+                write_verdicts(folder / "gates.json", judge_stage(asset, verdicts[asset]))
+            if asset == "point_cloud":
+                row = {
+                    "x": 0.0,
+                    "y": 0.0,
+                    "z": 2.0,
+                    "red": 1,
+                    "green": 2,
+                    "blue": 3,
+                    "error_px": 0.5,
+                    "track_length": 3,
+                }
+                tables.write_table(folder / "points.parquet", tables.POINTS, [row] * 5)
+            store.publish(JOB, asset, folder, provenance={})
+
+
+def run(
+    store: FileStore, instance: dg.DagsterInstance, trainer: MoodyTrainer, config: dict[str, object] | None = None
+) -> dg.ExecuteInProcessResult:
+    instance.add_dynamic_partitions(str(jobs.name), [JOB])
+    return dg.materialize(
+        [training_plan, splat],
+        partition_key=JOB,
+        instance=instance,
+        resources={"store": store, "machine": LocalMachine(), "loader": FewImages(), "trainer": trainer},
+        run_config={"ops": {"training_plan": {"config": config}}} if config else None,
+        raise_on_error=False,
+    )
+
+
+def plan_of(store: FileStore) -> dict[str, object]:
+    return json.loads((store.fetch(JOB, "splat").folder / "plan.json").read_text())
+
+
+def details(plans: Sequence[TrainingPlan]) -> list[Detail]:
+    return [plan.detail for plan in plans]
+
+
+def test_good_gates_train_at_full_detail_without_a_reason(store: FileStore, instance: dg.DagsterInstance):
+    given(store)
+    trainer = MoodyTrainer()
+    assert run(store, instance, trainer).success
+    assert details(trainer.plans) == [Detail.FULL]
+    assert plan_of(store)["reasons"] == []
+
+
+def test_a_weak_gate_lowers_the_detail_and_the_artifact_says_why(store: FileStore, instance: dg.DagsterInstance):
+    given(store, registered_share=0.6)
+    trainer = MoodyTrainer()
+    assert run(store, instance, trainer).success
+    assert details(trainer.plans) == [Detail.REDUCED]
+    assert plan_of(store)["reasons"] == ["registered_well: registered_share 0.6, must be at least 0.8"]
+
+
+def test_what_a_person_asks_for_wins_over_the_gates_and_is_said(store: FileStore, instance: dg.DagsterInstance):
+    given(store, registered_share=0.6)
+    trainer = MoodyTrainer()
+    assert run(store, instance, trainer, {"detail": "full"}).success
+    assert details(trainer.plans) == [Detail.FULL]
+    assert plan_of(store)["reasons"] == ["asked for: full"]
+
+
+def test_an_unknown_detail_is_refused_with_the_known_ones(store: FileStore, instance: dg.DagsterInstance):
+    given(store)
+    done = run(store, instance, MoodyTrainer(), {"detail": "huge"})
+    told = explain(done.all_events)
+    assert told["class"] == "BadJobFile"
+    assert "huge" in (told["cause"] or "")
+
+
+def test_overrides_of_the_job_reach_the_trainer(store: FileStore, instance: dg.DagsterInstance):
+    given(store, recipe=Recipe().overridden({"training": {"iterations": 123}, "seed": 9}, source="job.yaml"))
+    trainer = MoodyTrainer()
+    assert run(store, instance, trainer).success
+    assert (trainer.plans[0].iterations, trainer.plans[0].seed) == (123, 9)
+
+
+@pytest.mark.parametrize("error", [Diverged("loss is nan"), OutOfMemory("8 GB"), MemoryError("8 GB")])
+def test_a_failed_training_is_tried_one_rung_lower_and_both_are_kept(
+    store: FileStore, instance: dg.DagsterInstance, error: Exception
+):
+    given(store)
+    trainer = MoodyTrainer(errors=[error])
+    assert run(store, instance, trainer).success
+    assert details(trainer.plans) == [Detail.FULL, Detail.REDUCED]
+    plan = plan_of(store)
+    assert plan["detail"] == "reduced"
+    assert len(plan["reasons"]) == 1
+    assert [attempt["outcome"] for attempt in plan["attempts"]] == [
+        "OutOfMemory" if isinstance(error, MemoryError) else type(error).__name__,
+        "kept",
+    ]
+
+
+def test_below_the_last_rung_the_job_fails_with_the_last_error(store: FileStore, instance: dg.DagsterInstance):
+    given(store)
+    trainer = MoodyTrainer(errors=[Diverged(f"loss is nan, try {i}") for i in range(3)])
+    done = run(store, instance, trainer)
+    assert not done.success
+    assert details(trainer.plans) == list(Detail)
+    assert explain(done.all_events)["cause"] == "loss is nan, try 2"
+    rows = store.rows(tables.STAGES)
+    assert list(rows[rows["stage"] == "splat"]["failure_signature"]) == ["Diverged"]
+
+
+def test_a_splat_that_resembles_nothing_is_stopped_by_its_gate(store: FileStore, instance: dg.DagsterInstance):
+    given(store)
+    done = run(store, instance, MoodyTrainer(psnr_db=8.0))
+    assert not done.success
+    assert explain(done.all_events)["class"] == "Untrained"
+    gates = store.rows(tables.GATES).set_index("gate")
+    assert not gates.loc["learned", "passed"]
+    assert gates.loc["learned", "severity"] == "ERROR"
+
+
+def test_the_artifact_holds_gaussians_history_and_scores(store: FileStore, instance: dg.DagsterInstance):
+    given(store)
+    assert run(store, instance, MoodyTrainer()).success
+    folder = store.fetch(JOB, "splat").folder
+    assert len(read_ply(folder / "gaussians.ply")) == 5
+    assert list(tables.read_table(folder / "heldout.parquet", tables.HELDOUT)["keyframe_id"]) == [8]
+    assert list(tables.read_table(folder / "training.parquet", tables.TRAINING)["rung"]) == ["full"]
