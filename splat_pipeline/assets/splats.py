@@ -38,7 +38,7 @@ def training_plan(context: dg.AssetExecutionContext, config: PlanConfig, store: 
         for reason in reasons:
             plan = plan.because(reason)
         (work.folder / "plan.json").write_text(json.dumps(plan_to_json(plan), indent=1))
-        work.publish(metadata={"detail": str(detail), "reasons": "; ".join(plan.reasons) or "none: full detail"})
+        work.publish(metadata={"detail": str(plan.detail), "reasons": "; ".join(plan.reasons) or "none: full detail"})
     return work.result()
 
 
