@@ -13,6 +13,7 @@ import dagster as dg
 from splat_pipeline.assets.failures import explain
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.definitions import JOB, build
+from splat_pipeline.domain.errors import StoreUnavailable
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Folder, Settings
@@ -24,12 +25,19 @@ SILENT: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITI
 
 
 def make_home(settings: Settings) -> Path:
-    """Make the folders and, when there is none, Dagster's own settings; return DAGSTER_HOME."""
-    for name in get_args(Folder):
-        settings.folder(name).mkdir(parents=True, exist_ok=True)
+    """Make the folders and, when there is none, Dagster's own settings; return DAGSTER_HOME.
+
+    Raises ``StoreUnavailable`` when they cannot be made.
+    """
     home = settings.folder("dagster")
-    if not (home / "dagster.yaml").exists():
-        (home / "dagster.yaml").write_text(files("splat_pipeline").joinpath("dagster.yaml").read_text())
+    try:
+        for name in get_args(Folder):
+            settings.folder(name).mkdir(parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            (home / "dagster.yaml").write_text(files("splat_pipeline").joinpath("dagster.yaml").read_text())
+    except OSError as error:
+        cause = f"{error.filename}: {(error.strerror or 'cannot be written').lower()}"
+        raise StoreUnavailable(cause, remedy="Set SPLAT__HOME to a folder that you can write to.") from None
     return home
 
 
@@ -42,6 +50,7 @@ def run_upload(
     assets: Sequence[str] | None = None,
 ) -> tuple[bool, Reason | None]:
     """Register ``upload`` and run the whole job, or some ``assets``, on it. Returns success, and why it failed."""
+    make_home(settings)
     store_of(settings).register(upload)
     return run_job(settings, upload.job, assets=assets, config=config, listener=listener)
 
