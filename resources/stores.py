@@ -114,7 +114,9 @@ class FileStore:
 
     def rows(self, spec: TableSpec) -> pd.DataFrame:
         """Return a cross-job table whole, oldest first; an empty one when nothing was written yet."""
-        parts = sorted((self._root / "tables" / f"{spec.name}.parquet").glob("part-*.parquet"))
+        folder = self._root / "tables" / f"{spec.name}.parquet"
+        # Rows tell whole seconds; within one, the order of the files is the order of writing.
+        parts = sorted(folder.glob("part-*.parquet"), key=lambda part: part.stat().st_mtime_ns)
         if not parts:
             return pd.DataFrame(columns=[column.name for column in spec.columns])
         frames = [read_table(part, spec) for part in parts]

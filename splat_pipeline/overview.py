@@ -30,6 +30,11 @@ def summary_of(settings: Settings, job: str) -> dict[str, Any]:
     return {"job": job, "status": facts["status"], "detail": facts["detail"], "outputs": outputs, **metrics}
 
 
+def _outcomes(stages: pd.DataFrame) -> pd.Series[str]:
+    """Return success, or the class of the error."""
+    return stages["failure_signature"].fillna(stages["outcome"])
+
+
 def _output(name: str) -> str:
     """Return ply for model-20260101000000.ply, preview for preview.mp4."""
     file = PurePath(name)
@@ -42,8 +47,7 @@ def jobs_table(store: FileStore) -> pd.DataFrame:
     rows = []
     for job in store.jobs():
         mine = stages[stages["job"] == job]
-        last = mine.iloc[-1] if len(mine) else None
-        outcome = "" if last is None else f"{last['stage']}: {last['failure_signature'] or last['outcome']}"
+        outcome = f"{mine['stage'].iloc[-1]}: {_outcomes(mine).iloc[-1]}" if len(mine) else ""
         delivered = store.delivery_of(job)
         facts = json.loads((delivered / "delivery.json").read_text()) if delivered else {}
         rows.append(
@@ -66,7 +70,7 @@ def stages_table(store: FileStore, job: str) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "stage": last["stage"],
-            "outcome": last["failure_signature"].fillna(last["outcome"]),
+            "outcome": _outcomes(last),
             "seconds": last["seconds"].round(1),
             "peak MB": (last["peak_rss_bytes"] / _MEGABYTE).round().astype(int),
             "in MB": (last["bytes_in"] / _MEGABYTE).round(1),
