@@ -32,6 +32,7 @@ lint: setup      ## style, types, import contracts
 	$(BIN)/lint-imports
 
 bench: setup     ## time the CPU renderer and trainer on a tiny case
+	$(BIN)/python benchmarks/cpu_render.py
 	$(BIN)/python benchmarks/cpu_splatting.py
 
 dev: setup       ## the Dagster UI with its daemon on 127.0.0.1, watching the inbox
