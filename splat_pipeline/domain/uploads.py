@@ -161,7 +161,7 @@ def require_content(contents: Contents, title: str) -> None:
         raise EmptyUpload(f"{zips[0]} is not unpacked, and there is no clip beside it", file=zips[0], remedy="Unpack.")
     others = [name for name, why in contents.ignored.items() if why != "junk"]
     seen = f"it holds {', '.join(others[:3])}{' and more' if len(others) > 3 else ''}" if others else "it is empty"
-    raise EmptyUpload(f"no clip and no folder of {LEAST_IMAGES} or more images in {title!r}: {seen}")
+    raise EmptyUpload(f"no clip and no folder of {LEAST_IMAGES} or more images in {title!r}: {seen}", file=title)
 
 
 def slug(name: str) -> str:
