@@ -5,24 +5,31 @@ T      what passes all Gaussians in front, 1 at first; T <- T (1 - alpha)
 alpha  min(0.99, opacity exp(-|L d|^2)), 0 where below 1/255, 0 once T has fallen below 1e-4
 w      alpha T, the weight of a Gaussian in a pixel
 flat   (N, 16), starts (T + 1,), ids (P,): see project.py and tiles.py
-field  (F, 256) float32 of one tile, pixel by pixel, flattened: all that the inner loop touches
+blocks (P,) uint16, one bit for each of a tile's 16 blocks of 4x4 pixels: whether the pair draws anything there
+field  (F, 256) float32 of one tile, flattened, block by block: all that the inner loop touches
 
-Kerbl et al. 2023, eq. 3 and appendix C. The inner loop runs over the pixel rows that a Gaussian's ellipse reaches,
-without a branch, in one flat array with constant offsets: so LLVM sees that nothing overlaps and turns it into vector
-code. That is why it is one long function, and why exp is a polynomial (libm's cannot be vectorised here).
+Kerbl et al. 2023, eq. 3 and appendix C. A block is what ``Lanes`` hold: most Gaussians are a few pixels across, so a
+square wastes less than a row of sixteen. Blocks that the ellipse misses, or that are opaque, are left out at once.
+exp is a polynomial: libm's cannot be vectorised here.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
+from splat_pipeline.splatting.lanes import WIDTH, bits, choose, fetch, first_bit, lanes, lesser, load, room, size, store, totals, weave
 from splat_pipeline.splatting.layout import Float32, Int32, Int64, Real
 from splat_pipeline.splatting.shares import WORKERS, take_next
 from splat_pipeline.splatting.tiles import (
     BLUE,
+    CUT,
     DEPTH,
     GREEN,
+    HALF_X,
     HALF_Y,
     L11,
     L21,
@@ -33,55 +40,148 @@ from splat_pipeline.splatting.tiles import (
     TILE,
     U,
     V,
-    ceiling,
 )
 
+UInt16 = NDArray[np.uint16]
+
 PIXELS = TILE * TILE
+SIDE = 4
+"""Pixels along a block's side."""
 PATIENCE = 8
-"""Gaussians between two looks at whether the whole tile is opaque."""
+"""Gaussians between two looks at which blocks are opaque."""
+AHEAD = 8
+"""Gaussians from which memory is asked for beforehand: they lie anywhere, and waiting for them took half the time."""
+ALL = (1 << PIXELS // WIDTH) - 1
 
 HALF = np.float32(0.5)
 ONE = np.float32(1)
 ZERO = np.float32(0)
 MOST = np.float32(0.99)
-LEAST = np.float32(1 / 255)
 OPAQUE = np.float32(1e-4)
-FAR = np.float32(6)
-E0 = np.float32(0.9999998798169621)
-E1 = np.float32(-0.12499869265930162)
-E2 = np.float32(0.007810109309233362)
-E3 = np.float32(-0.00032387896961359595)
-E4 = np.float32(9.648938688360214e-06)
-E5 = np.float32(-1.739107669983157e-07)
-"""exp(-p) = (E0 + E1 p + ... + E5 p^5)^8 for 0 <= p <= 6, relative error 2.5e-6 (minimax fit of exp(-p / 8))."""
+REACH = np.float32((SIDE - 1) / 2)
+"""From a block's centre to its outermost pixel centres."""
+DIM = np.float32(np.log(255))
+"""-log alpha at which a contribution is no longer drawn."""
+STRONG = np.float32(-np.log(0.99))
+"""-log alpha below which alpha is capped."""
+E0 = np.float32(0.999999925153215)
+E1 = np.float32(-0.12499911217985028)
+E2 = np.float32(0.007810734880868395)
+E3 = np.float32(-0.00032420560076535824)
+E4 = np.float32(9.718417348809311e-06)
+E5 = np.float32(-1.790695479739227e-07)
+"""exp(-p) = (E0 + E1 p + ... + E5 p^5)^8 for 0 <= p <= log 255, relative error 6e-7 (minimax fit of exp(-p / 8))."""
+
+_number = np.arange(WIDTH)
+GRID = np.concatenate([_number % SIDE, _number // SIDE, _number % SIDE * SIDE, _number // SIDE * SIDE]).astype(
+    np.float32
+)
+GRID[2 * WIDTH :] += HALF
+"""x and y of the sixteen pixels of a block from its first, then of the blocks' first from the tile's corner."""
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def fill_pixels(field: Float32) -> None:
-    """Write the pixel centres of a tile, from its corner, to the first 512 floats of ``field``."""
-    for q in range(PIXELS):
-        field[q] = np.float32(q % TILE) + HALF
-        field[PIXELS + q] = np.float32(q // TILE) + HALF
+def falloff(power: Any) -> Any:
+    """Return exp(-power) of Lanes >= 0; beyond ``DIM``, where nothing is drawn, that of ``DIM``."""
+    p = lesser(power, DIM)
+    e = E0 + p * (E1 + p * (E2 + p * (E3 + p * (E4 + p * E5))))
+    e = e * e
+    e = e * e
+    return e * e
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def pixel_range(p: Float32, top: Real) -> tuple[int, int]:
-    """Return the half-open range of pixels whose rows the ellipse ``p`` reaches in the tile that begins at ``top``."""
-    reach = p[HALF_Y] + SLACK
-    v = p[V] - top
-    first = ceiling(max(v - reach - HALF, ZERO))
-    last = int(min(v + reach - HALF, np.float32(TILE - 1)))
-    return first * TILE, (last + 1) * TILE
+def place(p: Float32, left: Real, top: Real, grid: Float32, spots: Float32, at: int) -> Any:
+    """Write L d of the first pixel of each block of the tile at (left, top) to ``spots``, from ``at`` on; return d."""
+    dx, dy = load(grid, 2 * WIDTH) + (left - p[U]), load(grid, 3 * WIDTH) + (top - p[V])
+    store(spots, at, dx * p[L11] + dy * p[L21])
+    store(spots, at + WIDTH, dy * p[L22])
+    return dx, dy
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def is_opaque(field: Float32) -> bool:
-    """Return whether no pixel of the tile lets light through any more."""
-    light = ZERO  # A sum is vectorised where a maximum is not.
-    for q in range(PIXELS):
-        passing = field[2 * PIXELS + q]
-        light += passing if passing >= OPAQUE else ZERO
-    return bool(light == ZERO)
+def touched_blocks(p: Float32, left: Real, top: Real, grid: Float32, spots: Float32, at: int) -> int:
+    """Place ``p`` and return the bits of the blocks that its ellipse may touch.
+
+    A block is left out if a line parts it from the ellipse: a vertical one, a horizontal one, or one along the
+    ellipse's conjugate diameter, where l11 dx + l21 dy is constant.
+    """
+    l11, l21 = p[L11], p[L21]
+    dx, dy = place(p, left, top, grid, spots, at)
+    across = size(dx * l11 + dy * l21 + (l11 + l21) * REACH)
+    near = across <= np.sqrt(p[CUT]) + (l11 + abs(l21)) * (REACH + SLACK)
+    wide, high = size(dx + REACH) <= p[HALF_X] + (REACH + SLACK), size(dy + REACH) <= p[HALF_Y] + (REACH + SLACK)
+    return bits(wide & high & near)
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def open_tile(field: Float32, across: int, down: int) -> None:
+    """Fill the first plane of ``field`` with T: 1, and 0 in pixels outside of the picture: those are done at once."""
+    for j in range(TILE):
+        for i in range(TILE):
+            field[j * TILE + i] = ONE if (j < down) & (i < across) else ZERO
+    weave_plane(field, 0)
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def weave_plane(field: Float32, first: int) -> None:
+    """Turn a plane of ``field`` that begins at ``first`` from rows of pixels into blocks, or back."""
+    for band in range(SIDE):
+        weave(field, first + band * SIDE * WIDTH)
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def lit_blocks(field: Float32) -> int:
+    """Return the bits of the blocks that still let light through."""
+    alive = 0
+    for block in range(PIXELS // WIDTH):
+        alive |= np.int64(bits(load(field, block * WIDTH) >= OPAQUE) != 0) << block
+    return alive
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def blend_tile(
+    flat: Float32, ids: Int32, blocks: UInt16, grid: Float32, field: Float32, left: Real, top: Real, deep: bool
+) -> int:
+    """Blend the Gaussians ``ids`` into ``field``: T, red, green, blue and, if ``deep``, depth.
+
+    Returns how many it took until all was opaque. Where a Gaussian lies is worked out one turn ahead: the loop over its
+    blocks depends on it, and a processor that has to guess how long a loop is guesses wrong.
+    """
+    px, py = load(grid, 0), load(grid, WIDTH)
+    spots = room(4 * WIDTH)
+    count, alive, coming = len(ids), ALL, 0
+    if count > 0:
+        coming = touched_blocks(flat[ids[0]], left, top, grid, spots, 0)
+    for s in range(count):
+        fetch(flat, ids[min(s + AHEAD, count - 1)])
+        p = flat[ids[s]]
+        todo, here, there = coming & alive, (s & 1) * 2 * WIDTH, (1 - (s & 1)) * 2 * WIDTH
+        coming = touched_blocks(flat[ids[min(s + 1, count - 1)]], left, top, grid, spots, there)
+        wx0, wy0, dim = px * p[L11] + py * p[L21], py * p[L22], DIM - p[CUT]
+        drawn = 0
+        while todo != 0:
+            block = first_bit(todo)
+            todo &= todo - 1
+            q = block * WIDTH
+            wx, wy = wx0 + spots[here + block], wy0 + spots[here + WIDTH + block]
+            power = wx * wx + (wy * wy + dim)
+            passing = load(field, q)
+            seen = (power <= DIM) & (passing >= OPAQUE)
+            w = choose(seen, lesser(falloff(power), MOST) * passing, ZERO)
+            drawn |= np.int64(bits(seen) != 0) << block
+            store(field, q, passing - w)
+            store(field, q + PIXELS, load(field, q + PIXELS) + w * p[RED])
+            store(field, q + 2 * PIXELS, load(field, q + 2 * PIXELS) + w * p[GREEN])
+            store(field, q + 3 * PIXELS, load(field, q + 3 * PIXELS) + w * p[BLUE])
+            if deep:
+                store(field, q + 4 * PIXELS, load(field, q + 4 * PIXELS) + w * p[DEPTH])
+        blocks[s] = drawn
+        if s % PATIENCE == PATIENCE - 1:
+            alive = lit_blocks(field)
+            if alive == 0:
+                return s + 1
+    return count
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
@@ -93,68 +193,99 @@ def blend(
     image: Float32,
     extra: Float32,
     used: Int32,
+    blocks: UInt16,
 ) -> None:
     """Blend all tiles.
 
-    Writes ``image`` (3, H, W), ``extra`` (2, H, W): alpha and alpha-weighted depth, and ``used`` (T,): how many of a
-    tile's Gaussians were blended before all of its pixels were opaque.
+    Writes ``image`` (3, H, W), ``extra`` (2, H, W): alpha and alpha-weighted depth (left out
+    if it is (0, H, W)), ``used`` (T,): how many of a
+    tile's Gaussians were blended before all of its pixels were opaque, and ``blocks`` (P,) of those.
     """
     height, width = image.shape[1], image.shape[2]
     columns = (width + TILE - 1) // TILE
     count = len(starts) - 1
     counter = np.zeros(1, np.int64)
+    deep = len(extra) > 0
     for _ in prange(WORKERS):
-        # px, py, T, red, green, blue, depth
-        field = np.empty(7 * PIXELS, np.float32)
-        fill_pixels(field)
+        field = room(5 * PIXELS)
+        grid = GRID.copy()
         while True:
             t = take_next(counter)
             if t >= count:
                 break
-            left, top = np.float32(t % columns * TILE), np.float32(t // columns * TILE)
-            field[2 * PIXELS : 3 * PIXELS] = ONE
-            field[3 * PIXELS :] = ZERO
-            begin, end = starts[t], starts[t + 1]
-            done = end - begin
-            for s in range(begin, end):
-                p = flat[ids[s]]
-                l11, l21, l22, opacity = p[L11], p[L21], p[L22], p[OPACITY]
-                red, green, blue, depth = p[RED], p[GREEN], p[BLUE], p[DEPTH]
-                u, v = p[U] - left, p[V] - top
-                wx0, wy0 = -l11 * u - l21 * v, -l22 * v
-                low, high = pixel_range(p, top)
-                for step in range(max(high - low, 0)):
-                    q = np.uint64(low) + np.uint64(step)
-                    py = field[q + np.uint64(PIXELS)]
-                    wx = l11 * field[q] + l21 * py + wx0
-                    wy = l22 * py + wy0
-                    e = min(wx * wx + wy * wy, FAR)
-                    e = E0 + e * (E1 + e * (E2 + e * (E3 + e * (E4 + e * E5))))
-                    e *= e
-                    e *= e
-                    alpha = min(opacity * e * e, MOST)
-                    passing = field[q + np.uint64(2 * PIXELS)]
-                    w = alpha * passing if (alpha >= LEAST) & (passing >= OPAQUE) else ZERO
-                    field[q + np.uint64(2 * PIXELS)] = passing - w
-                    field[q + np.uint64(3 * PIXELS)] += w * red
-                    field[q + np.uint64(4 * PIXELS)] += w * green
-                    field[q + np.uint64(5 * PIXELS)] += w * blue
-                    field[q + np.uint64(6 * PIXELS)] += w * depth
-                if (s - begin) % PATIENCE == PATIENCE - 1 and is_opaque(field):
-                    done = s - begin + 1
-                    break
-            used[t] = done
             x0, y0 = t % columns * TILE, t // columns * TILE
-            across = min(TILE, width - x0)
-            for j in range(min(TILE, height - y0)):
+            across, down = min(TILE, width - x0), min(TILE, height - y0)
+            open_tile(field, across, down)
+            field[PIXELS:] = ZERO
+            mine = slice(starts[t], starts[t + 1])
+            used[t] = blend_tile(flat, ids[mine], blocks[mine], grid, field, np.float32(x0), np.float32(y0), deep)
+            for plane in range(5 if deep else 4):
+                weave_plane(field, plane * PIXELS)
+            for j in range(down):
                 for i in range(across):
                     at = j * TILE + i
-                    passing = field[2 * PIXELS + at]
+                    passing = field[at]
                     for channel in range(3):
-                        value = field[(3 + channel) * PIXELS + at] + passing * background[channel]
-                        image[channel, y0 + j, x0 + i] = value
-                    extra[0, y0 + j, x0 + i] = ONE - passing
-                    extra[1, y0 + j, x0 + i] = field[6 * PIXELS + at]
+                        image[channel, y0 + j, x0 + i] = (
+                            field[(1 + channel) * PIXELS + at] + passing * background[channel]
+                        )
+                    if deep:
+                        extra[0, y0 + j, x0 + i] = ONE - passing
+                        extra[1, y0 + j, x0 + i] = field[4 * PIXELS + at]
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def differentiate_tile(
+    flat: Float32,
+    ids: Int32,
+    slots: Int32,
+    blocks: UInt16,
+    grid: Float32,
+    field: Float32,
+    left: Real,
+    top: Real,
+    records: Float32,
+) -> None:
+    """Walk the Gaussians ``ids`` again and write their records; ``field``: dred, T, behind, dgreen, dblue.
+
+    What is written lies in the planes 1 and 2: a multiple of 4 KB away from what is read, a processor would wait for
+    the one before it reads the other.
+    """
+    px, py, nothing = load(grid, 0), load(grid, WIDTH), lanes(ZERO)
+    spots, last = room(2 * WIDTH), len(ids) - 1
+    for s in range(len(ids)):
+        soon = min(s + AHEAD, last)
+        fetch(flat, ids[soon])
+        fetch(records, slots[soon])
+        p = flat[ids[s]]
+        place(p, left, top, grid, spots, 0)
+        wx0, wy0, dim = px * p[L11] + py * p[L21], py * p[L22], DIM - p[CUT]
+        red, green, blue = p[RED], p[GREEN], p[BLUE]
+        m0, mx, my, mxx, mxy, myy = nothing, nothing, nothing, nothing, nothing, nothing
+        sr, sg, sb = nothing, nothing, nothing
+        todo = np.int64(blocks[s])
+        while todo != 0:
+            block = first_bit(todo)
+            todo &= todo - 1
+            q = block * WIDTH
+            wx, wy = wx0 + spots[block], wy0 + spots[WIDTH + block]
+            power = wx * wx + (wy * wy + dim)
+            passing = load(field, q + 1 * PIXELS)
+            seen = (power <= DIM) & (passing >= OPAQUE)
+            alpha = lesser(falloff(power), MOST)
+            w = choose(seen, alpha * passing, ZERO)
+            dred, dgreen = load(field, q), load(field, q + 3 * PIXELS)
+            dblue = load(field, q + 4 * PIXELS)
+            shade = dred * red + dgreen * green + dblue * blue
+            behind = load(field, q + 2 * PIXELS) - w * shade
+            store(field, q + 1 * PIXELS, passing - w)
+            store(field, q + 2 * PIXELS, behind)
+            g = choose(seen & (power > STRONG), alpha * (passing * shade - behind / (ONE - alpha)), ZERO)
+            gx, gy = g * wx, g * wy
+            m0, mx, my = m0 + g, mx + gx, my + gy
+            mxx, mxy, myy = mxx + gx * wx, mxy + gx * wy, myy + gy * wy
+            sr, sg, sb = sr + w * dred, sg + w * dgreen, sb + w * dblue
+        store(records[slots[s]], 0, totals((m0, mx, my, mxx, mxy, myy, sr, sg, sb)))
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
@@ -164,87 +295,45 @@ def blend_backward(
     ids: Int32,
     slots: Int32,
     used: Int32,
+    blocks: UInt16,
     image: Float32,
     gradient: Float32,
     records: Float32,
 ) -> None:
     """Differentiate ``blend``: from ``gradient`` (3, H, W), dLoss/dC, to one record a pair.
 
-    ``records`` (P, 9), at the pair's slot. With G = dLoss/dalpha alpha and (a, b) = L d, sums over the tile's pixels of
-    G, G a, G b, G a a, G a b, G b b, and of w dLoss/dC for red, green and blue: ``pullback.py`` makes derivatives of
-    them. The tile is walked front to back again, so T needs no division; what lies behind a
-    Gaussian is the finished pixel minus what has been blended so far, one number a pixel: (dLoss/dC) . C.
+    ``records`` (P, 16), at the pair's slot. With G = dLoss/dalpha alpha and (a, b) = L d, sums over the tile's pixels
+    of G, G a, G b, G a a, G a b, G b b, and of w dLoss/dC for red, green and blue: ``pullback.py`` makes derivatives of
+    them (the other seven mean nothing). The tile is walked front to back again, so T needs no division; what lies
+    behind a Gaussian is the finished pixel minus what has been blended so far, one number a pixel: (dLoss/dC) . C.
     """
     height, width = image.shape[1], image.shape[2]
     columns = (width + TILE - 1) // TILE
     count = len(starts) - 1
     counter = np.zeros(1, np.int64)
     for _ in prange(WORKERS):
-        # px, py, T, behind, dred, dgreen, dblue
-        field = np.empty(7 * PIXELS, np.float32)
-        fill_pixels(field)
+        field = room(5 * PIXELS)
+        grid = GRID.copy()
         while True:
             t = take_next(counter)
             if t >= count:
                 break
             x0, y0 = t % columns * TILE, t // columns * TILE
-            left, top = np.float32(x0), np.float32(y0)
-            field[2 * PIXELS : 3 * PIXELS] = ONE
-            field[3 * PIXELS :] = ZERO
-            across = min(TILE, width - x0)
-            for j in range(min(TILE, height - y0)):
-                for i in range(across):
-                    at = j * TILE + i
-                    for channel in range(3):
+            across, down = min(TILE, width - x0), min(TILE, height - y0)
+            field[:] = ZERO
+            open_tile(field[PIXELS:], across, down)
+            for j in range(down):
+                for channel, plane in enumerate((0, 3, 4)):
+                    for i in range(across):
+                        at = j * TILE + i
                         g = gradient[channel, y0 + j, x0 + i]
-                        field[(4 + channel) * PIXELS + at] = g
-                        field[3 * PIXELS + at] += g * image[channel, y0 + j, x0 + i]
-            begin, end = starts[t], starts[t] + used[t]
-            for s in range(begin, end):
-                p = flat[ids[s]]
-                l11, l21, l22, opacity = p[L11], p[L21], p[L22], p[OPACITY]
-                red, green, blue = p[RED], p[GREEN], p[BLUE]
-                u, v = p[U] - left, p[V] - top
-                wx0, wy0 = -l11 * u - l21 * v, -l22 * v
-                low, high = pixel_range(p, top)
-                m0, mx, my, mxx, mxy, myy, sr, sg, sb = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
-                for step in range(max(high - low, 0)):
-                    q = np.uint64(low) + np.uint64(step)
-                    py = field[q + np.uint64(PIXELS)]
-                    wx = l11 * field[q] + l21 * py + wx0
-                    wy = l22 * py + wy0
-                    e = min(wx * wx + wy * wy, FAR)
-                    e = E0 + e * (E1 + e * (E2 + e * (E3 + e * (E4 + e * E5))))
-                    e *= e
-                    e *= e
-                    raw = opacity * e * e
-                    alpha = min(raw, MOST)
-                    passing = field[q + np.uint64(2 * PIXELS)]
-                    drawn = (alpha >= LEAST) & (passing >= OPAQUE)
-                    w = alpha * passing if drawn else ZERO
-                    dred, dgreen = field[q + np.uint64(4 * PIXELS)], field[q + np.uint64(5 * PIXELS)]
-                    dblue = field[q + np.uint64(6 * PIXELS)]
-                    shade = red * dred + green * dgreen + blue * dblue
-                    behind = field[q + np.uint64(3 * PIXELS)] - w * shade
-                    field[q + np.uint64(2 * PIXELS)] = passing - w
-                    field[q + np.uint64(3 * PIXELS)] = behind
-                    g = alpha * (passing * shade - behind / (ONE - alpha))
-                    g = g if drawn & (raw < MOST) else ZERO
-                    gx, gy = g * wx, g * wy
-                    m0 += g
-                    mx += gx
-                    my += gy
-                    mxx += gx * wx
-                    mxy += gx * wy
-                    myy += gy * wy
-                    sr += w * dred
-                    sg += w * dgreen
-                    sb += w * dblue
-                record = records[slots[s]]
-                record[0], record[1], record[2] = m0, mx, my
-                record[3], record[4], record[5] = mxx, mxy, myy
-                record[6], record[7], record[8] = sr, sg, sb
-            for s in range(end, starts[t + 1]):
-                record = records[slots[s]]
-                for j in range(len(record)):
-                    record[j] = ZERO
+                        field[plane * PIXELS + at] = g
+                        field[2 * PIXELS + at] += g * image[channel, y0 + j, x0 + i]
+            for plane in (0, 2, 3, 4):
+                weave_plane(field, plane * PIXELS)
+            mine = slice(starts[t], starts[t] + used[t])
+            differentiate_tile(
+                flat, ids[mine], slots[mine], blocks[mine], grid, field, np.float32(x0), np.float32(y0), records
+            )
+            for s in range(starts[t] + used[t], starts[t + 1]):
+                records[slots[s]] = ZERO

@@ -18,7 +18,7 @@ from numba import njit, prange
 
 from splat_pipeline.splatting import project
 from splat_pipeline.splatting.layout import FAST, Float32, Int32, Int64, Real
-from splat_pipeline.splatting.pullback import RECORD, add_records, pull_one
+from splat_pipeline.splatting.pullback import SUMS, add_records, pull_one
 
 BETA1 = 0.9
 BETA2 = 0.999
@@ -63,7 +63,7 @@ def pull_back_and_step(
     """Differentiate as ``pullback.pull_back`` does and move the visible ``rows`` at once."""
     m = len(visible)
     for c in prange(project.CHUNKS):
-        room, total = np.zeros((4, 16), np.float32), np.empty(RECORD, np.float32)
+        room, total = np.zeros((4, 16), np.float32), np.empty(SUMS, np.float32)
         gradient = np.zeros(rows.shape[1], np.float32)
         for r in range(c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS):
             i = visible[r]

@@ -1,7 +1,7 @@
 """From gradients on the image plane back to the Gaussians' parameters: the derivative of ``project.py``.
 
 rows     (N, W), cam (24,), flat (N, 16): as in layout.py and project.py; S, A, L, M, J, t as there
-records  (P, 9) as ``blend.blend_backward`` writes them; a Gaussian's pairs lie together, from ``slot_starts`` on
+records  (P, 16) as ``blend.blend_backward`` writes them; a Gaussian's pairs lie together, from ``slot_starts`` on
 gradient (W,) float32, laid out like a row: dLoss/d of every parameter of one Gaussian
 
 With m = sum of G L d and Q = sum of G (L d)(L d)^T over a Gaussian's pixels, and alpha = opacity exp(-|L d|^2):
@@ -24,8 +24,9 @@ from splat_pipeline.splatting.layout import FAST, Float32, Int32, Int64, Real
 ONE = np.float32(1)
 TWO = np.float32(2)
 ZERO = np.float32(0)
-RECORD = 9
-"""Floats of a pair's record."""
+RECORD = 16
+"""Floats of a pair's record: a cache line, of which ``SUMS`` are used."""
+SUMS = 9
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
@@ -149,7 +150,7 @@ def add_records(records: Float32, first: int, count: int, total: Float32) -> Non
     """Sum ``count`` records from ``first`` on into ``total`` (9,)."""
     total[:] = ZERO
     for s in range(first, first + count):
-        for j in range(RECORD):
+        for j in range(SUMS):
             total[j] += records[s, j]
 
 
@@ -169,7 +170,7 @@ def pull_back(
     """Write dLoss/d of the visible ``rows`` to ``gradients`` (N, W); the others are left as they are."""
     m = len(visible)
     for c in prange(project.CHUNKS):
-        room, total = np.zeros((4, 16), np.float32), np.empty(RECORD, np.float32)
+        room, total = np.zeros((4, 16), np.float32), np.empty(SUMS, np.float32)
         for r in range(c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS):
             i = visible[r]
             if touched[i] == 0:

@@ -41,6 +41,7 @@ class Workspace:
     keys: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     ids: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
     slots: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    blocks: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
 
     def reserve_gaussians(self, n: int) -> None:
         """Make room for ``n`` Gaussians."""
@@ -55,6 +56,7 @@ class Workspace:
         """Make room for ``pairs`` pairs."""
         if len(self.ids) < pairs:
             self.ids, self.slots = (np.zeros(pairs * 5 // 4, np.int32) for _ in range(2))
+            self.blocks = np.zeros(len(self.ids), np.uint16)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,7 +66,7 @@ class Canvas:
     image: Float32
     """(3, H, W)"""
     extra: Float32
-    """(2, H, W) alpha, alpha-weighted depth"""
+    """(2, H, W) alpha, alpha-weighted depth; (0, H, W) where nobody asks for them"""
     counts: Int32
     """(chunks, T)"""
     starts: Int64
@@ -75,13 +77,13 @@ class Canvas:
     """Columns and rows of tiles."""
 
     @staticmethod
-    def of(width_px: int, height_px: int) -> Canvas:
-        """Return a canvas for pictures of this size."""
+    def of(width_px: int, height_px: int, *, deep: bool = True) -> Canvas:
+        """Return a canvas for pictures of this size, with alpha and depth if ``deep``."""
         grid = (-(-width_px // tiles.TILE), -(-height_px // tiles.TILE))
         count = grid[0] * grid[1]
         return Canvas(
             image=np.zeros((3, height_px, width_px), np.float32),
-            extra=np.zeros((2, height_px, width_px), np.float32),
+            extra=np.zeros((2 if deep else 0, height_px, width_px), np.float32),
             counts=np.zeros((tiles.CHUNKS, count), np.int32),
             starts=np.zeros(count + 1, np.int64),
             used=np.zeros(count, np.int32),
@@ -99,6 +101,7 @@ class Drawn:
     visible: Int32
     ids: Int32
     slots: Int32
+    blocks: NDArray[np.uint16]
 
 
 def draw(
@@ -122,11 +125,11 @@ def draw(
     tiles.count_lists(flat, order, *canvas.grid, canvas.counts, touched)
     pairs = tiles.number_pairs(visible, touched, slot_starts)
     room.reserve_pairs(pairs)
-    ids, slots = room.ids[:pairs], room.slots[:pairs]
+    ids, slots, blocks = room.ids[:pairs], room.slots[:pairs], room.blocks[:pairs]
     tiles.place_lists(canvas.counts, canvas.starts)
     tiles.fill_lists(flat, order, *canvas.grid, canvas.counts, slot_starts, ids, slots)
-    blend.blend(flat, canvas.starts, ids, background, canvas.image, canvas.extra, canvas.used)
-    return Drawn(flat=flat, touched=touched, slot_starts=slot_starts, visible=visible, ids=ids, slots=slots)
+    blend.blend(flat, canvas.starts, ids, background, canvas.image, canvas.extra, canvas.used, blocks)
+    return Drawn(flat=flat, touched=touched, slot_starts=slot_starts, visible=visible, ids=ids, slots=slots, blocks=blocks)
 
 
 def render(

@@ -35,7 +35,7 @@ class Easel:
         """Return an easel for pictures of this size."""
         shape = (3, height_px, width_px)
         return Easel(
-            canvas=Canvas.of(width_px, height_px),
+            canvas=Canvas.of(width_px, height_px, deep=False),
             truth=np.zeros(shape, np.float32),
             gradient=np.zeros(shape, np.float32),
             maps=np.zeros((3, *shape), np.float32),
@@ -72,9 +72,17 @@ class Studio:
         drawn, loss = self._compare(picture, degree)
         people, easel, canvas = self.people, self.easel(picture), self.easel(picture).canvas
         if len(self.records) < len(drawn.ids):
-            self.records = np.zeros((len(drawn.ids) * 5 // 4, RECORD), np.float32)
+            self.records = layout.aligned(len(drawn.ids) * 5 // 4, RECORD)
         blend.blend_backward(
-            drawn.flat, canvas.starts, drawn.ids, drawn.slots, canvas.used, canvas.image, easel.gradient, self.records
+            drawn.flat,
+            canvas.starts,
+            drawn.ids,
+            drawn.slots,
+            canvas.used,
+            drawn.blocks,
+            canvas.image,
+            easel.gradient,
+            self.records,
         )
         self.moves += 1
         optim.pull_back_and_step(

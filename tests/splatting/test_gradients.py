@@ -19,7 +19,8 @@ def backward(g, camera, pose, upstream, background=(0.1, 0.5, 0.9)):
     drawn = draw(rows, cam, canvas, room, degree=g.sh_degree, coefficients=k, background=np.float32(background))
     records = np.full((len(drawn.ids), pullback.RECORD), np.nan, np.float32)
     planes = np.ascontiguousarray(upstream.transpose(2, 0, 1), dtype=np.float32)
-    blend.blend_backward(drawn.flat, canvas.starts, drawn.ids, drawn.slots, canvas.used, canvas.image, planes, records)
+    where = (drawn.flat, canvas.starts, drawn.ids, drawn.slots, canvas.used, drawn.blocks)
+    blend.blend_backward(*where, canvas.image, planes, records)
     gradients = np.zeros_like(rows)
     pullback.pull_back(
         rows, cam, g.sh_degree, k, drawn.flat, drawn.visible, drawn.touched, drawn.slot_starts, records, gradients
