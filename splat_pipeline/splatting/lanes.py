@@ -230,6 +230,18 @@ def size(_typing: Any, value: Any) -> Any:
     return LANES(value), _unary("llvm.fabs")
 
 
+@intrinsic
+def total(_typing: Any, value: Any) -> Any:
+    """Return the sum of the lanes, a float32. Its order is LLVM's to choose, and always the same."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.FloatType(), [ir.FloatType(), _VECTOR])
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.fadd.v{WIDTH}f32")
+        return builder.call(function, [ir.Constant(ir.FloatType(), -0.0), *args], fastmath=("reassoc",))
+
+    return types.float32(value), generate
+
+
 def _half_sums(builder: Any, a: Any, b: Any, step: int) -> Any:
     """Return a vector whose lanes with bit ``step`` unset hold sums of pairs of ``a``, the others of ``b``."""
     low = [lane if not lane & step else WIDTH + lane - step for lane in range(WIDTH)]

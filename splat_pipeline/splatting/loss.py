@@ -9,15 +9,18 @@ maps     (3, 3, H, W): dS/d(G * x), dS/d(G * x^2), dS/d(G * xy) for each channel
 
     dLoss/dx = 0.8 sign(x - y) / n - 0.2 / n (G * maps[0] + 2 x G * maps[1] + y G * maps[2]),  n = 3 H W
 as G is symmetric. Windows and weights are those of Kerbl et al. 2023, eq. 7. Each row is filtered down, then across,
-while it is in the cache: no filtered picture is ever stored. The lines between the two passes lie in one array at
-constant offsets: LLVM gives up on vector code where it would have to prove that many arrays do not overlap.
+while it is in the cache: no filtered picture is ever stored. As sxx and syy appear only as a sum, four filtered
+pictures are enough: x, y, x^2 + y^2, x y.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
 
+from splat_pipeline.splatting.lanes import WIDTH, choose, lanes, load, room, size, store, total
 from splat_pipeline.splatting.layout import Float32, Real
 
 REACH = 5
@@ -30,88 +33,142 @@ ONE = np.float32(1)
 TWO = np.float32(2)
 ZERO = np.float32(0)
 SSIM_WEIGHT = 0.2
-HALF = np.float32(0.5)
-BANDS = 24
+BANDS = 12
 """Shares of a channel's rows."""
-PITCH = 128
-STRIP = PITCH - 2 * REACH
-"""Pixels of a row that are filtered at once: with the padding, ``PITCH`` floats a line."""
-P1, P2, P3, P4 = np.uint64(PITCH), np.uint64(2 * PITCH), np.uint64(3 * PITCH), np.uint64(4 * PITCH)
+ROWS = 2 * REACH + 1
+"""Rows of a picture that are in reach of one."""
+NUMBERS = np.arange(WIDTH, dtype=np.float32)
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def across(lines: Float32, i: int) -> Real:
-    """Return the window's sum over a line, padded by 5 at both ends, at its pixel ``i`` of ``lines``."""
-    total: Real = (
-        W0 * lines[i + 5]
-        + W1 * (lines[i + 4] + lines[i + 6])
-        + W2 * (lines[i + 3] + lines[i + 7])
-        + W3 * (lines[i + 2] + lines[i + 8])
-        + W4 * (lines[i + 1] + lines[i + 9])
-        + W5 * (lines[i] + lines[i + 10])
+def pitch_of(width: int) -> int:
+    """Return the floats of a line of ``width`` pixels: WIDTH zeros on either side, and whole Lanes."""
+    return (width + WIDTH - 1) // WIDTH * WIDTH + 2 * WIDTH
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def places_of(row: int, step: int) -> tuple[int, ...]:
+    """Return where the eleven rows around ``row`` lie in a ring of rows, ``step`` floats each."""
+    r = row + ROWS - REACH
+    return (
+        r % ROWS * step,
+        (r + 1) % ROWS * step,
+        (r + 2) % ROWS * step,
+        (r + 3) % ROWS * step,
+        (r + 4) % ROWS * step,
+        (r + 5) % ROWS * step,
+        (r + 6) % ROWS * step,
+        (r + 7) % ROWS * step,
+        (r + 8) % ROWS * step,
+        (r + 9) % ROWS * step,
+        (r + 10) % ROWS * step,
     )
-    return total
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def row_or_nothing(plane: Float32, j: int, span: tuple[int, int], nothing: Float32) -> Float32:
-    """Return the pixels ``span`` of row ``j`` of ``plane`` (H, W), zeros where there is no such row."""
-    low, high = span
-    return plane[j, low:high] if 0 <= j < len(plane) else nothing[: high - low]
+def down(ring: Float32, places: tuple[int, ...], at: int) -> Any:
+    """Return the window's sums (Lanes) over the rows that begin at ``places`` of ``ring``, at their pixel ``at``."""
+    return (
+        load(ring, places[5] + at) * W0
+        + (load(ring, places[4] + at) + load(ring, places[6] + at)) * W1
+        + (load(ring, places[3] + at) + load(ring, places[7] + at)) * W2
+        + (load(ring, places[2] + at) + load(ring, places[8] + at)) * W3
+        + (load(ring, places[1] + at) + load(ring, places[9] + at)) * W4
+        + (load(ring, places[0] + at) + load(ring, places[10] + at)) * W5
+    )
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def across(lines: Float32, at: int) -> Any:
+    """Return the window's sums (Lanes) over a line, around the pixel at ``at`` in ``lines``."""
+    return (
+        load(lines, at) * W0
+        + (load(lines, at - 1) + load(lines, at + 1)) * W1
+        + (load(lines, at - 2) + load(lines, at + 2)) * W2
+        + (load(lines, at - 3) + load(lines, at + 3)) * W3
+        + (load(lines, at - 4) + load(lines, at + 4)) * W4
+        + (load(lines, at - 5) + load(lines, at + 5)) * W5
+    )
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def filter_down(ring: Float32, lines: Float32, row: int, pitch: int, count: int) -> None:
+    """Filter the ``count`` lines around ``row`` in ``ring`` down into ``lines``, ``pitch`` floats each."""
+    places = places_of(row, count * pitch)
+    for m in range(count):
+        for at in range(m * pitch + WIDTH, (m + 1) * pitch - WIDTH, WIDTH):
+            store(lines, at, down(ring, places, at))
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def compare_row(lines: Float32, found: Float32, width: int, pitch: int, numbers: Any) -> Real:
+    """Filter the four ``lines`` across; write the three maps' row to ``found`` and return the sum of S over the row."""
+    similar = lanes(ZERO)
+    for i in range(0, width, WIDTH):
+        at = WIDTH + i
+        ux, uy = across(lines, at), across(lines, at + pitch)
+        both, product = ux * ux + uy * uy, ux * uy
+        a1, a2 = product * TWO + C1, (across(lines, at + 3 * pitch) - product) * TWO + C2
+        b1, b2 = both + C1, across(lines, at + 2 * pitch) - both + C2
+        scale = ONE / (b1 * b2)
+        s = a1 * a2 * scale
+        dxx, dxy = -ONE * s * b1 * scale, a1 * scale * TWO
+        store(found, i, (uy * a2 * scale - s * ux * b2 * scale - ux * dxx) * TWO - uy * dxy)
+        store(found, i + pitch, dxx)
+        store(found, i + 2 * pitch, dxy)
+        similar = similar + choose(numbers < np.float32(width - i), s, ZERO)
+    return total(similar)
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
 def similarity(x: Float32, y: Float32, maps: Float32, sums: Float32) -> None:
     """Write ``maps`` (3, 3, H, W) and, in ``sums`` (3, H), the sum of S over each row of pixels."""
     height, width = x.shape[1], x.shape[2]
+    pitch = pitch_of(width)
     for task in prange(3 * BANDS):
         channel, band = task % 3, task // 3
-        # Five padded lines of G_down * (x, y, x^2, y^2, x y), three of results: see the module's docstring.
-        lines, found, nothing = (
-            np.zeros(5 * PITCH, np.float32),
-            np.zeros(3 * PITCH, np.float32),
-            np.zeros(PITCH, np.float32),
-        )
-        xs, ys = x[channel], y[channel]
+        ring, lines, found = room(ROWS * 4 * pitch), room(4 * pitch), room(3 * pitch)
+        ring[:] = ZERO
+        lines[:] = ZERO
+        numbers = load(NUMBERS.copy(), 0)
         first, end = band * height // BANDS, (band + 1) * height // BANDS
-        sums[channel, first:end] = ZERO
-        for left in range(0, width, STRIP):
-            span = (max(left - REACH, 0), min(left + STRIP + REACH, width))
-            pad, count = np.uint64(span[0] - left + REACH), span[1] - span[0]
-            for j in range(first, end):
-                lines[:] = ZERO
-                for away in range(REACH + 1):
-                    # A row and its mirror image have the same weight; the middle row is its own.
-                    weight = HALF * WINDOW[REACH] if away == 0 else WINDOW[REACH + away]
-                    xu, xd = row_or_nothing(xs, j - away, span, nothing), row_or_nothing(xs, j + away, span, nothing)
-                    yu, yd = row_or_nothing(ys, j - away, span, nothing), row_or_nothing(ys, j + away, span, nothing)
-                    for i in range(count):
-                        q = pad + np.uint64(i)
-                        a, b, c, d = xu[i], xd[i], yu[i], yd[i]
-                        lines[q] += weight * (a + b)
-                        lines[q + P1] += weight * (c + d)
-                        lines[q + P2] += weight * (a * a + b * b)
-                        lines[q + P3] += weight * (c * c + d * d)
-                        lines[q + P4] += weight * (a * c + b * d)
-                right = min(left + STRIP, width)
-                total = ZERO
-                for i in range(right - left):
-                    ux, uy = across(lines, i), across(lines, i + PITCH)
-                    a1 = TWO * ux * uy + C1
-                    a2 = TWO * (across(lines, i + 4 * PITCH) - ux * uy) + C2
-                    b1 = ux * ux + uy * uy + C1
-                    b2 = across(lines, i + 2 * PITCH) + across(lines, i + 3 * PITCH) - ux * ux - uy * uy + C2
-                    scale = ONE / (b1 * b2)
-                    s = a1 * a2 * scale
-                    dxx = -s * b1 * scale
-                    dxy = TWO * a1 * scale
-                    found[i] = TWO * (uy * a2 * scale - s * ux * b2 * scale - ux * dxx) - uy * dxy
-                    found[i + PITCH] = dxx
-                    found[i + 2 * PITCH] = dxy
-                    total += s
+        for j in range(first - REACH, end + REACH):
+            at = (j + ROWS) % ROWS * 4 * pitch
+            mine = ring[at : at + 4 * pitch]
+            if 0 <= j < height:
+                for i in range(width):
+                    q = np.uint64(WIDTH) + np.uint64(i)
+                    a, b = x[channel, j, i], y[channel, j, i]
+                    mine[q] = a
+                    mine[q + np.uint64(pitch)] = b
+                    mine[q + np.uint64(2 * pitch)] = a * a + b * b
+                    mine[q + np.uint64(3 * pitch)] = a * b
+            else:
+                mine[:] = ZERO
+            row = j - REACH
+            if row >= first:
+                filter_down(ring, lines, row, pitch, 4)
+                sums[channel, row] = compare_row(lines, found, width, pitch, numbers)
                 for m in range(3):
-                    maps[m, channel, j, left:right] = found[m * PITCH : m * PITCH + right - left]
-                sums[channel, j] += total
+                    maps[m, channel, row] = found[m * pitch : m * pitch + width]
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def pull_row(
+    lines: Float32, pair: Float32, width: int, pitch: int, weights: tuple[Real, Real], numbers: Any
+) -> Real:
+    """Filter the three ``lines`` across; write a row's dLoss/dx over its x in ``pair``; return the sum of |x - y|."""
+    similar, absolute = weights
+    apart = lanes(ZERO)
+    for i in range(0, width, WIDTH):
+        at = WIDTH + i
+        a, b = load(pair, i), load(pair, i + pitch)
+        d = a - b
+        sign = choose(d > ZERO, absolute, choose(d < ZERO, -absolute, ZERO))
+        pull = across(lines, at) + a * across(lines, at + pitch) * TWO + b * across(lines, at + 2 * pitch)
+        store(pair, i, sign - pull * similar)
+        apart = apart + choose(numbers < np.float32(width - i), size(d), ZERO)
+    return total(apart)
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
@@ -121,41 +178,29 @@ def gradient_of(x: Float32, y: Float32, maps: Float32, weight: Real, gradient: F
     ``weight``: the share of 1 - SSIM in the loss.
     """
     height, width = x.shape[1], x.shape[2]
-    similar = weight / np.float32(3 * height * width)
-    absolute = (ONE - weight) / np.float32(3 * height * width)
+    pitch = pitch_of(width)
+    weights = (weight / np.float32(3 * height * width), (ONE - weight) / np.float32(3 * height * width))
     for task in prange(3 * BANDS):
         channel, band = task % 3, task // 3
-        lines, nothing = np.zeros(3 * PITCH, np.float32), np.zeros(PITCH, np.float32)
-        m0, m1, m2 = maps[0, channel], maps[1, channel], maps[2, channel]
+        ring, lines, pair = room(ROWS * 3 * pitch), room(3 * pitch), room(2 * pitch)
+        ring[:] = ZERO
+        lines[:] = ZERO
+        numbers = load(NUMBERS.copy(), 0)
         first, end = band * height // BANDS, (band + 1) * height // BANDS
-        sums[channel, first:end] = ZERO
-        for left in range(0, width, STRIP):
-            span = (max(left - REACH, 0), min(left + STRIP + REACH, width))
-            pad, count = np.uint64(span[0] - left + REACH), span[1] - span[0]
-            for j in range(first, end):
-                lines[:] = ZERO
-                for away in range(REACH + 1):
-                    w = HALF * WINDOW[REACH] if away == 0 else WINDOW[REACH + away]
-                    u0, d0 = row_or_nothing(m0, j - away, span, nothing), row_or_nothing(m0, j + away, span, nothing)
-                    u1, d1 = row_or_nothing(m1, j - away, span, nothing), row_or_nothing(m1, j + away, span, nothing)
-                    u2, d2 = row_or_nothing(m2, j - away, span, nothing), row_or_nothing(m2, j + away, span, nothing)
-                    for i in range(count):
-                        q = pad + np.uint64(i)
-                        lines[q] += w * (u0[i] + d0[i])
-                        lines[q + P1] += w * (u1[i] + d1[i])
-                        lines[q + P2] += w * (u2[i] + d2[i])
-                right = min(left + STRIP, width)
-                a, b, g = x[channel, j, left:right], y[channel, j, left:right], gradient[channel, j, left:right]
-                total = ZERO
-                for i in range(right - left):
-                    d = a[i] - b[i]
-                    sign = absolute if d > ZERO else (-absolute if d < ZERO else ZERO)
-                    pull = (
-                        across(lines, i) + TWO * a[i] * across(lines, i + PITCH) + b[i] * across(lines, i + 2 * PITCH)
-                    )
-                    g[i] = sign - similar * pull
-                    total += abs(d)
-                sums[channel, j] += total
+        for j in range(first - REACH, end + REACH):
+            at = (j + ROWS) % ROWS * 3 * pitch + WIDTH
+            for m in range(3):
+                mine = ring[at + m * pitch : at + m * pitch + width]
+                if 0 <= j < height:
+                    mine[:] = maps[m, channel, j]
+                else:
+                    mine[:] = ZERO
+            row = j - REACH
+            if row >= first:
+                filter_down(ring, lines, row, pitch, 3)
+                pair[:width], pair[pitch : pitch + width] = x[channel, row], y[channel, row]
+                sums[channel, row] = pull_row(lines, pair, width, pitch, weights, numbers)
+                gradient[channel, row] = pair[:width]
 
 
 def loss_and_gradient(
