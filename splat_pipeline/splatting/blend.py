@@ -22,7 +22,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from splat_pipeline.splatting.lanes import WIDTH, bits, choose, fetch, first_bit, lanes, lesser, load, room, size, store, totals, weave
-from splat_pipeline.splatting.layout import Float32, Int32, Int64, Real
+from splat_pipeline.splatting.layout import LINE, Float32, Int32, Int64, Real
 from splat_pipeline.splatting.shares import WORKERS, take_next
 from splat_pipeline.splatting.tiles import (
     BLUE,
@@ -149,12 +149,12 @@ def blend_tile(
     blocks depends on it, and a processor that has to guess how long a loop is guesses wrong.
     """
     px, py = load(grid, 0), load(grid, WIDTH)
-    spots = room(4 * WIDTH)
+    spots, lines = room(4 * WIDTH), flat.reshape(-1)
     count, alive, coming = len(ids), ALL, 0
     if count > 0:
         coming = touched_blocks(flat[ids[0]], left, top, grid, spots, 0)
     for s in range(count):
-        fetch(flat, ids[min(s + AHEAD, count - 1)])
+        fetch(lines, ids[min(s + AHEAD, count - 1)] * LINE)
         p = flat[ids[s]]
         todo, here, there = coming & alive, (s & 1) * 2 * WIDTH, (1 - (s & 1)) * 2 * WIDTH
         coming = touched_blocks(flat[ids[min(s + 1, count - 1)]], left, top, grid, spots, there)
@@ -252,11 +252,11 @@ def differentiate_tile(
     the one before it reads the other.
     """
     px, py, nothing = load(grid, 0), load(grid, WIDTH), lanes(ZERO)
-    spots, last = room(2 * WIDTH), len(ids) - 1
+    spots, lines, written, last = room(2 * WIDTH), flat.reshape(-1), records.reshape(-1), len(ids) - 1
     for s in range(len(ids)):
         soon = min(s + AHEAD, last)
-        fetch(flat, ids[soon])
-        fetch(records, slots[soon])
+        fetch(lines, ids[soon] * LINE)
+        fetch(written, slots[soon] * LINE)
         p = flat[ids[s]]
         place(p, left, top, grid, spots, 0)
         wx0, wy0, dim = px * p[L11] + py * p[L21], py * p[L22], DIM - p[CUT]
@@ -285,7 +285,7 @@ def differentiate_tile(
             m0, mx, my = m0 + g, mx + gx, my + gy
             mxx, mxy, myy = mxx + gx * wx, mxy + gx * wy, myy + gy * wy
             sr, sg, sb = sr + w * dred, sg + w * dgreen, sb + w * dblue
-        store(records[slots[s]], 0, totals((m0, mx, my, mxx, mxy, myy, sr, sg, sb)))
+        store(written, slots[s] * LINE, totals((m0, mx, my, mxx, mxy, myy, sr, sg, sb)))
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")

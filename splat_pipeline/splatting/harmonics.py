@@ -1,8 +1,8 @@
 """Real spherical harmonics up to degree 3: the colour of a Gaussian seen from a direction.
 
-x, y, z    a unit vector from the camera to the Gaussian, in the world's axes
+x, y, z    a unit vector from the camera to the Gaussian, in the world's axes; sixteen of them, as ``Lanes``
 K          (degree + 1)^2 basis functions, ordered by degree, then by order -degree ... degree
-basis      (K,) float32, their values; gradient (3, K) float32, their derivatives by x, y and z
+basis      (16 K,) float32, their values, sixteen a function
 
 Signs and normalisation are those of Kerbl et al. 2023 (3D Gaussian Splatting), eq. 9 of the supplement of
 Fridovich-Keil and Yu et al. 2022 (Plenoxels): what every viewer expects.
@@ -10,10 +10,13 @@ Fridovich-Keil and Yu et al. 2022 (Plenoxels): what every viewer expects.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
-from splat_pipeline.splatting.layout import FAST, Float32, Real
+from splat_pipeline.splatting.lanes import WIDTH, lanes, load, store
+from splat_pipeline.splatting.layout import FAST, Float32
 
 C0 = np.float32(0.28209479177387814)
 C1 = np.float32(0.4886025119029199)
@@ -29,7 +32,7 @@ ZERO = np.float32(0)
 TWO = np.float32(2)
 THREE = np.float32(3)
 FOUR = np.float32(4)
-SIX = np.float32(6)
+EIGHT = np.float32(8)
 
 
 def coefficients(degree: int) -> int:
@@ -38,60 +41,59 @@ def coefficients(degree: int) -> int:
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def fill_basis(degree: int, x: Real, y: Real, z: Real, basis: Float32) -> None:
-    """Write the (degree + 1)^2 basis values at the unit direction into ``basis``."""
-    basis[0] = C0
+def fill_basis(degree: int, x: Any, y: Any, z: Any, basis: Float32) -> None:
+    """Write the (degree + 1)^2 basis values at sixteen unit directions (Lanes) into ``basis``, sixteen floats each."""
+    store(basis, 0, C0)
     if degree < 1:
         return
-    basis[1] = -C1 * y
-    basis[2] = C1 * z
-    basis[3] = -C1 * x
+    store(basis, 1 * WIDTH, -y * C1)
+    store(basis, 2 * WIDTH, z * C1)
+    store(basis, 3 * WIDTH, -x * C1)
     if degree < 2:
         return
     xx, yy, zz = x * x, y * y, z * z
-    basis[4] = C2A * x * y
-    basis[5] = -C2A * y * z
-    basis[6] = C2B * (TWO * zz - xx - yy)
-    basis[7] = -C2A * x * z
-    basis[8] = C2C * (xx - yy)
+    store(basis, 4 * WIDTH, x * y * C2A)
+    store(basis, 5 * WIDTH, -y * z * C2A)
+    store(basis, 6 * WIDTH, (zz * TWO - xx - yy) * C2B)
+    store(basis, 7 * WIDTH, -x * z * C2A)
+    store(basis, 8 * WIDTH, (xx - yy) * C2C)
     if degree < 3:
         return
-    basis[9] = -C3A * y * (THREE * xx - yy)
-    basis[10] = C3B * x * y * z
-    basis[11] = -C3C * y * (FOUR * zz - xx - yy)
-    basis[12] = C3D * z * (TWO * zz - THREE * xx - THREE * yy)
-    basis[13] = -C3C * x * (FOUR * zz - xx - yy)
-    basis[14] = C3E * z * (xx - yy)
-    basis[15] = -C3A * x * (xx - THREE * yy)
+    store(basis, 9 * WIDTH, -y * (xx * THREE - yy) * C3A)
+    store(basis, 10 * WIDTH, x * y * z * C3B)
+    store(basis, 11 * WIDTH, -y * (zz * FOUR - xx - yy) * C3C)
+    store(basis, 12 * WIDTH, z * (zz * TWO - (xx + yy) * THREE) * C3D)
+    store(basis, 13 * WIDTH, -x * (zz * FOUR - xx - yy) * C3C)
+    store(basis, 14 * WIDTH, z * (xx - yy) * C3E)
+    store(basis, 15 * WIDTH, -x * (xx - yy * THREE) * C3A)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def fill_gradient(degree: int, x: Real, y: Real, z: Real, gradient: Float32) -> None:
-    """Write the derivatives of the basis polynomials into ``gradient`` (3, K), x, y, z taken as independent.
+def slope(degree: int, x: Any, y: Any, z: Any, weights: Float32) -> tuple[Any, Any, Any]:
+    """Return the derivatives by x, y and z (Lanes) of the sum of basis times ``weights``, sixteen floats each.
 
-    The caller projects onto the sphere, as the direction is normalised.
+    x, y and z are taken as independent: the caller projects onto the sphere, as the direction is normalised.
     """
-    gx, gy, gz = gradient[0], gradient[1], gradient[2]
-    gx[0], gy[0], gz[0] = ZERO, ZERO, ZERO
+    dx, dy, dz = lanes(ZERO), lanes(ZERO), lanes(ZERO)
     if degree < 1:
-        return
-    gx[1], gy[1], gz[1] = ZERO, -C1, ZERO
-    gx[2], gy[2], gz[2] = ZERO, ZERO, C1
-    gx[3], gy[3], gz[3] = -C1, ZERO, ZERO
+        return dx, dy, dz
+    dx, dy, dz = load(weights, 3 * WIDTH) * -C1, load(weights, WIDTH) * -C1, load(weights, 2 * WIDTH) * C1
     if degree < 2:
-        return
-    gx[4], gy[4], gz[4] = C2A * y, C2A * x, ZERO
-    gx[5], gy[5], gz[5] = ZERO, -C2A * z, -C2A * y
-    gx[6], gy[6], gz[6] = -TWO * C2B * x, -TWO * C2B * y, FOUR * C2B * z
-    gx[7], gy[7], gz[7] = -C2A * z, ZERO, -C2A * x
-    gx[8], gy[8], gz[8] = TWO * C2C * x, -TWO * C2C * y, ZERO
+        return dx, dy, dz
+    v4, v5, v7 = load(weights, 4 * WIDTH) * C2A, load(weights, 5 * WIDTH) * C2A, load(weights, 7 * WIDTH) * C2A
+    v6, v8 = load(weights, 6 * WIDTH) * (TWO * C2B), load(weights, 8 * WIDTH) * (TWO * C2C)
+    dx = dx + y * v4 - x * v6 - z * v7 + x * v8
+    dy = dy + x * v4 - z * v5 - y * v6 - y * v8
+    dz = dz - y * v5 + z * v6 * TWO - x * v7
     if degree < 3:
-        return
-    xx, yy, zz = x * x, y * y, z * z
-    gx[9], gy[9], gz[9] = -SIX * C3A * x * y, -THREE * C3A * (xx - yy), ZERO
-    gx[10], gy[10], gz[10] = C3B * y * z, C3B * x * z, C3B * x * y
-    gx[11], gy[11], gz[11] = TWO * C3C * x * y, -C3C * (FOUR * zz - xx - THREE * yy), -TWO * FOUR * C3C * y * z
-    gx[12], gy[12], gz[12] = -SIX * C3D * x * z, -SIX * C3D * y * z, THREE * C3D * (TWO * zz - xx - yy)
-    gx[13], gy[13], gz[13] = -C3C * (FOUR * zz - THREE * xx - yy), TWO * C3C * x * y, -TWO * FOUR * C3C * x * z
-    gx[14], gy[14], gz[14] = TWO * C3E * x * z, -TWO * C3E * y * z, C3E * (xx - yy)
-    gx[15], gy[15], gz[15] = -THREE * C3A * (xx - yy), SIX * C3A * x * y, ZERO
+        return dx, dy, dz
+    xx, yy, zz, xy, xz, yz = x * x, y * y, z * z, x * y, x * z, y * z
+    v9, v15 = load(weights, 9 * WIDTH) * (THREE * C3A), load(weights, 15 * WIDTH) * (THREE * C3A)
+    v10, v12 = load(weights, 10 * WIDTH) * C3B, load(weights, 12 * WIDTH) * (THREE * C3D)
+    v11, v13, v14 = load(weights, 11 * WIDTH) * C3C, load(weights, 13 * WIDTH) * C3C, load(weights, 14 * WIDTH) * C3E
+    dx = dx - xy * v9 * TWO + yz * v10 + xy * v11 * TWO - xz * v12 * TWO
+    dx = dx - (zz * FOUR - xx * THREE - yy) * v13 + xz * v14 * TWO - (xx - yy) * v15
+    dy = dy - (xx - yy) * v9 + xz * v10 - (zz * FOUR - xx - yy * THREE) * v11 - yz * v12 * TWO
+    dy = dy + xy * v13 * TWO - yz * v14 * TWO + xy * v15 * TWO
+    dz = dz + xy * v10 - yz * v11 * EIGHT + (zz * TWO - xx - yy) * v12 - xz * v13 * EIGHT + (xx - yy) * v14
+    return dx, dy, dz

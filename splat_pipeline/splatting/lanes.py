@@ -20,7 +20,17 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
 
+from splat_pipeline.splatting.layout import FAST
+
 WIDTH = 16
+ONE = np.float32(1)
+TWO = np.float32(2)
+EXP_MOST, EXP_LEAST = np.float32(88), np.float32(-87)
+LOG2_E, LOG_2 = np.float32(np.log2(np.e)), np.float32(np.log(2))
+X2, X3, X4, X5, X6 = (np.float32(1 / n) for n in (2, 6, 24, 120, 720))
+L3, L5, L7, L9, L11 = (np.float32(2 / n) for n in (3, 5, 7, 9, 11))
+_FRACTION, _BIAS = 23, 127
+"""How a float32 is made: bits of its fraction, what is added to its exponent."""
 _VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
 _WHOLE = ir.VectorType(ir.IntType(32), WIDTH)
 _TRUTH = ir.VectorType(ir.IntType(1), WIDTH)
@@ -94,6 +104,17 @@ _operator(operator.gt, MASK, lambda builder, a, b: builder.fcmp_ordered(">", a, 
 _operator(operator.ge, MASK, lambda builder, a, b: builder.fcmp_ordered(">=", a, b))
 
 
+@infer_global(operator.neg)
+class _Neg(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(LANES, *args) if args == (LANES,) and not kws else None
+
+
+@lower_builtin(operator.neg, LanesType)
+def _neg(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+    return builder.fneg(args[0])
+
+
 @infer_global(operator.and_)
 class _And(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
@@ -136,21 +157,19 @@ def store(_typing: Any, array: Any, at: Any, value: Any) -> Any:
 
 
 @intrinsic
-def fetch(_typing: Any, table: Any, row: Any) -> Any:
-    """Have the start of ``table[row]`` brought into the cache, without waiting for it."""
+def fetch(_typing: Any, array: Any, at: Any) -> Any:
+    """Have the cache line of ``array[at]``, of one dimension, brought near without waiting for it."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        step = cgutils.unpack_tuple(builder, array.strides)[0]
-        place = cgutils.pointer_add(builder, array.data, builder.mul(args[1], step), return_type=cgutils.voidptr_t)
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
         kinds = [cgutils.voidptr_t, *[ir.IntType(32)] * 3]
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), kinds), "llvm.prefetch.p0i8"
-        )
+        kind = ir.FunctionType(ir.VoidType(), kinds)
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        place = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t)
         builder.call(function, [place, *(ir.Constant(ir.IntType(32), choice) for choice in (0, 3, 1))])
         return context.get_dummy_value()
 
-    return types.void(table, types.int64), generate
+    return types.void(array, types.int64), generate
 
 
 @intrinsic
@@ -242,6 +261,58 @@ def total(_typing: Any, value: Any) -> Any:
     return types.float32(value), generate
 
 
+@intrinsic
+def nearest(_typing: Any, value: Any) -> Any:
+    """Return the nearest whole numbers."""
+    return LANES(value), _unary("llvm.rint")
+
+
+@intrinsic
+def power_of_two(_typing: Any, value: Any) -> Any:
+    """Return 2 to the power of whole numbers between -126 and 127."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        whole = builder.add(builder.fptosi(args[0], _WHOLE), ir.Constant(_WHOLE, [_BIAS] * WIDTH))
+        return builder.bitcast(builder.shl(whole, ir.Constant(_WHOLE, [_FRACTION] * WIDTH)), _VECTOR)
+
+    return LANES(value), generate
+
+
+@intrinsic
+def parts(_typing: Any, value: Any) -> Any:
+    """Return (e, m) with positive ``value`` = 2^e m and m in [1, 2)."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        whole = builder.bitcast(args[0], _WHOLE)
+        raised = builder.lshr(whole, ir.Constant(_WHOLE, [_FRACTION] * WIDTH))
+        exponent = builder.sitofp(builder.sub(raised, ir.Constant(_WHOLE, [_BIAS] * WIDTH)), _VECTOR)
+        fraction = builder.and_(whole, ir.Constant(_WHOLE, [(1 << _FRACTION) - 1] * WIDTH))
+        mantissa = builder.or_(fraction, ir.Constant(_WHOLE, [_BIAS << _FRACTION] * WIDTH))
+        pair = [exponent, builder.bitcast(mantissa, _VECTOR)]
+        return context.make_tuple(builder, signature.return_type, pair)
+
+    return types.UniTuple(LANES, 2)(value), generate
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def exponential(value: Any) -> Any:
+    """Return e to the power of ``value``, cut to [-87, 88] (88 where it is not a number), relative error 1e-6."""
+    v = greater(lesser(value, EXP_MOST), EXP_LEAST)
+    n = nearest(v * LOG2_E)
+    r = v - n * LOG_2
+    series = ONE + r * (ONE + r * (X2 + r * (X3 + r * (X4 + r * (X5 + r * X6)))))
+    return series * power_of_two(n)
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def logarithm(value: Any) -> Any:
+    """Return the natural logarithm of ``value`` > 0, error 3e-7 (absolute, below 255)."""
+    exponent, mantissa = parts(value)
+    t = (mantissa - ONE) / (mantissa + ONE)
+    s = t * t
+    return exponent * LOG_2 + t * (TWO + s * (L3 + s * (L5 + s * (L7 + s * (L9 + s * L11)))))
+
+
 def _half_sums(builder: Any, a: Any, b: Any, step: int) -> Any:
     """Return a vector whose lanes with bit ``step`` unset hold sums of pairs of ``a``, the others of ``b``."""
     low = [lane if not lane & step else WIDTH + lane - step for lane in range(WIDTH)]
@@ -294,3 +365,20 @@ def _swap(builder: Any, rows: list[Any], step: int, size: int) -> list[Any]:
             out[i] = _shuffle(builder, rows[i], rows[i + step], low)
             out[i + step] = _shuffle(builder, rows[i], rows[i + step], high)
     return out
+
+
+@intrinsic
+def transpose(_typing: Any, array: Any, at: Any) -> Any:
+    """Turn the sixteen lines of sixteen floats from ``at`` on in ``array`` into sixteen columns, in place."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        first = _vectors(builder, context, signature.args[0], *args)
+        places = [builder.gep(first, [ir.Constant(ir.IntType(64), i)]) for i in range(WIDTH)]
+        rows = [builder.load(place, align=4) for place in places]
+        for step in (8, 4, 2, 1):
+            rows = _swap(builder, rows, step, 1)
+        for row, place in zip(rows, places, strict=True):
+            builder.store(row, place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate

@@ -11,14 +11,15 @@ would cost more memory traffic than the rest of the step (Mallick et al. 2024, T
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
 
 from splat_pipeline.splatting import project
-from splat_pipeline.splatting.layout import FAST, Float32, Int32, Int64, Real
-from splat_pipeline.splatting.pullback import SUMS, add_records, pull_one
+from splat_pipeline.splatting.lanes import WIDTH, fetch, load, root, store
+from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64, Real
+from splat_pipeline.splatting.pullback import RECORD, gather, make_desk, next_sixteen, pull_sixteen
 
 BETA1 = 0.9
 BETA2 = 0.999
@@ -31,15 +32,13 @@ EPSILON = np.float32(1e-15)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def adam_row(row: Float32, first: Float32, second: Float32, gradient: Float32, rates: Float32, unbias: Real) -> None:
-    """Move one row."""
-    for j in range(len(rates)):
-        g = gradient[j]
-        m = KEEP1 * first[j] + TAKE1 * g
-        v = KEEP2 * second[j] + TAKE2 * g * g
-        first[j] = m
-        second[j] = v
-        row[j] -= rates[j] * m / (math.sqrt(v) * unbias + EPSILON)
+def adam(row: Float32, first: Float32, second: Float32, at: int, g: Any, rates: Any, unbias: Real) -> None:
+    """Move the sixteen parameters from ``at`` on against their gradients ``g`` (Lanes)."""
+    m = load(first, at) * KEEP1 + g * TAKE1
+    v = load(second, at) * KEEP2 + g * g * TAKE2
+    store(first, at, m)
+    store(second, at, v)
+    store(row, at, load(row, at) - rates * m / (root(v) * unbias + EPSILON))
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
@@ -61,15 +60,29 @@ def pull_back_and_step(
     seen: Float32,
 ) -> None:
     """Differentiate as ``pullback.pull_back`` does and move the visible ``rows`` at once."""
-    m = len(visible)
+    m, width = len(visible), rows.shape[1]
+    parameters, firsts, seconds = rows.reshape(-1), first.reshape(-1), second.reshape(-1)
+    ellipses, sums = flat.reshape(-1), records.reshape(-1)
     for c in prange(project.CHUNKS):
-        room, total = np.zeros((4, 16), np.float32), np.empty(SUMS, np.float32)
-        gradient = np.zeros(rows.shape[1], np.float32)
-        for r in range(c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS):
-            i = visible[r]
-            if touched[i] == 0:
-                continue
-            add_records(records, slot_starts[i], touched[i], total)
-            score[i] += pull_one(rows[i], cam, degree, k, flat[i], total, room, gradient)
-            seen[i] += project.ONE
-            adam_row(rows[i], first[i], second[i], gradient, rates, unbias)
+        desk, who, strain = make_desk(width), np.zeros(WIDTH, np.int64), np.zeros(WIDTH, np.float32)
+        r, end = c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS
+        while r < end:
+            count, r = next_sixteen(visible, touched, r, end, who)
+            for s in range(r, min(r + WIDTH, end)):  # Those that come next: the gaps between them defeat the processor.
+                i = visible[s]
+                fetch(ellipses, i * LINE)
+                fetch(sums, slot_starts[i] * RECORD)
+                for at in range(i * width, (i + 1) * width, LINE):
+                    fetch(parameters, at)
+                    fetch(firsts, at)
+                    fetch(seconds, at)
+            gather(rows, flat, records, slot_starts, touched, who[:count], desk)
+            store(strain, 0, pull_sixteen(desk, cam, degree, k))
+            for line in range(width // LINE):
+                speed = load(rates, line * LINE)
+                for g in range(count):
+                    gradient = load(desk[4], line * LINE * WIDTH + g * LINE)
+                    adam(parameters, firsts, seconds, who[g] * width + line * LINE, gradient, speed, unbias)
+            for g in range(count):
+                score[who[g]] += strain[g]
+                seen[who[g]] += project.ONE

@@ -14,6 +14,8 @@ flat  (N, 16) float32, one cache line a Gaussian: u, v (projected mean, pixels),
 
 Projection: Zwicker et al. 2001 (EWA splatting), eq. 27-31; the blur and the clamped tangents of the Jacobian are those
 of Kerbl et al. 2023 (reference code), off-centre principal points as in gsplat (Ye et al. 2024, appendix).
+Sixteen Gaussians are worked on at once: sixteen cache lines are turned into sixteen columns, of one parameter each, the
+``Lanes`` of the formulas; ``block`` (256,) float32 are the columns of the rows' first lines.
 L, not the inverse of S, because the sum of squares does not cancel: long thin ellipses stay exact in float32. For the
 same reason det S is a sum of squares: |a1 x a2|^2 + BLUR (|a1|^2 + |a2|^2) + BLUR^2 with a1, a2 the rows of A.
 """
@@ -21,6 +23,7 @@ same reason det S is a sum of squares: |a1 x a2|^2 + BLUR (|a1|^2 + |a2|^2) + BL
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
@@ -29,7 +32,21 @@ from numpy.typing import NDArray
 from splat_pipeline.domain.cameras import Camera
 from splat_pipeline.splatting import layout, tiles
 from splat_pipeline.splatting.harmonics import fill_basis
-from splat_pipeline.splatting.layout import FAST, Float32, Int32, Real
+from splat_pipeline.splatting.lanes import (
+    WIDTH,
+    bits,
+    exponential,
+    first_bit,
+    greater,
+    lesser,
+    load,
+    logarithm,
+    room,
+    root,
+    store,
+    transpose,
+)
+from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Real
 
 BLUR = np.float32(0.3)
 """Square pixels added to the covariance: no Gaussian is thinner than a pixel."""
@@ -46,6 +63,9 @@ ONE = np.float32(1)
 TWO = np.float32(2)
 ZERO = np.float32(0)
 HUGE = np.float32(1e12)
+SQUARE = LINE * WIDTH
+MARGIN = np.float32(1)
+"""Pixels by which the picture is taken larger here: which tiles are touched is for tiles.py to say."""
 ROOT_HALF = np.float32(math.sqrt(0.5))
 
 
@@ -66,43 +86,49 @@ def camera_vector(camera: Camera, cam_from_world: NDArray[np.float64]) -> Float3
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def to_camera(row: Float32, cam: Float32) -> tuple[Real, Real, Real]:
+def column(block: Float32, j: int) -> Any:
+    """Return column ``j`` of ``block``."""
+    return load(block, j * WIDTH)
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def to_camera(block: Float32, cam: Float32) -> tuple[Any, Any, Any]:
     """Return t."""
-    x, y, z = row[0], row[1], row[2]
+    x, y, z = column(block, 0), column(block, 1), column(block, 2)
     return (
-        cam[0] * x + cam[1] * y + cam[2] * z + cam[9],
-        cam[3] * x + cam[4] * y + cam[5] * z + cam[10],
-        cam[6] * x + cam[7] * y + cam[8] * z + cam[11],
+        x * cam[0] + y * cam[1] + z * cam[2] + cam[9],
+        x * cam[3] + y * cam[4] + z * cam[5] + cam[10],
+        x * cam[6] + y * cam[7] + z * cam[8] + cam[11],
     )
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def rotation_of(row: Float32) -> tuple[Real, ...]:
-    """Return the rotation of the row's quaternion (normalised here) by rows, and 1 / its length."""
-    w, x, y, z = row[3], row[4], row[5], row[6]
-    inverse = ONE / math.sqrt(max(w * w + x * x + y * y + z * z, np.float32(1e-30)))
+def rotation_of(block: Float32) -> tuple[Any, ...]:
+    """Return the rotation of the quaternion (normalised here) by rows, and 1 / its length."""
+    w, x, y, z = column(block, 3), column(block, 4), column(block, 5), column(block, 6)
+    inverse = ONE / root(greater(w * w + x * x + y * y + z * z, np.float32(1e-30)))
     w, x, y, z = w * inverse, x * inverse, y * inverse, z * inverse
     return (
-        ONE - TWO * (y * y + z * z),
-        TWO * (x * y - w * z),
-        TWO * (x * z + w * y),
-        TWO * (x * y + w * z),
-        ONE - TWO * (x * x + z * z),
-        TWO * (y * z - w * x),
-        TWO * (x * z - w * y),
-        TWO * (y * z + w * x),
-        ONE - TWO * (x * x + y * y),
+        ONE - (y * y + z * z) * TWO,
+        (x * y - w * z) * TWO,
+        (x * z + w * y) * TWO,
+        (x * y + w * z) * TWO,
+        ONE - (x * x + z * z) * TWO,
+        (y * z - w * x) * TWO,
+        (x * z - w * y) * TWO,
+        (y * z + w * x) * TWO,
+        ONE - (x * x + y * y) * TWO,
         inverse,
     )
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def jacobian_world(cam: Float32, tx: Real, ty: Real, tz: Real) -> tuple[Real, ...]:
+def jacobian_world(cam: Float32, tx: Any, ty: Any, tz: Any) -> tuple[Any, ...]:
     """Return J R by rows (6), tangents clamped."""
     depth = ONE / tz
-    tangent_x = min(max(tx * depth, cam[19]), cam[20])
-    tangent_y = min(max(ty * depth, cam[21]), cam[22])
-    fx, fy = cam[12] * depth, cam[13] * depth
+    tangent_x = lesser(greater(tx * depth, cam[19]), cam[20])
+    tangent_y = lesser(greater(ty * depth, cam[21]), cam[22])
+    fx, fy = depth * cam[12], depth * cam[13]
     return (
         fx * (cam[0] - tangent_x * cam[6]),
         fx * (cam[1] - tangent_x * cam[7]),
@@ -114,9 +140,9 @@ def jacobian_world(cam: Float32, tx: Real, ty: Real, tz: Real) -> tuple[Real, ..
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def image_axes(row: Float32, jw: tuple[Real, ...], r: tuple[Real, ...]) -> tuple[Real, ...]:
+def image_axes(block: Float32, jw: tuple[Any, ...], r: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return A by rows (6) and the three scales, from J R and the Gaussian's rotation."""
-    s0, s1, s2 = math.exp(row[7]), math.exp(row[8]), math.exp(row[9])
+    s0, s1, s2 = exponential(column(block, 7)), exponential(column(block, 8)), exponential(column(block, 9))
     return (
         (jw[0] * r[0] + jw[1] * r[3] + jw[2] * r[6]) * s0,
         (jw[0] * r[1] + jw[1] * r[4] + jw[2] * r[7]) * s1,
@@ -131,7 +157,7 @@ def image_axes(row: Float32, jw: tuple[Real, ...], r: tuple[Real, ...]) -> tuple
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def covariance(a: tuple[Real, ...]) -> tuple[Real, Real, Real, Real]:
+def covariance(a: tuple[Any, ...]) -> tuple[Any, Any, Any, Any]:
     """Return S as (s11, s12, s22) and its determinant."""
     s11 = a[0] * a[0] + a[1] * a[1] + a[2] * a[2]
     s12 = a[0] * a[3] + a[1] * a[4] + a[2] * a[5]
@@ -139,57 +165,64 @@ def covariance(a: tuple[Real, ...]) -> tuple[Real, Real, Real, Real]:
     c0 = a[1] * a[5] - a[2] * a[4]
     c1 = a[2] * a[3] - a[0] * a[5]
     c2 = a[0] * a[4] - a[1] * a[3]
-    determinant = c0 * c0 + c1 * c1 + c2 * c2 + BLUR * (s11 + s22) + BLUR * BLUR
+    determinant = c0 * c0 + c1 * c1 + c2 * c2 + (s11 + s22) * BLUR + BLUR * BLUR
     return s11 + BLUR, s12, s22 + BLUR, determinant
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def sigmoid(x: Real) -> Real:
-    """Return 1 / (1 + exp(-x)) in float32."""
-    return ONE / (ONE + math.exp(-x))
+def flatten(block: Float32, cam: Float32, across: Real, down: Real, ellipse: Float32) -> int:
+    """Write all columns of ``ellipse`` (256,) but the colour; return the bits of those that may be seen.
+
+    ``across`` and ``down``: the pixels of all tiles together.
+    """
+    tx, ty, tz = to_camera(block, cam)
+    opacity = ONE / (ONE + exponential(-column(block, layout.OPACITY)))
+    s11, s12, s22, determinant = covariance(
+        image_axes(block, jacobian_world(cam, tx, ty, tz), rotation_of(block))
+    )
+    cut = logarithm(greater(opacity * CUT_ALPHA, ONE))
+    u, v = tx * cam[12] / tz + cam[14], ty * cam[13] / tz + cam[15]
+    l11 = root(s22 / determinant) * ROOT_HALF
+    half_x, half_y = root(cut * s11 * TWO), root(cut * s22 * TWO)
+    store(ellipse, tiles.U * WIDTH, u)
+    store(ellipse, tiles.V * WIDTH, v)
+    store(ellipse, tiles.L11 * WIDTH, l11)
+    store(ellipse, tiles.L21 * WIDTH, -s12 / s22 * l11)
+    store(ellipse, tiles.L22 * WIDTH, ROOT_HALF / root(s22))
+    store(ellipse, tiles.CUT * WIDTH, cut)
+    store(ellipse, tiles.OPACITY * WIDTH, opacity)
+    store(ellipse, tiles.DEPTH * WIDTH, tz)
+    store(ellipse, tiles.HALF_X * WIDTH, half_x)
+    store(ellipse, tiles.HALF_Y * WIDTH, half_y)
+    store(ellipse, tiles.TILT * WIDTH, s12 / s11 * half_x)
+    drawn = (tz > NEAR) & (opacity * CUT_ALPHA > ONE) & (s11 < HUGE) & (s22 < HUGE) & (determinant > ZERO)
+    beside = (u + half_x > -MARGIN) & (u - half_x < across + MARGIN)
+    return bits(drawn & beside & (v + half_y > -MARGIN) & (v - half_y < down + MARGIN))
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def flatten_one(row: Float32, cam: Float32, p: Float32) -> bool:
-    """Write all of ``p`` (16,) but the colour; return whether the Gaussian may be seen at all."""
-    tx, ty, tz = to_camera(row, cam)
-    if not tz > NEAR:
-        return False
-    opacity = sigmoid(row[layout.OPACITY])
-    if not opacity * CUT_ALPHA > ONE:
-        return False
-    axes = image_axes(row, jacobian_world(cam, tx, ty, tz), rotation_of(row))
-    s11, s12, s22, determinant = covariance(axes)
-    if not (s11 < HUGE and s22 < HUGE and determinant > ZERO):
-        return False
-    cut = math.log(opacity * CUT_ALPHA)
-    p[tiles.U] = cam[12] * tx / tz + cam[14]
-    p[tiles.V] = cam[13] * ty / tz + cam[15]
-    p[tiles.L11] = ROOT_HALF * math.sqrt(s22 / determinant)
-    p[tiles.L21] = -s12 / s22 * p[tiles.L11]
-    p[tiles.L22] = ROOT_HALF / math.sqrt(s22)
-    p[tiles.CUT] = cut
-    p[tiles.OPACITY] = opacity
-    p[tiles.DEPTH] = tz
-    p[tiles.HALF_X] = math.sqrt(TWO * cut * s11)
-    p[tiles.HALF_Y] = math.sqrt(TWO * cut * s22)
-    p[tiles.TILT] = s12 / s11 * p[tiles.HALF_X]
-    return True
+def direction(block: Float32, cam: Float32) -> tuple[Any, Any, Any, Any]:
+    """Return the unit vector from the camera's centre to the mean, and 1 / their distance."""
+    x, y, z = column(block, 0) - cam[16], column(block, 1) - cam[17], column(block, 2) - cam[18]
+    inverse = ONE / root(x * x + y * y + z * z)
+    return x * inverse, y * inverse, z * inverse, inverse
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def color_one(row: Float32, cam: Float32, degree: int, k: int, basis: Float32, p: Float32) -> None:
-    """Write the colour seen from the camera's centre into ``p``: max(0, 0.5 + sum of basis times coefficients)."""
-    x, y, z = row[0] - cam[16], row[1] - cam[17], row[2] - cam[18]
-    inverse = ONE / math.sqrt(x * x + y * y + z * z)
-    fill_basis(degree, x * inverse, y * inverse, z * inverse, basis)
-    active = (degree + 1) ** 2
+def tint(
+    block: Float32, cam: Float32, degree: int, k: int, basis: Float32, sh: Float32, ellipse: Float32
+) -> None:
+    """Write the colour seen from the camera's centre: max(0, 0.5 + sum of basis times coefficients).
+
+    ``sh`` (16 (W - 16),): the columns of the rows' other lines. ``basis`` (256,) is filled.
+    """
+    x, y, z, _ = direction(block, cam)
+    fill_basis(degree, x, y, z, basis)
     for channel in range(3):
-        sh = row[layout.SH + channel * k : layout.SH + channel * k + active]
-        value = HALF
-        for j in range(active):
-            value += basis[j] * sh[j]
-        p[tiles.RED + channel] = max(value, ZERO)
+        value = column(basis, 0) * column(sh, channel * k) + HALF
+        for j in range(1, (degree + 1) ** 2):
+            value = value + column(basis, j) * column(sh, channel * k + j)
+        store(ellipse, (tiles.RED + channel) * WIDTH, greater(value, ZERO))
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
@@ -207,15 +240,35 @@ def project(
     ``grid``: columns and rows of tiles. Writes ``flat`` (N, 16) of those that may touch a tile and
     ``touched`` (N,): 1 for those, 0 for what is behind the camera, outside, too faint, or not finite.
     """
-    n = len(rows)
-    columns, lines = grid
+    n, width = rows.shape
+    across, down = np.float32(grid[0] * tiles.TILE), np.float32(grid[1] * tiles.TILE)
+    source, target = rows.reshape(-1), flat.reshape(-1)
     for c in prange(CHUNKS):
-        basis = np.empty(16, np.float32)
+        block, ellipse, basis, sh = room(SQUARE), room(SQUARE), room(SQUARE), room((width - LINE) * WIDTH)
+        block[:] = ZERO
+        ellipse[:] = ZERO
+        sh[:] = ZERO
         # An odd factor deals neighbouring chunks to different threads: neighbours tend to be visible together.
         at = (c * 37) % CHUNKS
-        for i in range(at * n // CHUNKS, (at + 1) * n // CHUNKS):
-            p = flat[i]
-            touched[i] = 0
-            if flatten_one(rows[i], cam, p) and tiles.is_inside(p, columns, lines):
-                color_one(rows[i], cam, degree, k, basis, p)
-                touched[i] = 1
+        end = (at + 1) * n // CHUNKS
+        for first in range(at * n // CHUNKS, end, WIDTH):
+            count = min(WIDTH, end - first)
+            for g in range(count):
+                store(block, g * LINE, load(source, (first + g) * width))
+            transpose(block, 0)
+            seen = flatten(block, cam, across, down, ellipse) & ((1 << count) - 1)
+            for g in range(count):
+                touched[first + g] = (seen >> g) & 1
+            if seen == 0:
+                continue
+            for line in range(width // LINE - 1):
+                for g in range(count):
+                    if seen >> g & 1:
+                        store(sh, line * SQUARE + g * LINE, load(source, (first + g) * width + (line + 1) * LINE))
+                transpose(sh, line * SQUARE)
+            tint(block, cam, degree, k, basis, sh, ellipse)
+            transpose(ellipse, 0)
+            while seen != 0:
+                g = first_bit(seen)
+                seen &= seen - 1
+                store(target, (first + g) * LINE, load(ellipse, g * LINE))

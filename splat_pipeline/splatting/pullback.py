@@ -2,7 +2,9 @@
 
 rows     (N, W), cam (24,), flat (N, 16): as in layout.py and project.py; S, A, L, M, J, t as there
 records  (P, 16) as ``blend.blend_backward`` writes them; a Gaussian's pairs lie together, from ``slot_starts`` on
-gradient (W,) float32, laid out like a row: dLoss/d of every parameter of one Gaussian
+gradient (16 W,) float32: dLoss/d of every parameter of sixteen Gaussians, column by column, then row by row
+desk     (5, 16 W) float32, room for sixteen Gaussians: columns of their rows, of ``flat``, of their summed records, of
+         the basis, and ``gradient``
 
 With m = sum of G L d and Q = sum of G (L d)(L d)^T over a Gaussian's pixels, and alpha = opacity exp(-|L d|^2):
     dLoss/d(u, v) = 2 L^T m        dLoss/dS = 2 L^T Q L        dLoss/d logit = (1 - opacity) sum of G
@@ -12,94 +14,88 @@ gsplat, appendix B, is the same with the conic in place of L).
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
 
 from splat_pipeline.splatting import layout, project, tiles
-from splat_pipeline.splatting.harmonics import fill_basis, fill_gradient
-from splat_pipeline.splatting.layout import FAST, Float32, Int32, Int64, Real
+from splat_pipeline.splatting.harmonics import fill_basis, slope
+from splat_pipeline.splatting.lanes import WIDTH, choose, lanes, load, room, root, store, transpose
+from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64
+from splat_pipeline.splatting.project import SQUARE, column
 
 ONE = np.float32(1)
 TWO = np.float32(2)
 ZERO = np.float32(0)
 RECORD = 16
-"""Floats of a pair's record: a cache line, of which ``SUMS`` are used."""
-SUMS = 9
+"""Floats of a pair's record: a cache line, of which nine are used."""
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def pull_color(
-    row: Float32, cam: Float32, degree: int, k: int, p: Float32, total: Float32, room: Float32, gradient: Float32
-) -> None:
-    """Write the harmonics' part of ``gradient`` and add what the direction of sight gives to the mean's.
-
-    ``total`` (9,): the summed records. ``room`` (4, 16): the basis and its derivatives go here.
-    """
-    x, y, z = row[0] - cam[16], row[1] - cam[17], row[2] - cam[18]
-    inverse = ONE / math.sqrt(x * x + y * y + z * z)
-    x, y, z = x * inverse, y * inverse, z * inverse
-    basis, slopes = room[0], room[1:]
+def pull_color(desk: Float32, cam: Float32, degree: int, k: int) -> None:
+    """Write the harmonics' part of the gradient and add what the direction of sight gives to the mean's."""
+    row, p, total, basis, gradient = desk[0], desk[1], desk[2], desk[3], desk[4]
+    x, y, z, inverse = project.direction(row, cam)
     fill_basis(degree, x, y, z, basis)
-    fill_gradient(degree, x, y, z, slopes)
-    active = (degree + 1) ** 2
-    dx, dy, dz = ZERO, ZERO, ZERO
-    for channel in range(3):
-        first = layout.SH + channel * k
-        sh, out = row[first : first + active], gradient[first : first + active]
-        d = total[6 + channel] if p[tiles.RED + channel] > ZERO else ZERO
-        sx, sy, sz = ZERO, ZERO, ZERO
-        for j in range(active):
-            out[j] = d * basis[j]
-            sx += slopes[0, j] * sh[j]
-            sy += slopes[1, j] * sh[j]
-            sz += slopes[2, j] * sh[j]
-        dx += d * sx
-        dy += d * sy
-        dz += d * sz
+    dred = choose(column(p, tiles.RED) > ZERO, column(total, 6), ZERO)
+    dgreen = choose(column(p, tiles.GREEN) > ZERO, column(total, 7), ZERO)
+    dblue = choose(column(p, tiles.BLUE) > ZERO, column(total, 8), ZERO)
+    for j in range((degree + 1) ** 2):
+        red, green, blue = layout.SH + j, layout.SH + k + j, layout.SH + 2 * k + j
+        value = column(basis, j)
+        store(gradient, red * WIDTH, dred * value)
+        store(gradient, green * WIDTH, dgreen * value)
+        store(gradient, blue * WIDTH, dblue * value)
+        store(basis, j * WIDTH, dred * column(row, red) + dgreen * column(row, green) + dblue * column(row, blue))
+    dx, dy, dz = slope(degree, x, y, z, basis)
     along = dx * x + dy * y + dz * z
-    gradient[0] += (dx - along * x) * inverse
-    gradient[1] += (dy - along * y) * inverse
-    gradient[2] += (dz - along * z) * inverse
+    store(gradient, 0, column(gradient, 0) + (dx - along * x) * inverse)
+    store(gradient, WIDTH, column(gradient, 1) + (dy - along * y) * inverse)
+    store(gradient, 2 * WIDTH, column(gradient, 2) + (dz - along * z) * inverse)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def pull_rotation(row: Float32, inverse: Real, d: tuple[Real, ...], gradient: Float32) -> None:
+def pull_rotation(row: Float32, inverse: Any, d: tuple[Any, ...], gradient: Float32) -> None:
     """Write the quaternion's gradient from ``d``, dLoss/d of the rotation matrix by rows (9)."""
-    w, x, y, z = row[3] * inverse, row[4] * inverse, row[5] * inverse, row[6] * inverse
-    dw = TWO * (z * (d[3] - d[1]) + y * (d[2] - d[6]) + x * (d[7] - d[5]))
-    dx = TWO * (y * (d[1] + d[3]) + z * (d[2] + d[6]) + w * (d[7] - d[5]) - TWO * x * (d[4] + d[8]))
-    dy = TWO * (x * (d[1] + d[3]) + z * (d[5] + d[7]) + w * (d[2] - d[6]) - TWO * y * (d[0] + d[8]))
-    dz = TWO * (x * (d[2] + d[6]) + y * (d[5] + d[7]) + w * (d[3] - d[1]) - TWO * z * (d[0] + d[4]))
+    w, x, y, z = (
+        column(row, 3) * inverse,
+        column(row, 4) * inverse,
+        column(row, 5) * inverse,
+        column(row, 6) * inverse,
+    )
+    dw = (z * (d[3] - d[1]) + y * (d[2] - d[6]) + x * (d[7] - d[5])) * TWO
+    dx = (y * (d[1] + d[3]) + z * (d[2] + d[6]) + w * (d[7] - d[5]) - x * (d[4] + d[8]) * TWO) * TWO
+    dy = (x * (d[1] + d[3]) + z * (d[5] + d[7]) + w * (d[2] - d[6]) - y * (d[0] + d[8]) * TWO) * TWO
+    dz = (x * (d[2] + d[6]) + y * (d[5] + d[7]) + w * (d[3] - d[1]) - z * (d[0] + d[4]) * TWO) * TWO
     along = dw * w + dx * x + dy * y + dz * z
-    gradient[3] = (dw - along * w) * inverse
-    gradient[4] = (dx - along * x) * inverse
-    gradient[5] = (dy - along * y) * inverse
-    gradient[6] = (dz - along * z) * inverse
+    store(gradient, 3 * WIDTH, (dw - along * w) * inverse)
+    store(gradient, 4 * WIDTH, (dx - along * x) * inverse)
+    store(gradient, 5 * WIDTH, (dy - along * y) * inverse)
+    store(gradient, 6 * WIDTH, (dz - along * z) * inverse)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def pull_one(
-    row: Float32, cam: Float32, degree: int, k: int, p: Float32, total: Float32, room: Float32, gradient: Float32
-) -> Real:
-    """Write ``gradient`` (W,) of one Gaussian from its summed records ``total`` (9,); return |dLoss/d(u, v)|."""
+def pull_columns(desk: Float32, cam: Float32, degree: int, k: int) -> Any:
+    """Write the columns of the gradient of the sixteen Gaussians on the desk; return |dLoss/d(u, v)|, Lanes."""
+    row, p, total, gradient = desk[0], desk[1], desk[2], desk[4]
     tx, ty, tz = project.to_camera(row, cam)
     r = project.rotation_of(row)
     jw = project.jacobian_world(cam, tx, ty, tz)
     a = project.image_axes(row, jw, r)
-    l11, l21, l22 = p[tiles.L11], p[tiles.L21], p[tiles.L22]
-    du = TWO * l11 * total[1]
-    dv = TWO * (l21 * total[1] + l22 * total[2])
-    d11 = TWO * l11 * l11 * total[3]
-    d12 = TWO * l11 * (l21 * total[3] + l22 * total[4])
-    d22 = TWO * (l21 * l21 * total[3] + TWO * l21 * l22 * total[4] + l22 * l22 * total[5])
-    a10, a11, a12 = TWO * (d11 * a[0] + d12 * a[3]), TWO * (d11 * a[1] + d12 * a[4]), TWO * (d11 * a[2] + d12 * a[5])
-    a20, a21, a22 = TWO * (d12 * a[0] + d22 * a[3]), TWO * (d12 * a[1] + d22 * a[4]), TWO * (d12 * a[2] + d22 * a[5])
-    gradient[7] = a10 * a[0] + a20 * a[3]
-    gradient[8] = a11 * a[1] + a21 * a[4]
-    gradient[9] = a12 * a[2] + a22 * a[5]
-    gradient[10] = total[0] * (ONE - p[tiles.OPACITY])
+    l11, l21, l22 = column(p, tiles.L11), column(p, tiles.L21), column(p, tiles.L22)
+    t1, t2, t3, t4, t5 = column(total, 1), column(total, 2), column(total, 3), column(total, 4), column(total, 5)
+    du = l11 * t1 * TWO
+    dv = (l21 * t1 + l22 * t2) * TWO
+    d11 = l11 * l11 * t3 * TWO
+    d12 = l11 * (l21 * t3 + l22 * t4) * TWO
+    d22 = (l21 * l21 * t3 + l21 * l22 * t4 * TWO + l22 * l22 * t5) * TWO
+    a10, a11, a12 = (d11 * a[0] + d12 * a[3]) * TWO, (d11 * a[1] + d12 * a[4]) * TWO, (d11 * a[2] + d12 * a[5]) * TWO
+    a20, a21, a22 = (d12 * a[0] + d22 * a[3]) * TWO, (d12 * a[1] + d22 * a[4]) * TWO, (d12 * a[2] + d22 * a[5]) * TWO
+    store(gradient, 7 * WIDTH, a10 * a[0] + a20 * a[3])
+    store(gradient, 8 * WIDTH, a11 * a[1] + a21 * a[4])
+    store(gradient, 9 * WIDTH, a12 * a[2] + a22 * a[5])
+    store(gradient, 10 * WIDTH, column(total, 0) * (ONE - column(p, tiles.OPACITY)))
     b10, b11, b12, b20, b21, b22 = a10 * a[6], a11 * a[7], a12 * a[8], a20 * a[6], a21 * a[7], a22 * a[8]
     pull_rotation(
         row,
@@ -129,29 +125,77 @@ def pull_one(
         b20 * r[6] + b21 * r[7] + b22 * r[8],
     )
     depth = ONE / tz
-    fx, fy = cam[12] * depth, cam[13] * depth
     tangent_x, tangent_y = tx * depth, ty * depth
-    free_x = ONE if (tangent_x > cam[19]) & (tangent_x < cam[20]) else ZERO
-    free_y = ONE if (tangent_y > cam[21]) & (tangent_y < cam[22]) else ZERO
-    dtan_x = du * cam[12] - free_x * fx * (h10 * cam[6] + h11 * cam[7] + h12 * cam[8])
-    dtan_y = dv * cam[13] - free_y * fy * (h20 * cam[6] + h21 * cam[7] + h22 * cam[8])
+    free_x = choose((tangent_x > cam[19]) & (tangent_x < cam[20]), depth * cam[12], ZERO)
+    free_y = choose((tangent_y > cam[21]) & (tangent_y < cam[22]), depth * cam[13], ZERO)
+    dtan_x = du * cam[12] - free_x * (h10 * cam[6] + h11 * cam[7] + h12 * cam[8])
+    dtan_y = dv * cam[13] - free_y * (h20 * cam[6] + h21 * cam[7] + h22 * cam[8])
     lever = h10 * jw[0] + h11 * jw[1] + h12 * jw[2] + h20 * jw[3] + h21 * jw[4] + h22 * jw[5]
     dtx, dty = dtan_x * depth, dtan_y * depth
     dtz = -(dtan_x * tangent_x + dtan_y * tangent_y + lever) * depth
-    gradient[0] = cam[0] * dtx + cam[3] * dty + cam[6] * dtz
-    gradient[1] = cam[1] * dtx + cam[4] * dty + cam[7] * dtz
-    gradient[2] = cam[2] * dtx + cam[5] * dty + cam[8] * dtz
-    pull_color(row, cam, degree, k, p, total, room, gradient)
-    return math.sqrt(du * du + dv * dv)
+    store(gradient, 0, dtx * cam[0] + dty * cam[3] + dtz * cam[6])
+    store(gradient, WIDTH, dtx * cam[1] + dty * cam[4] + dtz * cam[7])
+    store(gradient, 2 * WIDTH, dtx * cam[2] + dty * cam[5] + dtz * cam[8])
+    pull_color(desk, cam, degree, k)
+    return root(du * du + dv * dv)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def add_records(records: Float32, first: int, count: int, total: Float32) -> None:
-    """Sum ``count`` records from ``first`` on into ``total`` (9,)."""
-    total[:] = ZERO
-    for s in range(first, first + count):
-        for j in range(SUMS):
-            total[j] += records[s, j]
+def next_sixteen(visible: Int32, touched: Int32, r: int, end: int, who: Int64) -> tuple[int, int]:
+    """Write to ``who`` (16,) those of ``visible`` from ``r`` to ``end`` that touch a tile; return (count, next r)."""
+    count = 0
+    while r < end and count < WIDTH:
+        i = visible[r]
+        who[count] = i
+        count += touched[i] > 0
+        r += 1
+    return count, r
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def gather(
+    rows: Float32,
+    flat: Float32,
+    records: Float32,
+    slot_starts: Int64,
+    touched: Int32,
+    who: Int64,
+    desk: Float32,
+) -> None:
+    """Put the Gaussians ``who`` on the desk: their rows, what ``flat`` says of them, the sums of their records."""
+    width = rows.shape[1]
+    source, ellipses, sums = rows.reshape(-1), flat.reshape(-1), records.reshape(-1)
+    for g in range(len(who)):
+        i = who[g]
+        for line in range(width // LINE):
+            store(desk[0], line * SQUARE + g * LINE, load(source, i * width + line * LINE))
+        store(desk[1], g * LINE, load(ellipses, i * LINE))
+        total = lanes(ZERO)
+        for s in range(slot_starts[i], slot_starts[i] + touched[i]):
+            total = total + load(sums, s * RECORD)
+        store(desk[2], g * LINE, total)
+    for line in range(width // LINE):
+        transpose(desk[0], line * SQUARE)
+    transpose(desk[1], 0)
+    transpose(desk[2], 0)
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def pull_sixteen(desk: Float32, cam: Float32, degree: int, k: int) -> Any:
+    """Write the gradients of the Gaussians on the desk, line by line of sixteen; return |dLoss/d(u, v)|, Lanes."""
+    desk[4][:] = ZERO
+    strain = pull_columns(desk, cam, degree, k)
+    for line in range(desk.shape[1] // SQUARE):
+        transpose(desk[4], line * SQUARE)
+    return strain
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def make_desk(width: int) -> Any:
+    """Return a desk for rows of ``width`` floats."""
+    raw = room(5 * WIDTH * width)
+    raw[:] = ZERO
+    return raw.reshape((5, WIDTH * width))
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
@@ -168,12 +212,14 @@ def pull_back(
     gradients: Float32,
 ) -> None:
     """Write dLoss/d of the visible ``rows`` to ``gradients`` (N, W); the others are left as they are."""
-    m = len(visible)
+    m, width = len(visible), rows.shape[1]
     for c in prange(project.CHUNKS):
-        room, total = np.zeros((4, 16), np.float32), np.empty(SUMS, np.float32)
-        for r in range(c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS):
-            i = visible[r]
-            if touched[i] == 0:
-                continue
-            add_records(records, slot_starts[i], touched[i], total)
-            pull_one(rows[i], cam, degree, k, flat[i], total, room, gradients[i])
+        desk, who = make_desk(width), np.zeros(WIDTH, np.int64)
+        r, end = c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS
+        while r < end:
+            count, r = next_sixteen(visible, touched, r, end, who)
+            gather(rows, flat, records, slot_starts, touched, who[:count], desk)
+            pull_sixteen(desk, cam, degree, k)
+            for g in range(count):
+                for j in range(width):
+                    gradients[who[g], j] = desk[4, j // LINE * SQUARE + g * LINE + j % LINE]

@@ -92,14 +92,6 @@ def tile_columns(p: Float32, row: int, columns: int) -> tuple[int, int]:
 
 
 @njit(cache=True, error_model="numpy")
-def is_inside(p: Float32, columns: int, rows: int) -> bool:
-    """Return whether the rectangle around the ellipse ``p`` (16,) reaches a tile."""
-    top, bottom = tile_rows(p, rows)
-    reach = p[HALF_X] + SLACK
-    return bool((bottom > top) & (p[U] + reach > ZERO) & (p[U] - reach < columns * SIDE))
-
-
-@njit(cache=True, error_model="numpy")
 def collect(touched: Int32, visible: Int32) -> int:
     """List the Gaussians that may touch a tile in ``visible``; return how many."""
     count = 0
