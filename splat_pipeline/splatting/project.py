@@ -238,7 +238,7 @@ def project(
     """Project all ``rows`` (N, W), seen with harmonics up to ``degree`` of the ``k`` coefficients stored.
 
     ``grid``: columns and rows of tiles. Writes ``flat`` (N, 16) of those that may touch a tile and
-    ``touched`` (N,): 1 for those, 0 for what is behind the camera, outside, too faint, or not finite.
+    ``touched`` (N,): how many rows of tiles they reach, 0 for what is behind the camera, outside, too faint, or not finite.
     """
     n, width = rows.shape
     across, down = np.float32(grid[0] * tiles.TILE), np.float32(grid[1] * tiles.TILE)
@@ -257,8 +257,7 @@ def project(
                 store(block, g * LINE, load(source, (first + g) * width))
             transpose(block, 0)
             seen = flatten(block, cam, across, down, ellipse) & ((1 << count) - 1)
-            for g in range(count):
-                touched[first + g] = (seen >> g) & 1
+            touched[first : first + count] = 0
             if seen == 0:
                 continue
             for line in range(width // LINE - 1):
@@ -272,3 +271,5 @@ def project(
                 g = first_bit(seen)
                 seen &= seen - 1
                 store(target, (first + g) * LINE, load(ellipse, g * LINE))
+                top, bottom = tiles.tile_rows(flat[first + g], grid[1])
+                touched[first + g] = max(bottom - top, 0)

@@ -35,6 +35,8 @@ class Workspace:
     flat: Float32 = field(default_factory=lambda: layout.aligned(0, layout.LINE))
     touched: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
     slot_starts: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    row_starts: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    spans: Int32 = field(default_factory=lambda: np.zeros((0, 2), np.int32))
     visible: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
     order: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
     spare: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
@@ -48,9 +50,14 @@ class Workspace:
         if len(self.flat) < n:
             self.flat = layout.aligned(n, layout.LINE)
             self.touched = np.zeros(n, np.int32)
-            self.slot_starts = np.zeros(n, np.int64)
+            self.slot_starts, self.row_starts = np.zeros(n, np.int64), np.zeros(n + 1, np.int64)
             self.visible, self.order, self.spare = (np.zeros(n + 1, np.int32) for _ in range(3))
             self.keys = np.zeros(2 * n, np.uint32)
+
+    def reserve_spans(self, spans: int) -> None:
+        """Make room for ``spans`` spans of tiles."""
+        if len(self.spans) < spans:
+            self.spans = np.zeros((spans * 5 // 4, 2), np.int32)
 
     def reserve_pairs(self, pairs: int) -> None:
         """Make room for ``pairs`` pairs."""
@@ -122,12 +129,14 @@ def draw(
     m = tiles.collect(touched, room.visible)
     visible, order = room.visible[:m], room.order[:m]
     tiles.sort_by_depth(flat, visible, order, room.keys[: 2 * m].reshape(2, m), room.spare[:m])
-    tiles.count_lists(flat, order, *canvas.grid, canvas.counts, touched)
+    row_starts = room.row_starts[: m + 1]
+    room.reserve_spans(tiles.stack_rows(order, touched, row_starts))
+    tiles.count_lists(flat, order, canvas.grid, row_starts, canvas.counts, touched, room.spans)
     pairs = tiles.number_pairs(visible, touched, slot_starts)
     room.reserve_pairs(pairs)
     ids, slots, blocks = room.ids[:pairs], room.slots[:pairs], room.blocks[:pairs]
     tiles.place_lists(canvas.counts, canvas.starts)
-    tiles.fill_lists(flat, order, *canvas.grid, canvas.counts, slot_starts, ids, slots)
+    tiles.fill_lists(order, row_starts, room.spans, canvas.counts, slot_starts, ids, slots)
     blend.blend(flat, canvas.starts, ids, background, canvas.image, canvas.extra, canvas.used, blocks)
     return Drawn(flat=flat, touched=touched, slot_starts=slot_starts, visible=visible, ids=ids, slots=slots, blocks=blocks)
 

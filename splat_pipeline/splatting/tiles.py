@@ -9,9 +9,9 @@ ids    (P,) int32, the Gaussians of each tile, near to far
 slots  (P,) int32, the number of the pair, counted Gaussian by Gaussian: where its gradient is written
 
 One sort by depth serves all tiles: Gaussians are dealt out to the tiles in that order, in chunks whose share of every
-list is counted first, so that threads write to places of their own and no list is sorted again. Counting and filling
-must agree to the last bit on what touches what: the arithmetic of this module is strict IEEE, with none of the
-liberties of ``layout.FAST``.
+list is counted first, so that threads write to places of their own and no list is sorted again. What is found out on
+the way is kept as spans of tiles, one for each tile row that a Gaussian reaches. How many rows these are is worked out
+twice and must agree: the arithmetic of this module is strict IEEE, with none of the liberties of ``layout.FAST``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from splat_pipeline.splatting.layout import Float32, Int32, Int64, Real
+from splat_pipeline.splatting.lanes import fetch
+from splat_pipeline.splatting.layout import LINE, Float32, Int32, Int64, Real
 
 TILE = 16
 """Pixels along a tile's side."""
 CHUNKS = 32
 """Shares of the Gaussians in the counting pass; fixed, so that results do not depend on the number of threads."""
+AHEAD = 8
+"""Gaussians from which memory is asked for beforehand."""
 BINS = 2048
 """Values of one digit of the depth sort: three digits of 11 bits hold a positive float32."""
 
@@ -148,22 +151,50 @@ def sort_by_depth(flat: Float32, visible: Int32, order: Int32, keys: NDArray[np.
             ids_out[at] = ids_in[r]
 
 
+@njit(cache=True, error_model="numpy")
+def stack_rows(order: Int32, touched: Int32, row_starts: Int64) -> int:
+    """Write where the tile rows of each Gaussian of ``order`` begin among all to ``row_starts`` (M + 1,); return how many.
+
+    ``touched`` (N,): how many tile rows each of them reaches.
+    """
+    total = 0
+    for r in range(len(order)):
+        row_starts[r] = total
+        total += touched[order[r]]
+    row_starts[len(order)] = total
+    return total
+
+
 @njit(cache=True, parallel=True, error_model="numpy")
-def count_lists(flat: Float32, order: Int32, columns: int, rows: int, counts: Int32, touched: Int32) -> None:
+def count_lists(
+    flat: Float32,
+    order: Int32,
+    grid: tuple[int, int],
+    row_starts: Int64,
+    counts: Int32,
+    touched: Int32,
+    spans: Int32,
+) -> None:
     """Count in ``counts`` (CHUNKS, T) how many Gaussians of each chunk of ``order`` touch each tile.
 
-    Writes how many tiles each of them touches to ``touched`` (N,).
+    Writes to ``spans`` (rows, 2) the first tile and the number of tiles of every tile row that a Gaussian reaches, and
+    to ``touched`` (N,) how many tiles it touches. ``grid``: columns and rows of tiles.
     """
-    m = len(order)
+    m, lines = len(order), flat.reshape(-1)
+    columns, rows = grid
     for c in prange(CHUNKS):
         mine = counts[c]
         mine[:] = 0
         for r in range(c * m // CHUNKS, (c + 1) * m // CHUNKS):
+            fetch(lines, order[min(r + AHEAD, m - 1)] * LINE)
             i = order[r]
             p, sum_of_rows = flat[i], 0
-            top, bottom = tile_rows(p, rows)
-            for row in range(top, bottom):
+            top, _ = tile_rows(p, rows)
+            for q in range(row_starts[r], row_starts[r + 1]):
+                row = top + q - row_starts[r]
                 first, last = tile_columns(p, row, columns)
+                spans[q, 0] = row * columns + first
+                spans[q, 1] = max(last - first, 0)
                 sum_of_rows += max(last - first, 0)
                 for t in range(row * columns + first, row * columns + last):
                     mine[t] += 1
@@ -185,10 +216,9 @@ def place_lists(counts: Int32, starts: Int64) -> None:
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def fill_lists(
-    flat: Float32,
     order: Int32,
-    columns: int,
-    rows: int,
+    row_starts: Int64,
+    spans: Int32,
     places: Int32,
     slot_starts: Int64,
     ids: Int32,
@@ -200,12 +230,9 @@ def fill_lists(
         mine = places[c]
         for r in range(c * m // CHUNKS, (c + 1) * m // CHUNKS):
             i = order[r]
-            p = flat[i]
             slot = slot_starts[i]
-            top, bottom = tile_rows(p, rows)
-            for row in range(top, bottom):
-                first, last = tile_columns(p, row, columns)
-                for t in range(row * columns + first, row * columns + last):
+            for q in range(row_starts[r], row_starts[r + 1]):
+                for t in range(spans[q, 0], spans[q, 0] + spans[q, 1]):
                     at = mine[t]
                     ids[at] = i
                     slots[at] = slot
