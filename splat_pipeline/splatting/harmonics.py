@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from splat_pipeline.splatting.lanes import WIDTH, lanes, load, store
+from splat_pipeline.splatting import tiles
+from splat_pipeline.splatting.lanes import WIDTH, column, greater, lanes, load, store
 from splat_pipeline.splatting.layout import FAST, Float32
+from splat_pipeline.splatting.series import root
 
 C0 = np.float32(0.28209479177387814)
 C1 = np.float32(0.4886025119029199)
@@ -29,6 +31,8 @@ C3C = np.float32(0.4570457994644658)
 C3D = np.float32(0.3731763325901154)
 C3E = np.float32(1.445305721320277)
 ZERO = np.float32(0)
+HALF = np.float32(0.5)
+ONE = np.float32(1)
 TWO = np.float32(2)
 THREE = np.float32(3)
 FOUR = np.float32(4)
@@ -97,3 +101,26 @@ def slope(degree: int, x: Any, y: Any, z: Any, weights: Float32) -> tuple[Any, A
     dy = dy + xy * v13 * TWO - yz * v14 * TWO + xy * v15 * TWO
     dz = dz + xy * v10 - yz * v11 * EIGHT + (zz * TWO - xx - yy) * v12 - xz * v13 * EIGHT + (xx - yy) * v14
     return dx, dy, dz
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def direction(block: Float32, cam: Float32) -> tuple[Any, Any, Any, Any]:
+    """Return the unit vector from the camera's centre to the mean, and 1 / their distance."""
+    x, y, z = column(block, 0) - cam[16], column(block, 1) - cam[17], column(block, 2) - cam[18]
+    inverse = ONE / root(x * x + y * y + z * z)
+    return x * inverse, y * inverse, z * inverse, inverse
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def tint(block: Float32, cam: Float32, degree: int, k: int, basis: Float32, sh: Float32, ellipse: Float32) -> None:
+    """Write the colour seen from the camera's centre: max(0, 0.5 + sum of basis times coefficients).
+
+    ``sh`` (16 (W - 16),): the columns of the rows' other lines. ``basis`` (256,) is filled.
+    """
+    x, y, z, _ = direction(block, cam)
+    fill_basis(degree, x, y, z, basis)
+    for channel in range(3):
+        value = column(basis, 0) * column(sh, channel * k) + HALF
+        for j in range(1, (degree + 1) ** 2):
+            value = value + column(basis, j) * column(sh, channel * k + j)
+        store(ellipse, (tiles.RED + channel) * WIDTH, greater(value, ZERO))

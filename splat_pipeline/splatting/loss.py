@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from splat_pipeline.splatting.lanes import WIDTH, choose, lanes, load, room, size, store, total
+from splat_pipeline.splatting.lanes import WIDTH, choose, lanes, load, room, store
 from splat_pipeline.splatting.layout import Float32, Real
+from splat_pipeline.splatting.series import size
+from splat_pipeline.splatting.turns import total
 
 REACH = 5
 _window = np.exp(-0.5 * (np.arange(-REACH, REACH + 1) / 1.5) ** 2)
@@ -117,7 +119,8 @@ def compare_row(lines: Float32, found: Float32, width: int, pitch: int, numbers:
         store(found, i + pitch, dxx)
         store(found, i + 2 * pitch, dxy)
         similar = similar + choose(numbers < np.float32(width - i), s, ZERO)
-    return total(similar)
+    over_row: Real = total(similar)
+    return over_row
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
@@ -154,9 +157,7 @@ def similarity(x: Float32, y: Float32, maps: Float32, sums: Float32) -> None:
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def pull_row(
-    lines: Float32, pair: Float32, width: int, pitch: int, weights: tuple[Real, Real], numbers: Any
-) -> Real:
+def pull_row(lines: Float32, pair: Float32, width: int, pitch: int, weights: tuple[Real, Real], numbers: Any) -> Real:
     """Filter the three ``lines`` across; write a row's dLoss/dx over its x in ``pair``; return the sum of |x - y|."""
     similar, absolute = weights
     apart = lanes(ZERO)
@@ -168,7 +169,8 @@ def pull_row(
         pull = across(lines, at) + a * across(lines, at + pitch) * TWO + b * across(lines, at + 2 * pitch)
         store(pair, i, sign - pull * similar)
         apart = apart + choose(numbers < np.float32(width - i), size(d), ZERO)
-    return total(apart)
+    distance: Real = total(apart)
+    return distance
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")

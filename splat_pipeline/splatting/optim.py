@@ -17,9 +17,10 @@ import numpy as np
 from numba import njit, prange
 
 from splat_pipeline.splatting import project
-from splat_pipeline.splatting.lanes import WIDTH, fetch, load, root, store
+from splat_pipeline.splatting.lanes import WIDTH, fetch, load, store
 from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64, Real
 from splat_pipeline.splatting.pullback import RECORD, gather, make_desk, next_sixteen, pull_sixteen
+from splat_pipeline.splatting.series import root
 
 BETA1 = 0.9
 BETA2 = 0.999

@@ -31,22 +31,11 @@ from numpy.typing import NDArray
 
 from splat_pipeline.domain.cameras import Camera
 from splat_pipeline.splatting import layout, tiles
-from splat_pipeline.splatting.harmonics import fill_basis
-from splat_pipeline.splatting.lanes import (
-    WIDTH,
-    bits,
-    exponential,
-    first_bit,
-    greater,
-    lesser,
-    load,
-    logarithm,
-    room,
-    root,
-    store,
-    transpose,
-)
+from splat_pipeline.splatting.harmonics import tint
+from splat_pipeline.splatting.lanes import WIDTH, bits, column, first_bit, greater, lesser, load, room, store
 from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Real
+from splat_pipeline.splatting.series import exponential, logarithm, root
+from splat_pipeline.splatting.turns import transpose
 
 BLUR = np.float32(0.3)
 """Square pixels added to the covariance: no Gaussian is thinner than a pixel."""
@@ -83,12 +72,6 @@ def camera_vector(camera: Camera, cam_from_world: NDArray[np.float64]) -> Float3
     ]
     lens = [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px]
     return np.concatenate([rotation.ravel(), translation, lens, center, limits, [0.0]]).astype(np.float32)
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy")
-def column(block: Float32, j: int) -> Any:
-    """Return column ``j`` of ``block``."""
-    return load(block, j * WIDTH)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
@@ -177,9 +160,7 @@ def flatten(block: Float32, cam: Float32, across: Real, down: Real, ellipse: Flo
     """
     tx, ty, tz = to_camera(block, cam)
     opacity = ONE / (ONE + exponential(-column(block, layout.OPACITY)))
-    s11, s12, s22, determinant = covariance(
-        image_axes(block, jacobian_world(cam, tx, ty, tz), rotation_of(block))
-    )
+    s11, s12, s22, determinant = covariance(image_axes(block, jacobian_world(cam, tx, ty, tz), rotation_of(block)))
     cut = logarithm(greater(opacity * CUT_ALPHA, ONE))
     u, v = tx * cam[12] / tz + cam[14], ty * cam[13] / tz + cam[15]
     l11 = root(s22 / determinant) * ROOT_HALF
@@ -197,32 +178,8 @@ def flatten(block: Float32, cam: Float32, across: Real, down: Real, ellipse: Flo
     store(ellipse, tiles.TILT * WIDTH, s12 / s11 * half_x)
     drawn = (tz > NEAR) & (opacity * CUT_ALPHA > ONE) & (s11 < HUGE) & (s22 < HUGE) & (determinant > ZERO)
     beside = (u + half_x > -MARGIN) & (u - half_x < across + MARGIN)
-    return bits(drawn & beside & (v + half_y > -MARGIN) & (v - half_y < down + MARGIN))
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy")
-def direction(block: Float32, cam: Float32) -> tuple[Any, Any, Any, Any]:
-    """Return the unit vector from the camera's centre to the mean, and 1 / their distance."""
-    x, y, z = column(block, 0) - cam[16], column(block, 1) - cam[17], column(block, 2) - cam[18]
-    inverse = ONE / root(x * x + y * y + z * z)
-    return x * inverse, y * inverse, z * inverse, inverse
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy")
-def tint(
-    block: Float32, cam: Float32, degree: int, k: int, basis: Float32, sh: Float32, ellipse: Float32
-) -> None:
-    """Write the colour seen from the camera's centre: max(0, 0.5 + sum of basis times coefficients).
-
-    ``sh`` (16 (W - 16),): the columns of the rows' other lines. ``basis`` (256,) is filled.
-    """
-    x, y, z, _ = direction(block, cam)
-    fill_basis(degree, x, y, z, basis)
-    for channel in range(3):
-        value = column(basis, 0) * column(sh, channel * k) + HALF
-        for j in range(1, (degree + 1) ** 2):
-            value = value + column(basis, j) * column(sh, channel * k + j)
-        store(ellipse, (tiles.RED + channel) * WIDTH, greater(value, ZERO))
+    seen: int = bits(drawn & beside & (v + half_y > -MARGIN) & (v - half_y < down + MARGIN))
+    return seen
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
@@ -238,7 +195,8 @@ def project(
     """Project all ``rows`` (N, W), seen with harmonics up to ``degree`` of the ``k`` coefficients stored.
 
     ``grid``: columns and rows of tiles. Writes ``flat`` (N, 16) of those that may touch a tile and
-    ``touched`` (N,): how many rows of tiles they reach, 0 for what is behind the camera, outside, too faint, or not finite.
+    ``touched`` (N,): how many rows of tiles they reach, 0 for what is behind the camera, outside, too
+    faint, or not finite.
     """
     n, width = rows.shape
     across, down = np.float32(grid[0] * tiles.TILE), np.float32(grid[1] * tiles.TILE)

@@ -20,10 +20,12 @@ import numpy as np
 from numba import njit, prange
 
 from splat_pipeline.splatting import layout, project, tiles
-from splat_pipeline.splatting.harmonics import fill_basis, slope
-from splat_pipeline.splatting.lanes import WIDTH, choose, lanes, load, room, root, store, transpose
+from splat_pipeline.splatting.harmonics import direction, fill_basis, slope
+from splat_pipeline.splatting.lanes import WIDTH, choose, column, lanes, load, room, store
 from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64
-from splat_pipeline.splatting.project import SQUARE, column
+from splat_pipeline.splatting.project import SQUARE
+from splat_pipeline.splatting.series import root
+from splat_pipeline.splatting.turns import transpose
 
 ONE = np.float32(1)
 TWO = np.float32(2)
@@ -36,7 +38,7 @@ RECORD = 16
 def pull_color(desk: Float32, cam: Float32, degree: int, k: int) -> None:
     """Write the harmonics' part of the gradient and add what the direction of sight gives to the mean's."""
     row, p, total, basis, gradient = desk[0], desk[1], desk[2], desk[3], desk[4]
-    x, y, z, inverse = project.direction(row, cam)
+    x, y, z, inverse = direction(row, cam)
     fill_basis(degree, x, y, z, basis)
     dred = choose(column(p, tiles.RED) > ZERO, column(total, 6), ZERO)
     dgreen = choose(column(p, tiles.GREEN) > ZERO, column(total, 7), ZERO)

@@ -138,7 +138,9 @@ def draw(
     tiles.place_lists(canvas.counts, canvas.starts)
     tiles.fill_lists(order, row_starts, room.spans, canvas.counts, slot_starts, ids, slots)
     blend.blend(flat, canvas.starts, ids, background, canvas.image, canvas.extra, canvas.used, blocks)
-    return Drawn(flat=flat, touched=touched, slot_starts=slot_starts, visible=visible, ids=ids, slots=slots, blocks=blocks)
+    return Drawn(
+        flat=flat, touched=touched, slot_starts=slot_starts, visible=visible, ids=ids, slots=slots, blocks=blocks
+    )
 
 
 def render(

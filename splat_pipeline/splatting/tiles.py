@@ -153,9 +153,9 @@ def sort_by_depth(flat: Float32, visible: Int32, order: Int32, keys: NDArray[np.
 
 @njit(cache=True, error_model="numpy")
 def stack_rows(order: Int32, touched: Int32, row_starts: Int64) -> int:
-    """Write where the tile rows of each Gaussian of ``order`` begin among all to ``row_starts`` (M + 1,); return how many.
+    """Write where each Gaussian's tile rows begin among those of all of ``order`` to ``row_starts`` (M + 1,).
 
-    ``touched`` (N,): how many tile rows each of them reaches.
+    Returns how many there are. ``touched`` (N,): how many tile rows each of them reaches.
     """
     total = 0
     for r in range(len(order)):
