@@ -95,6 +95,16 @@ def blend_tile(
     return count
 
 
+@njit(cache=True, fastmath=True, error_model="numpy")
+def write_row(color: Float32, passing: Float32, behind: Real, row: Float32, x0: int) -> None:
+    """Write a tile's row of pixels, with the background ``behind``, to ``row`` of the image from ``x0`` on."""
+    if len(color) == TILE:
+        store(row, x0, load(color, 0) + load(passing, 0) * behind)
+        return
+    for i in range(len(color)):
+        row[x0 + i] = color[i] + passing[i] * behind
+
+
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
 def blend(
     flat: Float32,
@@ -133,16 +143,14 @@ def blend(
             for plane in range(5 if deep else 4):
                 weave_plane(field, plane * PIXELS)
             for j in range(down):
-                for i in range(across):
-                    at = j * TILE + i
-                    passing = field[at]
-                    for channel in range(3):
-                        image[channel, y0 + j, x0 + i] = (
-                            field[(1 + channel) * PIXELS + at] + passing * background[channel]
-                        )
-                    if deep:
-                        extra[0, y0 + j, x0 + i] = ONE - passing
-                        extra[1, y0 + j, x0 + i] = field[4 * PIXELS + at]
+                passing = field[j * TILE : j * TILE + across]
+                for channel in range(3):
+                    at = (1 + channel) * PIXELS + j * TILE
+                    write_row(field[at : at + across], passing, background[channel], image[channel, y0 + j], x0)
+                if deep:
+                    at = 4 * PIXELS + j * TILE
+                    extra[0, y0 + j, x0 : x0 + across] = ONE - passing
+                    extra[1, y0 + j, x0 : x0 + across] = field[at : at + across]
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
@@ -199,6 +207,21 @@ def differentiate_tile(
         store(written, slots[s] * LINE, totals((m0, mx, my, mxx, mxy, myy, sr, sg, sb)))
 
 
+@njit(cache=True, fastmath=True, error_model="numpy")
+def read_row(gradient: Float32, image: Float32, x0: int, across: int, field: Float32, plane: int, at: int) -> None:
+    """Read a tile's row of pixels of one channel into ``plane`` of ``field`` and add its part of what is behind."""
+    q, behind = plane * PIXELS + at, 2 * PIXELS + at
+    if across == TILE:
+        g = load(gradient, x0)
+        store(field, q, g)
+        store(field, behind, load(field, behind) + g * load(image, x0))
+        return
+    for i in range(across):
+        g = gradient[x0 + i]
+        field[q + i] = g
+        field[behind + i] += g * image[x0 + i]
+
+
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
 def blend_backward(
     flat: Float32,
@@ -235,11 +258,7 @@ def blend_backward(
             open_tile(field[PIXELS:], across, down)
             for j in range(down):
                 for channel, plane in enumerate((0, 3, 4)):
-                    for i in range(across):
-                        at = j * TILE + i
-                        g = gradient[channel, y0 + j, x0 + i]
-                        field[plane * PIXELS + at] = g
-                        field[2 * PIXELS + at] += g * image[channel, y0 + j, x0 + i]
+                    read_row(gradient[channel, y0 + j], image[channel, y0 + j], x0, across, field, plane, j * TILE)
             for plane in (0, 2, 3, 4):
                 weave_plane(field, plane * PIXELS)
             mine = slice(starts[t], starts[t] + used[t])

@@ -90,9 +90,12 @@ def touched_blocks(p: Float32, left: Real, top: Real, grid: Float32, spots: Floa
 @njit(cache=True, fastmath=True, error_model="numpy")
 def open_tile(field: Float32, across: int, down: int) -> None:
     """Fill the first plane of ``field`` with T: 1, and 0 in pixels outside of the picture: those are done at once."""
-    for j in range(TILE):
-        for i in range(TILE):
-            field[j * TILE + i] = ONE if (j < down) & (i < across) else ZERO
+    if across < TILE or down < TILE:
+        for j in range(TILE):
+            for i in range(TILE):
+                field[j * TILE + i] = ONE if (j < down) & (i < across) else ZERO
+    else:
+        field[:PIXELS] = ONE
     weave_plane(field, 0)
 
 

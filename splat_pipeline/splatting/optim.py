@@ -17,9 +17,9 @@ import numpy as np
 from numba import njit, prange
 
 from splat_pipeline.splatting import project
-from splat_pipeline.splatting.lanes import WIDTH, fetch, load, store
+from splat_pipeline.splatting.lanes import WIDTH, load, store
 from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64, Real
-from splat_pipeline.splatting.pullback import RECORD, gather, make_desk, next_sixteen, pull_sixteen
+from splat_pipeline.splatting.pullback import gather, make_desk, next_sixteen, pull_sixteen
 from splat_pipeline.splatting.series import root
 
 BETA1 = 0.9
@@ -63,20 +63,11 @@ def pull_back_and_step(
     """Differentiate as ``pullback.pull_back`` does and move the visible ``rows`` at once."""
     m, width = len(visible), rows.shape[1]
     parameters, firsts, seconds = rows.reshape(-1), first.reshape(-1), second.reshape(-1)
-    ellipses, sums = flat.reshape(-1), records.reshape(-1)
     for c in prange(project.CHUNKS):
         desk, who, strain = make_desk(width), np.zeros(WIDTH, np.int64), np.zeros(WIDTH, np.float32)
         r, end = c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS
         while r < end:
             count, r = next_sixteen(visible, touched, r, end, who)
-            for s in range(r, min(r + WIDTH, end)):  # Those that come next: the gaps between them defeat the processor.
-                i = visible[s]
-                fetch(ellipses, i * LINE)
-                fetch(sums, slot_starts[i] * RECORD)
-                for at in range(i * width, (i + 1) * width, LINE):
-                    fetch(parameters, at)
-                    fetch(firsts, at)
-                    fetch(seconds, at)
             gather(rows, flat, records, slot_starts, touched, who[:count], desk)
             store(strain, 0, pull_sixteen(desk, cam, degree, k))
             for line in range(width // LINE):
