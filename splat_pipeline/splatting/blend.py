@@ -33,8 +33,10 @@ from splat_pipeline.splatting.blocks import (
     lit_blocks,
     open_tile,
     place,
+    read_row,
     touched_blocks,
     weave_plane,
+    write_row,
 )
 from splat_pipeline.splatting.lanes import WIDTH, bits, choose, fetch, first_bit, lanes, lesser, load, room, store
 from splat_pipeline.splatting.layout import LINE, Float32, Int32, Int64, Real
@@ -93,16 +95,6 @@ def blend_tile(
             if alive == 0:
                 return s + 1
     return count
-
-
-@njit(cache=True, fastmath=True, error_model="numpy")
-def write_row(color: Float32, passing: Float32, behind: Real, row: Float32, x0: int) -> None:
-    """Write a tile's row of pixels, with the background ``behind``, to ``row`` of the image from ``x0`` on."""
-    if len(color) == TILE:
-        store(row, x0, load(color, 0) + load(passing, 0) * behind)
-        return
-    for i in range(len(color)):
-        row[x0 + i] = color[i] + passing[i] * behind
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
@@ -205,21 +197,6 @@ def differentiate_tile(
             mxx, mxy, myy = mxx + gx * wx, mxy + gx * wy, myy + gy * wy
             sr, sg, sb = sr + w * dred, sg + w * dgreen, sb + w * dblue
         store(written, slots[s] * LINE, totals((m0, mx, my, mxx, mxy, myy, sr, sg, sb)))
-
-
-@njit(cache=True, fastmath=True, error_model="numpy")
-def read_row(gradient: Float32, image: Float32, x0: int, across: int, field: Float32, plane: int, at: int) -> None:
-    """Read a tile's row of pixels of one channel into ``plane`` of ``field`` and add its part of what is behind."""
-    q, behind = plane * PIXELS + at, 2 * PIXELS + at
-    if across == TILE:
-        g = load(gradient, x0)
-        store(field, q, g)
-        store(field, behind, load(field, behind) + g * load(image, x0))
-        return
-    for i in range(across):
-        g = gradient[x0 + i]
-        field[q + i] = g
-        field[behind + i] += g * image[x0 + i]
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")

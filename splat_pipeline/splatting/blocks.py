@@ -113,3 +113,28 @@ def lit_blocks(field: Float32) -> int:
     for block in range(PIXELS // WIDTH):
         alive |= int(bits(load(field, block * WIDTH) >= OPAQUE) != 0) << block
     return alive
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def write_row(color: Float32, passing: Float32, behind: Real, row: Float32, x0: int) -> None:
+    """Write a tile's row of pixels, with the background ``behind``, to ``row`` of the image from ``x0`` on."""
+    if len(color) == TILE:
+        store(row, x0, load(color, 0) + load(passing, 0) * behind)
+        return
+    for i in range(len(color)):
+        row[x0 + i] = color[i] + passing[i] * behind
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def read_row(gradient: Float32, image: Float32, x0: int, across: int, field: Float32, plane: int, at: int) -> None:
+    """Read a tile's row of pixels of one channel into ``plane`` of ``field`` and add its part of what is behind."""
+    q, behind = plane * PIXELS + at, 2 * PIXELS + at
+    if across == TILE:
+        g = load(gradient, x0)
+        store(field, q, g)
+        store(field, behind, load(field, behind) + g * load(image, x0))
+        return
+    for i in range(across):
+        g = gradient[x0 + i]
+        field[q + i] = g
+        field[behind + i] += g * image[x0 + i]

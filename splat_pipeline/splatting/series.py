@@ -41,6 +41,18 @@ def root(_typing: Any, value: Any) -> Any:
 
 
 @intrinsic
+def upwards(_typing: Any, value: Any) -> Any:
+    """Return the least whole numbers not below."""
+    return LANES(value), _unary("llvm.ceil")
+
+
+@intrinsic
+def downwards(_typing: Any, value: Any) -> Any:
+    """Return the greatest whole numbers not above."""
+    return LANES(value), _unary("llvm.floor")
+
+
+@intrinsic
 def size(_typing: Any, value: Any) -> Any:
     """Return the absolute values."""
     return LANES(value), _unary("llvm.fabs")

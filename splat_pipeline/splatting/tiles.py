@@ -16,14 +16,15 @@ twice and must agree: the arithmetic of this module is strict IEEE, with none of
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from splat_pipeline.splatting.lanes import fetch
+from splat_pipeline.splatting.lanes import WIDTH, fetch, greater, lesser, load, room, store
 from splat_pipeline.splatting.layout import LINE, Float32, Int32, Int64, Real
+from splat_pipeline.splatting.series import downwards, root, upwards
 
 TILE = 16
 """Pixels along a tile's side."""
@@ -38,6 +39,7 @@ U, V, L11, L21, L22, CUT, OPACITY, RED, GREEN, BLUE, DEPTH, HALF_X, HALF_Y, TILT
 """Columns of ``flat``; their meaning stands in project.py."""
 
 HALF = np.float32(0.5)
+ONE = np.float32(1)
 LAST = np.float32(TILE - 0.5)
 SIDE = np.float32(TILE)
 ZERO = np.float32(0)
@@ -64,34 +66,24 @@ def tile_rows(p: Float32, rows: int) -> tuple[int, int]:
 
 
 @njit(cache=True, error_model="numpy")
-def tile_columns(p: Float32, row: int, columns: int) -> tuple[int, int]:
-    """Return the half-open range of tiles in tile row ``row`` that hold a pixel centre's abscissa of the ellipse.
+def tile_columns(p: Float32, row: int, columns: int, numbers: Any, ends: Float32) -> None:
+    """Write the first and the last tile of the sixteen tile rows from ``row`` on to ``ends`` (32,).
 
-    The ellipse is |L d|^2 <= cut (see project.py). Cut by the horizontal strip of the row it is convex, so the tiles
-    that it touches are an interval, whose ends are the extreme abscissae within the strip: those of the whole ellipse
-    where it lies in the strip, otherwise those on the strip's nearer edge.
+    The tiles are those that hold a pixel centre's abscissa of the ellipse ``p`` (16,); none if the last is before the
+    first. ``numbers``: 0 to 15. The ellipse is |L d|^2 <= cut (see project.py). Cut by the horizontal strip of a row it
+    is convex, so the tiles that it touches are an interval, whose ends are the extreme abscissae within the strip:
+    those of the whole ellipse where it lies in the strip, otherwise those on the strip's nearer edge.
     """
-    reach = p[HALF_X] + SLACK
-    end = p[U] + reach - HALF
-    if end < ZERO:
-        return 0, 0
-    first = ceiling(min(max((p[U] - reach - LAST) / SIDE, ZERO), np.float32(columns)))
-    last = int(min(end / SIDE, np.float32(columns - 1)))
-    if last <= first:  # Most are this small: no root is needed.
-        return first, last + 1
-    top = row * SIDE + HALF - p[V]
-    bottom = row * SIDE + LAST - p[V]
-    tilt = p[TILT]
-    right_y = min(max(tilt, top), bottom)
-    left_y = min(max(-tilt, top), bottom)
-    right_w, left_w = p[L22] * right_y, p[L22] * left_y
-    right = (math.sqrt(max(p[CUT] - right_w * right_w, ZERO)) - p[L21] * right_y) / p[L11]
-    left = (-math.sqrt(max(p[CUT] - left_w * left_w, ZERO)) - p[L21] * left_y) / p[L11]
-    end = p[U] + right + SLACK - HALF
-    if end < ZERO:
-        return 0, 0
-    first = ceiling(min(max((p[U] + left - SLACK - LAST) / SIDE, ZERO), np.float32(columns)))
-    return first, int(min(end / SIDE, np.float32(columns - 1))) + 1
+    top = numbers * SIDE + (np.float32(row) * SIDE + HALF - p[V])
+    bottom = top + (LAST - HALF)
+    right_y = lesser(greater(top, p[TILT]), bottom)
+    left_y = lesser(greater(top, -p[TILT]), bottom)
+    right_w, left_w = right_y * p[L22], left_y * p[L22]
+    narrow = ONE / p[L11]
+    right = (root(greater(p[CUT] - right_w * right_w, ZERO)) - right_y * p[L21]) * narrow + (p[U] + SLACK - HALF)
+    left = (-root(greater(p[CUT] - left_w * left_w, ZERO)) - left_y * p[L21]) * narrow + (p[U] - SLACK - LAST)
+    store(ends, 0, upwards(lesser(greater(left / SIDE, ZERO), np.float32(columns))))
+    store(ends, WIDTH, downwards(lesser(greater(right / SIDE, -ONE), np.float32(columns - 1))))
 
 
 @njit(cache=True, error_model="numpy")
@@ -183,7 +175,7 @@ def count_lists(
     m, lines = len(order), flat.reshape(-1)
     columns, rows = grid
     for c in prange(CHUNKS):
-        mine = counts[c]
+        mine, ends, numbers = counts[c], room(2 * WIDTH), load(np.arange(WIDTH).astype(np.float32), 0)
         mine[:] = 0
         for r in range(c * m // CHUNKS, (c + 1) * m // CHUNKS):
             fetch(lines, order[min(r + AHEAD, m - 1)] * LINE)
@@ -191,12 +183,15 @@ def count_lists(
             p, sum_of_rows = flat[i], 0
             top, _ = tile_rows(p, rows)
             for q in range(row_starts[r], row_starts[r + 1]):
-                row = top + q - row_starts[r]
-                first, last = tile_columns(p, row, columns)
-                spans[q, 0] = row * columns + first
-                spans[q, 1] = max(last - first, 0)
-                sum_of_rows += max(last - first, 0)
-                for t in range(row * columns + first, row * columns + last):
+                turn = (q - row_starts[r]) % WIDTH
+                if turn == 0:
+                    tile_columns(p, top + q - row_starts[r], columns, numbers, ends)
+                first, count = int(ends[turn]), max(int(ends[WIDTH + turn]) - int(ends[turn]) + 1, 0)
+                tile = (top + q - row_starts[r]) * columns + first
+                spans[q, 0] = tile
+                spans[q, 1] = count
+                sum_of_rows += count
+                for t in range(tile, tile + count):
                     mine[t] += 1
             touched[i] = sum_of_rows
 
