@@ -157,11 +157,7 @@ def differentiate_tile(
     top: Real,
     records: Float32,
 ) -> None:
-    """Walk the Gaussians ``ids`` again and write their records; ``field``: dred, T, behind, dgreen, dblue.
-
-    What is written lies in the planes 1 and 2: a multiple of 4 KB away from what is read, a processor would wait for
-    the one before it reads the other.
-    """
+    """Walk the Gaussians ``ids`` again and write their records; ``field``: T, behind, dred, dgreen, dblue."""
     px, py, nothing = load(grid, 0), load(grid, WIDTH), lanes(ZERO)
     spots, lines, written, last = room(2 * WIDTH), flat.reshape(-1), records.reshape(-1), len(ids) - 1
     for s in range(len(ids)):
@@ -181,16 +177,16 @@ def differentiate_tile(
             q = block * WIDTH
             wx, wy = wx0 + spots[block], wy0 + spots[WIDTH + block]
             power = wx * wx + (wy * wy + dim)
-            passing = load(field, q + 1 * PIXELS)
+            passing = load(field, q)
             seen = (power <= DIM) & (passing >= OPAQUE)
             alpha = lesser(falloff(power), MOST)
             w = choose(seen, alpha * passing, ZERO)
-            dred, dgreen = load(field, q), load(field, q + 3 * PIXELS)
+            dred, dgreen = load(field, q + 2 * PIXELS), load(field, q + 3 * PIXELS)
             dblue = load(field, q + 4 * PIXELS)
             shade = dred * red + dgreen * green + dblue * blue
-            behind = load(field, q + 2 * PIXELS) - w * shade
-            store(field, q + 1 * PIXELS, passing - w)
-            store(field, q + 2 * PIXELS, behind)
+            behind = load(field, q + PIXELS) - w * shade
+            store(field, q, passing - w)
+            store(field, q + PIXELS, behind)
             g = choose(seen & (power > STRONG), alpha * (passing * shade - behind / (ONE - alpha)), ZERO)
             gx, gy = g * wx, g * wy
             m0, mx, my = m0 + g, mx + gx, my + gy
@@ -232,11 +228,11 @@ def blend_backward(
             x0, y0 = t % columns * TILE, t // columns * TILE
             across, down = min(TILE, width - x0), min(TILE, height - y0)
             field[:] = ZERO
-            open_tile(field[PIXELS:], across, down)
+            open_tile(field, across, down)
             for j in range(down):
-                for channel, plane in enumerate((0, 3, 4)):
+                for channel, plane in enumerate((2, 3, 4)):
                     read_row(gradient[channel, y0 + j], image[channel, y0 + j], x0, across, field, plane, j * TILE)
-            for plane in (0, 2, 3, 4):
+            for plane in range(1, 5):
                 weave_plane(field, plane * PIXELS)
             mine = slice(starts[t], starts[t] + used[t])
             differentiate_tile(

@@ -128,7 +128,7 @@ def write_row(color: Float32, passing: Float32, behind: Real, row: Float32, x0: 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def read_row(gradient: Float32, image: Float32, x0: int, across: int, field: Float32, plane: int, at: int) -> None:
     """Read a tile's row of pixels of one channel into ``plane`` of ``field`` and add its part of what is behind."""
-    q, behind = plane * PIXELS + at, 2 * PIXELS + at
+    q, behind = plane * PIXELS + at, PIXELS + at
     if across == TILE:
         g = load(gradient, x0)
         store(field, q, g)

@@ -120,7 +120,7 @@ def _and(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
 
 @njit(cache=True)
 def room(floats: int) -> Any:
-    """Return an array of ``floats`` float32, not filled, that starts on a cache line: Lanes across two cost double."""
+    """Return an array of ``floats`` float32, not filled, that starts on a cache line: Lanes across two cost more."""
     raw = np.empty(floats + WIDTH, np.float32)
     skip = (-raw.ctypes.data % 64) // 4
     return raw[skip : skip + floats]
