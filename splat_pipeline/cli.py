@@ -36,7 +36,7 @@ def run(
     """Turn PATH into a splat: the whole asset graph, in this process."""
     from resources.inbox import list_upload
     from splat_pipeline.launch import run_upload
-    from splat_pipeline.overview import summary_of
+    from splat_pipeline.overview import store_of, summary_of
     from splat_pipeline.terminal import Progress
 
     started = time.monotonic()
@@ -49,7 +49,7 @@ def run(
         fail({**(reason or {}), "job": upload.job})
     summary = {**summary_of(settings, upload.job), "seconds": round(time.monotonic() - started, 1)}
     if out is not None:
-        summary["outputs"] = copied(summary["outputs"], out)
+        summary["outputs"] = copied(summary["outputs"], store_of(settings).delivery_of(upload.job), out)
     print(json.dumps(summary))
 
 
@@ -121,10 +121,15 @@ def demo(detail: Annotated[Detail, typer.Option(help="of the splat")] = Detail.R
         fail(reason or {})
 
 
-def copied(outputs: dict[str, str], out: Path) -> dict[str, str]:
-    """Copy the delivered files to ``out`` and return where they lie."""
-    out.mkdir(parents=True, exist_ok=True)
-    return {name: str(shutil.copy2(path, out)) for name, path in outputs.items()}
+def copied(outputs: dict[str, str], delivered: Path | None, out: Path) -> dict[str, str]:
+    """Copy all that was delivered to ``out`` and return where the outputs lie there."""
+    assert delivered is not None
+    try:
+        shutil.copytree(delivered, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("artifact.json"))
+    except OSError as error:
+        cause = f"{out} cannot be written: {error}"
+        raise errors.StoreUnavailable(cause, remedy=f"Copy it by hand from {delivered}.") from None
+    return {name: str(out / Path(path).name) for name, path in outputs.items()}
 
 
 def fail(reason: dict[str, Any]) -> None:

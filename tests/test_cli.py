@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from splat_pipeline import cli
+from splat_pipeline.domain.errors import StoreUnavailable
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +103,18 @@ def test_a_wrong_setting_is_named_before_anything_starts(
     assert code == 2
     assert "detial" in told["error"]["cause"]  # type: ignore[index]
     assert not home.exists()
+
+
+def test_all_that_was_delivered_is_copied_out_and_a_place_that_cannot_be_written_is_told(tmp_path: Path):
+    delivered = tmp_path / "delivered"
+    delivered.mkdir()
+    for name in ("delivery.json", "model-1.ply", "artifact.json"):
+        (delivered / name).write_text(name)
+    outputs = cli.copied({"ply": str(delivered / "model-1.ply")}, delivered, tmp_path / "out")
+    assert outputs == {"ply": str(tmp_path / "out" / "model-1.ply")}
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["delivery.json", "model-1.ply"]
+    with pytest.raises(StoreUnavailable, match="cannot be written"):
+        cli.copied(outputs, delivered, a_file(tmp_path, "file", b"") / "below")
 
 
 def test_init_tells_where_to_drop_and_makes_the_folders(
