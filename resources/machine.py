@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 from splat_pipeline.ports import Usage
 
 _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+_DEAD = ("Z", "X")  # proc(5): a zombie was killed and nobody has asked how it ended
 _RESET_PEAK = "5"  # proc(5): resets the high water mark of this process
 
 
@@ -38,6 +41,29 @@ class LocalMachine:
             usage.seconds = time.perf_counter() - start
             grown = _children_peak()
             usage.peak_rss_bytes = max(_own_peak(), grown if grown > children else 0)
+
+
+def this_process() -> str:
+    """Name this process so that another one of this machine can tell whether it is still there."""
+    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def is_gone(process: str) -> bool:
+    """Tell whether the process that called itself so has ended. Of other machines nothing is known: False."""
+    host, pid, started = process.rsplit("/", 2)
+    return host == socket.gethostname() and _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    """Return when a process started, in ticks since boot (proc(5), field 22); "" when it is gone."""
+    try:
+        if _STATUS.exists():
+            state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            return "" if state in _DEAD else fields[18]
+        os.kill(pid, 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "running"
 
 
 def _reset_peak() -> None:

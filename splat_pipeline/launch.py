@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import dagster as dg
 
+from resources.machine import is_gone, this_process
 from splat_pipeline.assets.failures import explain
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.definitions import JOB, build
@@ -20,6 +21,8 @@ from splat_pipeline.settings import Folder, Settings
 
 Listener = Callable[[dg.EventLogEntry], None]
 Reason = dict[str, str | None]
+OWNER = "splat/owner"
+"""Tag of a run without a daemon: the process that runs it."""
 SILENT: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The terminal shows our own lines; Dagster's go to its event log."""
 
@@ -63,6 +66,7 @@ def run_job(
     with dg.DagsterInstance.from_config(str(make_home(settings))) as instance:
         if not instance.has_dynamic_partition(str(jobs.name), job):
             instance.add_dynamic_partitions(str(jobs.name), [job])
+        bury_dead(instance)
         run_id = str(uuid.uuid4())
         instance.add_event_listener(run_id, listener)
         result = definitions.resolve_job_def(JOB).execute_in_process(
@@ -70,10 +74,21 @@ def run_job(
             partition_key=job,
             run_id=run_id,
             raise_on_error=False,
+            tags={OWNER: this_process(), "dagster/max_retries": "0"},  # who killed it decides whether to try again
             run_config={**SILENT, "ops": config} if config else SILENT,
             asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
         )
         return result.success, None if result.success else explain(result.all_events)
+
+
+def bury_dead(instance: dg.DagsterInstance) -> None:
+    """End the runs of commands that were killed: nobody else would, and they keep their pool slots for ever."""
+    running = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+    for run in instance.get_runs(running):
+        owner = run.tags.get(OWNER)
+        if owner is not None and is_gone(owner):
+            instance.report_run_failed(run, "the command that ran it was killed")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def stages_of(settings: Settings) -> list[str]:

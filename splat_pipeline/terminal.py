@@ -51,6 +51,8 @@ class Progress:
             self._status.update(f"[bold]{escape(entry.step_key or '')}")
         elif event.is_step_success:
             self._done("[green]done  ", entry.step_key or "")
+        elif event.event_type_value == "ENGINE_EVENT" and "block" in (event.message or ""):
+            self._say(entry.step_key or "", f"waiting for another run: {event.message}")
         elif event.is_step_failure:
             self._done("[red]failed", entry.step_key or "")
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,12 @@ from typer.testing import CliRunner
 from resources.inbox import list_upload
 from resources.sample import SAMPLE, TRUTH, make_sample
 from splat_pipeline.cli import app
-from splat_pipeline.definitions import build
+from splat_pipeline.definitions import JOB, build
 from splat_pipeline.demo import against_truth
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.quality import LIMITS
 from splat_pipeline.domain.recipe import Recipe
-from splat_pipeline.launch import make_home, run_upload
+from splat_pipeline.launch import OWNER, make_home, run_upload
 from splat_pipeline.overview import store_of, summary_of
 from splat_pipeline.settings import Settings
 
@@ -159,3 +161,18 @@ def test_the_command_line_shows_the_job_and_its_stages(settings: Settings, job: 
     shown = CliRunner().invoke(app, ["status", job]).stdout
     assert "camera_poses" in shown
     assert "success" in shown
+
+
+def test_a_command_that_was_killed_does_not_block_the_next(
+    settings: Settings, job: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    dead = f"{socket.gethostname()}/{os.getpid()}/1"  # this number, at another time
+    run = instance.create_run_for_job(
+        build(settings).resolve_job_def(JOB), status=dg.DagsterRunStatus.STARTED, tags={OWNER: dead}
+    )
+    claim = instance.event_log_storage.claim_concurrency_slot("train_cpu", run.run_id, "splat")
+    assert claim.is_claimed
+    monkeypatch.setenv("SPLAT__HOME", str(settings.home))
+    result = CliRunner().invoke(app, ["materialize", "splat", "--job", job])
+    assert result.exit_code == 0, result.output
+    assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
