@@ -16,7 +16,7 @@ from splat_pipeline.domain import tables
 from splat_pipeline.domain.evaluation import trajectory_error
 from splat_pipeline.domain.plans import Detail
 from splat_pipeline.domain.rigid import rigid, rotation_from_quat
-from splat_pipeline.launch import Reason, run_upload
+from splat_pipeline.launch import Reason, make_home, run_upload
 from splat_pipeline.overview import store_of, summary_of
 from splat_pipeline.settings import Settings
 from splat_pipeline.terminal import Progress
@@ -28,6 +28,7 @@ _NEAR_S = 1e-3
 def run_demo(settings: Settings, detail: Detail) -> tuple[bool, Reason | None]:
     """Make the sample, run it, print where the results are and how they compare with the truth."""
     console, started = Console(stderr=True, highlight=False), time.monotonic()
+    make_home(settings)
     folder = settings.folder("store").parent / "sample"
     console.print(f"making a sample capture in {folder}", soft_wrap=True)
     make_sample(folder, say=lambda line: console.print(f"  [dim]{line}"))

@@ -10,10 +10,10 @@ from typing import Any
 
 import dagster as dg
 
+from splat_pipeline.assets.jobfile import MAX_BYTES, read_job_file
 from splat_pipeline.assets.stages import Machines, Readers, Stores, job_asset, stage
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
-from splat_pipeline.domain.jobfile import MAX_BYTES, read_job_file
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.uploads import (
     JOB_FILE,

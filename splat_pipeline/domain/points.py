@@ -38,7 +38,7 @@ def trusted(points: ColmapPoints) -> Mask:
     """Return (P,) the points that are finite, with small error and at least three images.
 
     Distance is no reason: the wall behind a subject lies at ten times the subject's size. Training without its points
-    left the background a fog (16 dB in place of 25 on a hand-held orbit); COLMAP already drops what has no angle.
+    left the background a fog (docs/lab-notes.md has the figures); COLMAP already drops what has no angle.
     """
     good = np.isfinite(points.xyz).all(1) & (points.error_px <= MAX_ERROR_PX)
     long = good & (points.track_lengths >= MIN_TRACK)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from splat_pipeline.domain.errors import BadJobFile
-from splat_pipeline.domain.jobfile import read_job_file
 from splat_pipeline.domain.media import container_of, foreign, place_of, tags_of, transfer_name, utc_of
 
 
@@ -77,28 +75,3 @@ def test_times_without_a_zone_or_from_a_stopped_clock_are_unknown(text: str, utc
 
 def test_transfers_have_the_names_of_h273() -> None:
     assert (transfer_name(18), transfer_name(16), transfer_name(2)) == ("arib-std-b67", "smpte2084", None)
-
-
-def test_a_job_file_is_a_mapping() -> None:
-    assert read_job_file("detail: preview\nframes:\n  max_keyframes: 40\n") == {
-        "detail": "preview",
-        "frames": {"max_keyframes": 40},
-    }
-    assert read_job_file("") == {}
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("a: &x [1]\nb: [*x, *x]", "alias"),
-        ("!!python/object/apply:os.system ['true']", "not YAML"),
-        ("- a", "keys and values"),
-        ("a: [", "not YAML"),
-        ("[" * 50_000, "nested"),
-        ("a: " + "x" * 70_000, "larger"),
-        ("d: 2025-99-99", "not YAML"),
-    ],
-)
-def test_a_job_file_cannot_do_harm(text: str, said: str) -> None:
-    with pytest.raises(BadJobFile, match=said):
-        read_job_file(text)

@@ -125,7 +125,10 @@ def test_cameras_are_written_in_colmaps_order(noisy):
 
 
 def test_the_identity_alignment_fits_its_table():
-    to_table(ALIGNMENT, [alignment_row(0, Similarity.identity()), alignment_row(1, ELSEWHERE, shared_observations=7)])
+    rows = [alignment_row(0, Similarity.identity()), alignment_row(1, ELSEWHERE, shared_observations=7)]
+    table = to_table(ALIGNMENT, rows).to_pandas()
+    assert list(table["shared_observations"]) == [0, 7]
+    assert table.loc[0, ["scale", "qw", "tx"]].tolist() == [1, 1, 0]
 
 
 def test_the_sketch_shows_a_circle_from_first_to_last():
