@@ -128,6 +128,7 @@ def test_every_stage_has_a_row_with_its_cost(settings: Settings, job: str):
     assert assets <= set(stages["stage"])
     assert (stages["seconds"] > 0).all()
     assert (stages["peak_rss_bytes"] > 1_000_000).all()
+    assert (stages["bytes_in"] > 0).all()
     assert (stages["bytes_out"] > 0).all()
     assert set(stages["outcome"]) == {"success"}
     assert pd.read_parquet(settings.folder("store") / "tables" / "stages.parquet").shape[0] >= len(stages)

@@ -71,6 +71,7 @@ def clips_of(work: Work) -> list[Clip]:
             path = location if row["name"] == "." else location / safe_name(row["name"])
             facts = facts_of(row, images=manifest["images"].get(row["video_id"], ()))
             clips.append(Clip(video_id=row["video_id"], name=row["name"], path=path, facts=facts))
+            work.uploaded_bytes += int(row["size_bytes"])
     return clips
 
 

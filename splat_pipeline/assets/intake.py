@@ -71,6 +71,7 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
             if source.error is not None:
                 work.log(f"{source.name}: {type(source.error).__name__}: {source.error}")
         require_usable(sources)
+        work.uploaded_bytes = sum(source.size_bytes for source in sources)
         rows = [row_of(source) for source in sources]
         tables.write_table(work.folder / "videos.parquet", tables.VIDEOS, rows)
         manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin)

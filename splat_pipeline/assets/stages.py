@@ -70,6 +70,8 @@ class Work:
     log: Callable[[str], None]
     """One line of progress, seen in the UI and on the terminal."""
     inputs: dict[str, Artifact] = field(default_factory=dict)
+    uploaded_bytes: int = 0
+    """Read from the upload itself, by the stages that do."""
     published: Artifact | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +83,11 @@ class Work:
         if asset not in self.inputs:
             self.inputs[asset] = self.store.fetch(self.job, asset)
         return self.inputs[asset].folder
+
+    @property
+    def bytes_in(self) -> int:
+        """What was read: artifacts and, where a stage looks at it, the upload."""
+        return self.uploaded_bytes + sum(artifact.size_bytes for artifact in self.inputs.values())
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -119,7 +126,7 @@ class Work:
             **self.metadata,
             "seconds": round(self.usage.seconds, 3),
             "peak_rss_bytes": self.usage.peak_rss_bytes,
-            "bytes_in": sum(artifact.size_bytes for artifact in self.inputs.values()),
+            "bytes_in": self.bytes_in,
             "bytes_out": self.published.size_bytes,
             "artifact": dg.MetadataValue.path(str(self.published.folder)),
         }
@@ -159,7 +166,7 @@ def _record(work: Work, machine: Machine, *, attempts: int, error: BaseException
         "peak_rss_bytes": work.usage.peak_rss_bytes,
         "peak_vram_bytes": None,
         "gpu_share": None,
-        "bytes_in": sum(artifact.size_bytes for artifact in work.inputs.values()),
+        "bytes_in": work.bytes_in,
         "bytes_out": work.published.size_bytes if work.published else 0,
         "attempts": attempts,
         "outcome": "success" if error is None else "failure",

@@ -323,7 +323,7 @@ STAGES = TableSpec(
         Column("peak_rss_bytes", L, "byte", "of the step's process and, apart, its largest child"),
         Column("peak_vram_bytes", L, "byte", "", nullable=True),
         Column("gpu_share", F, "", "of the wall time", nullable=True),
-        Column("bytes_in", L, "byte", "artifacts read"),
+        Column("bytes_in", L, "byte", "artifacts, and of the upload, read"),
         Column("bytes_out", L, "byte", "artifact written"),
         Column("attempts", I, "", "of the step in this run"),
         Column("outcome", S, "", "success or failure"),
