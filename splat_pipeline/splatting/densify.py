@@ -14,7 +14,7 @@ import numpy as np
 
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.splatting import layout
-from splat_pipeline.splatting.layout import Float32, Int64
+from splat_pipeline.splatting.layout import Float32, Int64, UInt16
 from splat_pipeline.splatting.recipe import TrainRecipe
 
 
@@ -25,8 +25,8 @@ class Population:
     count: int
     coefficients: int
     rows: Float32
-    first: Float32
-    second: Float32
+    first: UInt16
+    second: UInt16
     score: Float32
     seen: Float32
 
@@ -38,8 +38,8 @@ class Population:
             count=len(gaussians),
             coefficients=gaussians.sh.shape[1],
             rows=rows,
-            first=layout.aligned(*rows.shape),
-            second=layout.aligned(*rows.shape),
+            first=layout.aligned(*rows.shape, np.uint16),
+            second=layout.aligned(*rows.shape, np.uint16),
             score=np.zeros(len(rows), np.float32),
             seen=np.zeros(len(rows), np.float32),
         )

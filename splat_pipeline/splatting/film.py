@@ -29,7 +29,6 @@ def film(
             canvas,
             room,
             degree=gaussians.sh_degree,
-            coefficients=gaussians.sh.shape[1],
             background=behind,
         )
         yield np.ascontiguousarray(canvas.image.transpose(1, 2, 0))

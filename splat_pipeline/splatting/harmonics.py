@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from splat_pipeline.splatting import tiles
+from splat_pipeline.splatting import layout, tiles
 from splat_pipeline.splatting.lanes import WIDTH, column, greater, lanes, load, store
 from splat_pipeline.splatting.layout import FAST, Float32
 from splat_pipeline.splatting.series import root
@@ -112,7 +112,7 @@ def direction(block: Float32, cam: Float32) -> tuple[Any, Any, Any, Any]:
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def tint(block: Float32, cam: Float32, degree: int, k: int, basis: Float32, sh: Float32, ellipse: Float32) -> None:
+def tint(block: Float32, cam: Float32, degree: int, basis: Float32, sh: Float32, ellipse: Float32) -> None:
     """Write the colour seen from the camera's centre: max(0, 0.5 + sum of basis times coefficients).
 
     ``sh`` (16 (W - 16),): the columns of the rows' other lines. ``basis`` (256,) is filled.
@@ -120,7 +120,7 @@ def tint(block: Float32, cam: Float32, degree: int, k: int, basis: Float32, sh: 
     x, y, z, _ = direction(block, cam)
     fill_basis(degree, x, y, z, basis)
     for channel in range(3):
-        value = column(basis, 0) * column(sh, channel * k) + HALF
+        value = column(block, layout.COLOR + channel) * C0 + HALF
         for j in range(1, (degree + 1) ** 2):
-            value = value + column(basis, j) * column(sh, channel * k + j)
+            value = value + column(basis, j) * column(sh, 3 * (j - 1) + channel)
         store(ellipse, (tiles.RED + channel) * WIDTH, greater(value, ZERO))

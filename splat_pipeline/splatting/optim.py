@@ -1,12 +1,14 @@
 """Adam on the Gaussians that a view saw, in the same pass that computes their gradients.
 
-rows    (N, W) parameters; first, second (N, W) Adam's moments, laid out alike
+rows    (N, W) parameters; first, second (N, W) Adam's moments, laid out alike, uint16: the upper halves of float32
 rates   (W,) float32, learning rate of each column, divided by 1 - beta1^t
 unbias  1 / sqrt(1 - beta2^t)
 score   (N,) sum of |dLoss/d(u, v)| over the views that saw a Gaussian; seen (N,) how many did
 
 Kingma and Ba 2015, algorithm 1. Only visible Gaussians move: the others have no gradient, and decaying their moments
-would cost more memory traffic than the rest of the step (Mallick et al. 2024, Taming 3DGS, section 4).
+would cost more memory traffic than the rest of the step (Mallick et al. 2024, Taming 3DGS, section 4). For the same
+reason the moments are bfloat16. The second is rounded at random: it changes by a thousandth at a time, which rounding
+to the nearest would swallow.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from splat_pipeline.splatting import project
-from splat_pipeline.splatting.lanes import WIDTH, load, store
-from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64, Real
+from splat_pipeline.splatting import layout, project
+from splat_pipeline.splatting.lanes import WIDTH, even_noise, hashed_noise, load, load_half, store, store_half
+from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64, Real, UInt16
 from splat_pipeline.splatting.pullback import gather, make_desk, next_sixteen, pull_sixteen
 from splat_pipeline.splatting.series import root
 
@@ -28,30 +30,32 @@ KEEP1 = np.float32(BETA1)
 TAKE1 = np.float32(1 - BETA1)
 KEEP2 = np.float32(BETA2)
 TAKE2 = np.float32(1 - BETA2)
+STRIDE = 0x9E3779B1
+"""Between the keys of two moves: an odd number that shares no pattern with the rows."""
 EPSILON = np.float32(1e-15)
 """As in Kerbl et al.: gradients of a mean over pixels are tiny."""
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def adam(row: Float32, first: Float32, second: Float32, at: int, g: Any, rates: Any, unbias: Real) -> None:
-    """Move the sixteen parameters from ``at`` on against their gradients ``g`` (Lanes)."""
-    m = load(first, at) * KEEP1 + g * TAKE1
-    v = load(second, at) * KEEP2 + g * g * TAKE2
-    store(first, at, m)
-    store(second, at, v)
+def adam(row: Float32, first: UInt16, second: UInt16, at: int, g: Any, rates: Any, unbias: Real, key: int) -> None:
+    """Move the sixteen parameters from ``at`` on against their gradients ``g`` (Lanes); ``key`` decides roundings."""
+    m = load_half(first, at) * KEEP1 + g * TAKE1
+    v = load_half(second, at) * KEEP2 + g * g * TAKE2
+    store_half(first, at, m, even_noise())
+    store_half(second, at, v, hashed_noise(key))
     store(row, at, load(row, at) - rates * m / (root(v) * unbias + EPSILON))
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def pull_back_and_step(
     rows: Float32,
-    first: Float32,
-    second: Float32,
+    first: UInt16,
+    second: UInt16,
+    move: int,
     rates: Float32,
     unbias: Real,
     cam: Float32,
     degree: int,
-    k: int,
     flat: Float32,
     visible: Int32,
     touched: Int32,
@@ -60,21 +64,23 @@ def pull_back_and_step(
     score: Float32,
     seen: Float32,
 ) -> None:
-    """Differentiate as ``pullback.pull_back`` does and move the visible ``rows`` at once."""
-    m, width = len(visible), rows.shape[1]
+    """Differentiate as ``pullback.pull_back`` does and move the visible ``rows`` at once, for the ``move``-th time."""
+    m, width, lines = len(visible), rows.shape[1], layout.lines(degree)
     parameters, firsts, seconds = rows.reshape(-1), first.reshape(-1), second.reshape(-1)
     for c in prange(project.CHUNKS):
         desk, who, strain = make_desk(width), np.zeros(WIDTH, np.int64), np.zeros(WIDTH, np.float32)
         r, end = c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS
         while r < end:
             count, r = next_sixteen(visible, touched, r, end, who)
-            gather(rows, flat, records, slot_starts, touched, who[:count], desk)
-            store(strain, 0, pull_sixteen(desk, cam, degree, k))
-            for line in range(width // LINE):
+            gather(rows, flat, records, slot_starts, touched, who[:count], lines, desk)
+            store(strain, 0, pull_sixteen(desk, cam, degree))
+            for line in range(lines):
                 speed = load(rates, line * LINE)
                 for g in range(count):
                     gradient = load(desk[4], line * LINE * WIDTH + g * LINE)
-                    adam(parameters, firsts, seconds, who[g] * width + line * LINE, gradient, speed, unbias)
+                    at = who[g] * width + line * LINE
+                    key = at + move * STRIDE
+                    adam(parameters, firsts, seconds, at, gradient, speed, unbias, key)
             for g in range(count):
                 score[who[g]] += strain[g]
                 seen[who[g]] += project.ONE

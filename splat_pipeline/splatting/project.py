@@ -187,12 +187,11 @@ def project(
     rows: Float32,
     cam: Float32,
     degree: int,
-    k: int,
     grid: tuple[int, int],
     flat: Float32,
     touched: Int32,
 ) -> None:
-    """Project all ``rows`` (N, W), seen with harmonics up to ``degree`` of the ``k`` coefficients stored.
+    """Project all ``rows`` (N, W), seen with harmonics up to ``degree``.
 
     ``grid``: columns and rows of tiles. Writes ``flat`` (N, 16) of those that may touch a tile and
     ``touched`` (N,): how many rows of tiles they reach, 0 for what is behind the camera, outside, too
@@ -218,12 +217,12 @@ def project(
             touched[first : first + count] = 0
             if seen == 0:
                 continue
-            for line in range(width // LINE - 1):
+            for line in range(layout.lines(degree) - 1):
                 for g in range(count):
                     if seen >> g & 1:
                         store(sh, line * SQUARE + g * LINE, load(source, (first + g) * width + (line + 1) * LINE))
                 transpose(sh, line * SQUARE)
-            tint(block, cam, degree, k, basis, sh, ellipse)
+            tint(block, cam, degree, basis, sh, ellipse)
             transpose(ellipse, 0)
             while seen != 0:
                 g = first_bit(seen)

@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit, prange
 
 from splat_pipeline.splatting import layout, project, tiles
-from splat_pipeline.splatting.harmonics import direction, fill_basis, slope
+from splat_pipeline.splatting.harmonics import C0, direction, fill_basis, slope
 from splat_pipeline.splatting.lanes import WIDTH, choose, column, lanes, load, room, store
 from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64
 from splat_pipeline.splatting.project import SQUARE
@@ -35,7 +35,7 @@ RECORD = 16
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def pull_color(desk: Float32, cam: Float32, degree: int, k: int) -> None:
+def pull_color(desk: Float32, cam: Float32, degree: int) -> None:
     """Write the harmonics' part of the gradient and add what the direction of sight gives to the mean's."""
     row, p, total, basis, gradient = desk[0], desk[1], desk[2], desk[3], desk[4]
     x, y, z, inverse = direction(row, cam)
@@ -43,8 +43,14 @@ def pull_color(desk: Float32, cam: Float32, degree: int, k: int) -> None:
     dred = choose(column(p, tiles.RED) > ZERO, column(total, 6), ZERO)
     dgreen = choose(column(p, tiles.GREEN) > ZERO, column(total, 7), ZERO)
     dblue = choose(column(p, tiles.BLUE) > ZERO, column(total, 8), ZERO)
-    for j in range((degree + 1) ** 2):
-        red, green, blue = layout.SH + j, layout.SH + k + j, layout.SH + 2 * k + j
+    store(gradient, layout.COLOR * WIDTH, dred * C0)
+    store(gradient, (layout.COLOR + 1) * WIDTH, dgreen * C0)
+    store(gradient, (layout.COLOR + 2) * WIDTH, dblue * C0)
+    if degree < 1:
+        return
+    for j in range(1, (degree + 1) ** 2):
+        red = layout.SH + 3 * (j - 1)
+        green, blue = red + 1, red + 2
         value = column(basis, j)
         store(gradient, red * WIDTH, dred * value)
         store(gradient, green * WIDTH, dgreen * value)
@@ -78,7 +84,7 @@ def pull_rotation(row: Float32, inverse: Any, d: tuple[Any, ...], gradient: Floa
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def pull_columns(desk: Float32, cam: Float32, degree: int, k: int) -> Any:
+def pull_columns(desk: Float32, cam: Float32, degree: int) -> Any:
     """Write the columns of the gradient of the sixteen Gaussians on the desk; return |dLoss/d(u, v)|, Lanes."""
     row, p, total, gradient = desk[0], desk[1], desk[2], desk[4]
     tx, ty, tz = project.to_camera(row, cam)
@@ -138,7 +144,7 @@ def pull_columns(desk: Float32, cam: Float32, degree: int, k: int) -> Any:
     store(gradient, 0, dtx * cam[0] + dty * cam[3] + dtz * cam[6])
     store(gradient, WIDTH, dtx * cam[1] + dty * cam[4] + dtz * cam[7])
     store(gradient, 2 * WIDTH, dtx * cam[2] + dty * cam[5] + dtz * cam[8])
-    pull_color(desk, cam, degree, k)
+    pull_color(desk, cam, degree)
     return root(du * du + dv * dv)
 
 
@@ -162,32 +168,33 @@ def gather(
     slot_starts: Int64,
     touched: Int32,
     who: Int64,
+    lines: int,
     desk: Float32,
 ) -> None:
-    """Put the Gaussians ``who`` on the desk: their rows, what ``flat`` says of them, the sums of their records."""
+    """Put the Gaussians ``who`` on the desk: ``lines`` of their rows, their line of ``flat``, their records' sums."""
     width = rows.shape[1]
     source, ellipses, sums = rows.reshape(-1), flat.reshape(-1), records.reshape(-1)
     for g in range(len(who)):
         i = who[g]
-        for line in range(width // LINE):
+        for line in range(lines):
             store(desk[0], line * SQUARE + g * LINE, load(source, i * width + line * LINE))
         store(desk[1], g * LINE, load(ellipses, i * LINE))
         total = lanes(ZERO)
         for s in range(slot_starts[i], slot_starts[i] + touched[i]):
             total = total + load(sums, s * RECORD)
         store(desk[2], g * LINE, total)
-    for line in range(width // LINE):
+    for line in range(lines):
         transpose(desk[0], line * SQUARE)
     transpose(desk[1], 0)
     transpose(desk[2], 0)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def pull_sixteen(desk: Float32, cam: Float32, degree: int, k: int) -> Any:
+def pull_sixteen(desk: Float32, cam: Float32, degree: int) -> Any:
     """Write the gradients of the Gaussians on the desk, line by line of sixteen; return |dLoss/d(u, v)|, Lanes."""
     desk[4][:] = ZERO
-    strain = pull_columns(desk, cam, degree, k)
-    for line in range(desk.shape[1] // SQUARE):
+    strain = pull_columns(desk, cam, degree)
+    for line in range(layout.lines(degree)):
         transpose(desk[4], line * SQUARE)
     return strain
 
@@ -205,7 +212,6 @@ def pull_back(
     rows: Float32,
     cam: Float32,
     degree: int,
-    k: int,
     flat: Float32,
     visible: Int32,
     touched: Int32,
@@ -220,8 +226,8 @@ def pull_back(
         r, end = c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS
         while r < end:
             count, r = next_sixteen(visible, touched, r, end, who)
-            gather(rows, flat, records, slot_starts, touched, who[:count], desk)
-            pull_sixteen(desk, cam, degree, k)
+            gather(rows, flat, records, slot_starts, touched, who[:count], layout.lines(degree), desk)
+            pull_sixteen(desk, cam, degree)
             for g in range(count):
                 for j in range(width):
                     gradients[who[g], j] = desk[4, j // LINE * SQUARE + g * LINE + j % LINE]

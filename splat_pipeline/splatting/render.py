@@ -118,14 +118,13 @@ def draw(
     room: Workspace,
     *,
     degree: int,
-    coefficients: int,
     background: Float32,
 ) -> Drawn:
     """Draw ``rows`` (N, W) on ``canvas``, from the camera ``cam`` of ``project.camera_vector``."""
     n = len(rows)
     room.reserve_gaussians(n)
     flat, touched, slot_starts = room.flat[:n], room.touched[:n], room.slot_starts[:n]
-    project.project(rows, cam, degree, coefficients, canvas.grid, flat, touched)
+    project.project(rows, cam, degree, canvas.grid, flat, touched)
     m = tiles.collect(touched, room.visible)
     visible, order = room.visible[:m], room.order[:m]
     tiles.sort_by_depth(flat, visible, order, room.keys[: 2 * m].reshape(2, m), room.spare[:m])
@@ -168,7 +167,6 @@ def render(
         canvas,
         Workspace(),
         degree=degree,
-        coefficients=gaussians.sh.shape[1],
         background=np.asarray(background, dtype=np.float32),
     )
     alpha, weighted = canvas.extra

@@ -89,11 +89,11 @@ class Studio:
             people.rows[: people.count],
             people.first,
             people.second,
+            self.moves,
             rates(self.recipe, self.extent, share, self.moves, people),
             np.float32(1 / np.sqrt(1 - optim.BETA2**self.moves)),
             picture.cam,
             degree,
-            people.coefficients,
             drawn.flat,
             drawn.visible,
             drawn.touched,
@@ -107,8 +107,8 @@ class Studio:
     def _compare(self, picture: Picture, degree: int) -> tuple[Drawn, float]:
         """Draw, and fill the easel's gradient; return what was drawn and the loss."""
         people, easel = self.people, self.easel(picture)
-        rows, k = people.rows[: people.count], people.coefficients
-        drawn = draw(rows, picture.cam, easel.canvas, self.room, degree=degree, coefficients=k, background=BLACK)
+        rows = people.rows[: people.count]
+        drawn = draw(rows, picture.cam, easel.canvas, self.room, degree=degree, background=BLACK)
         to_planes(picture.image, easel.truth)
         weight = self.recipe.ssim_weight
         loss, _ = loss_and_gradient(easel.canvas.image, easel.truth, easel.maps, easel.gradient, ssim_weight=weight)
@@ -117,13 +117,12 @@ class Studio:
 
 def rates(recipe: TrainRecipe, extent: float, share: float, moves: int, people: Population) -> Float32:
     """Return (W,) the step of every column after ``share`` of the training, with Adam's first moment unbiased."""
-    k = people.coefficients
     out = np.zeros(people.rows.shape[1])
     decay = (recipe.means_rate_end / recipe.means_rate) ** share if recipe.means_rate > 0 else 0.0
     out[layout.MEAN : layout.MEAN + 3] = recipe.means_rate * decay * extent
     out[layout.QUAT : layout.QUAT + 4] = recipe.quats_rate
     out[layout.SCALE : layout.SCALE + 3] = recipe.scales_rate
     out[layout.OPACITY] = recipe.opacity_rate
-    out[layout.SH : layout.SH + 3 * k] = recipe.detail_rate
-    out[layout.SH : layout.SH + 3 * k : k] = recipe.color_rate
+    out[layout.COLOR : layout.COLOR + 3] = recipe.color_rate
+    out[layout.SH :] = recipe.detail_rate
     return (out / (1 - optim.BETA1**moves)).astype(np.float32)

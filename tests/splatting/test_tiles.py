@@ -10,7 +10,7 @@ from splat_pipeline.splatting.render import Canvas, Workspace, draw
 def lists(g):
     canvas, room = Canvas.of(CAMERA.width_px, CAMERA.height_px), Workspace()
     cam = project.camera_vector(CAMERA, HERE)
-    drawn = draw(layout.pack(g), cam, canvas, room, degree=0, coefficients=1, background=np.zeros(3, np.float32))
+    drawn = draw(layout.pack(g), cam, canvas, room, degree=0, background=np.zeros(3, np.float32))
     return canvas, drawn
 
 
