@@ -5,12 +5,15 @@ G        11x11 Gaussian window of sigma 1.5, separable, zeros outside the pictur
 ux, uy   G * x, G * y; sxx = G * x^2 - ux^2, sxy = G * xy - ux uy
 S        (2 ux uy + C1)(2 sxy + C2) / ((ux^2 + uy^2 + C1)(sxx + syy + C2)), Wang et al. 2004,
          eq. 13, with C1 = 0.01^2, C2 = 0.03^2
-maps     (3, 3, H, W): dS/d(G * x), dS/d(G * x^2), dS/d(G * xy) for each channel
+maps     dS/d(G * x), dS/d(G * x^2), dS/d(G * xy): three numbers a pixel, zeros outside the picture
 
     dLoss/dx = 0.8 sign(x - y) / n - 0.2 / n (G * maps[0] + 2 x G * maps[1] + y G * maps[2]),  n = 3 H W
-as G is symmetric. Windows and weights are those of Kerbl et al. 2023, eq. 7. Each row is filtered down, then across,
-while it is in the cache: no filtered picture is ever stored. As sxx and syy appear only as a sum, four filtered
-pictures are enough: x, y, x^2 + y^2, x y.
+as G is symmetric. Windows and weights are those of Kerbl et al. 2023, eq. 7. As sxx and syy appear only as a sum, four
+filtered pictures are enough: x, y, x^2 + y^2, x y.
+
+A band of a channel's rows is walked down once, four rows at a time: rows of the pictures enter a ring, ten rows behind
+them rows of the maps enter another, another ten behind the gradient is done. Nothing but the gradient is ever written
+to memory. Each row of a ring is loaded once for four filtered rows.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from numba import njit, prange
 from splat_pipeline.splatting.lanes import WIDTH, choose, lanes, load, room, store
 from splat_pipeline.splatting.layout import Float32, Real
 from splat_pipeline.splatting.series import size
+from splat_pipeline.splatting.shares import WORKERS, take_next
 from splat_pipeline.splatting.turns import total
 
 REACH = 5
@@ -35,10 +39,12 @@ ONE = np.float32(1)
 TWO = np.float32(2)
 ZERO = np.float32(0)
 SSIM_WEIGHT = 0.2
-BANDS = 12
-"""Shares of a channel's rows."""
-ROWS = 2 * REACH + 1
-"""Rows of a picture that are in reach of one."""
+BAND = 80
+"""Rows of a channel that a thread takes at a time, about. Each band looks at twenty rows of its neighbours' again."""
+STEP = 4
+"""Rows worked on at once."""
+RING = 16
+"""Rows kept: four with all in their reach are fourteen."""
 NUMBERS = np.arange(WIDTH, dtype=np.float32)
 
 
@@ -49,57 +55,50 @@ def pitch_of(width: int) -> int:
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def places_of(row: int, step: int) -> tuple[int, ...]:
-    """Return where the eleven rows around ``row`` lie in a ring of rows, ``step`` floats each."""
-    r = row + ROWS - REACH
-    return (
-        r % ROWS * step,
-        (r + 1) % ROWS * step,
-        (r + 2) % ROWS * step,
-        (r + 3) % ROWS * step,
-        (r + 4) % ROWS * step,
-        (r + 5) % ROWS * step,
-        (r + 6) % ROWS * step,
-        (r + 7) % ROWS * step,
-        (r + 8) % ROWS * step,
-        (r + 9) % ROWS * step,
-        (r + 10) % ROWS * step,
-    )
-
-
-@njit(cache=True, fastmath=True, error_model="numpy")
-def down(ring: Float32, places: tuple[int, ...], at: int) -> Any:
-    """Return the window's sums (Lanes) over the rows that begin at ``places`` of ``ring``, at their pixel ``at``."""
-    return (
-        load(ring, places[5] + at) * W0
-        + (load(ring, places[4] + at) + load(ring, places[6] + at)) * W1
-        + (load(ring, places[3] + at) + load(ring, places[7] + at)) * W2
-        + (load(ring, places[2] + at) + load(ring, places[8] + at)) * W3
-        + (load(ring, places[1] + at) + load(ring, places[9] + at)) * W4
-        + (load(ring, places[0] + at) + load(ring, places[10] + at)) * W5
-    )
+def window(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, i: Any, j: Any, k: Any) -> Any:
+    """Return the window's sums (Lanes) of eleven neighbours."""
+    return f * W0 + (e + g) * W1 + (d + h) * W2 + (c + i) * W3 + (b + j) * W4 + (a + k) * W5
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def across(lines: Float32, at: int) -> Any:
     """Return the window's sums (Lanes) over a line, around the pixel at ``at`` in ``lines``."""
-    return (
-        load(lines, at) * W0
-        + (load(lines, at - 1) + load(lines, at + 1)) * W1
-        + (load(lines, at - 2) + load(lines, at + 2)) * W2
-        + (load(lines, at - 3) + load(lines, at + 3)) * W3
-        + (load(lines, at - 4) + load(lines, at + 4)) * W4
-        + (load(lines, at - 5) + load(lines, at + 5)) * W5
+    return window(
+        load(lines, at - 5),
+        load(lines, at - 4),
+        load(lines, at - 3),
+        load(lines, at - 2),
+        load(lines, at - 1),
+        load(lines, at),
+        load(lines, at + 1),
+        load(lines, at + 2),
+        load(lines, at + 3),
+        load(lines, at + 4),
+        load(lines, at + 5),
     )
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def filter_down(ring: Float32, lines: Float32, row: int, pitch: int, count: int) -> None:
-    """Filter the ``count`` lines around ``row`` in ``ring`` down into ``lines``, ``pitch`` floats each."""
-    places = places_of(row, count * pitch)
+    """Filter the rows from ``row`` to ``row`` + 3, of ``count`` lines each, down from ``ring`` into ``lines``."""
+    each = count * pitch
+    base = row + RING - REACH
+    p0, p1, p2, p3 = base % RING * each, (base + 1) % RING * each, (base + 2) % RING * each, (base + 3) % RING * each
+    p4, p5 = (base + 4) % RING * each, (base + 5) % RING * each
+    p6, p7 = (base + 6) % RING * each, (base + 7) % RING * each
+    p8, p9 = (base + 8) % RING * each, (base + 9) % RING * each
+    pa, pb = (base + 10) % RING * each, (base + 11) % RING * each
+    pc, pd = (base + 12) % RING * each, (base + 13) % RING * each
     for m in range(count):
         for at in range(m * pitch + WIDTH, (m + 1) * pitch - WIDTH, WIDTH):
-            store(lines, at, down(ring, places, at))
+            r0, r1, r2, r3 = load(ring, p0 + at), load(ring, p1 + at), load(ring, p2 + at), load(ring, p3 + at)
+            r4, r5, r6, r7 = load(ring, p4 + at), load(ring, p5 + at), load(ring, p6 + at), load(ring, p7 + at)
+            r8, r9, ra, rb = load(ring, p8 + at), load(ring, p9 + at), load(ring, pa + at), load(ring, pb + at)
+            rc, rd = load(ring, pc + at), load(ring, pd + at)
+            store(lines, at, window(r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, ra))
+            store(lines, at + each, window(r1, r2, r3, r4, r5, r6, r7, r8, r9, ra, rb))
+            store(lines, at + 2 * each, window(r2, r3, r4, r5, r6, r7, r8, r9, ra, rb, rc))
+            store(lines, at + 3 * each, window(r3, r4, r5, r6, r7, r8, r9, ra, rb, rc, rd))
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
@@ -115,106 +114,116 @@ def compare_row(lines: Float32, found: Float32, width: int, pitch: int, numbers:
         scale = ONE / (b1 * b2)
         s = a1 * a2 * scale
         dxx, dxy = -ONE * s * b1 * scale, a1 * scale * TWO
-        store(found, i, (uy * a2 * scale - s * ux * b2 * scale - ux * dxx) * TWO - uy * dxy)
-        store(found, i + pitch, dxx)
-        store(found, i + 2 * pitch, dxy)
-        similar = similar + choose(numbers < np.float32(width - i), s, ZERO)
+        inside = numbers < np.float32(width - i)
+        store(found, at, choose(inside, (uy * a2 * scale - s * ux * b2 * scale - ux * dxx) * TWO - uy * dxy, ZERO))
+        store(found, at + pitch, choose(inside, dxx, ZERO))
+        store(found, at + 2 * pitch, choose(inside, dxy, ZERO))
+        similar = similar + choose(inside, s, ZERO)
     over_row: Real = total(similar)
     return over_row
 
 
-@njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
-def similarity(x: Float32, y: Float32, maps: Float32, sums: Float32) -> None:
-    """Write ``maps`` (3, 3, H, W) and, in ``sums`` (3, H), the sum of S over each row of pixels."""
-    height, width = x.shape[1], x.shape[2]
-    pitch = pitch_of(width)
-    for task in prange(3 * BANDS):
-        channel, band = task % 3, task // 3
-        ring, lines, found = room(ROWS * 4 * pitch), room(4 * pitch), room(3 * pitch)
-        ring[:] = ZERO
-        lines[:] = ZERO
-        numbers = load(NUMBERS.copy(), 0)
-        first, end = band * height // BANDS, (band + 1) * height // BANDS
-        for j in range(first - REACH, end + REACH):
-            at = (j + ROWS) % ROWS * 4 * pitch
-            mine = ring[at : at + 4 * pitch]
-            if 0 <= j < height:
-                for i in range(width):
-                    q = np.uint64(WIDTH) + np.uint64(i)
-                    a, b = x[channel, j, i], y[channel, j, i]
-                    mine[q] = a
-                    mine[q + np.uint64(pitch)] = b
-                    mine[q + np.uint64(2 * pitch)] = a * a + b * b
-                    mine[q + np.uint64(3 * pitch)] = a * b
-            else:
-                mine[:] = ZERO
-            row = j - REACH
-            if row >= first:
-                filter_down(ring, lines, row, pitch, 4)
-                sums[channel, row] = compare_row(lines, found, width, pitch, numbers)
-                for m in range(3):
-                    maps[m, channel, row] = found[m * pitch : m * pitch + width]
+@njit(cache=True, fastmath=True, error_model="numpy")
+def read_row(a: Float32, b: Float32, mine: Float32, pitch: int) -> None:
+    """Write a row of the picture ``a`` (W,), of the truth ``b`` and of their squares and product to ``mine``."""
+    for i in range(len(a)):
+        mine[np.uint64(WIDTH) + np.uint64(i)] = a[i]
+        mine[np.uint64(WIDTH + pitch) + np.uint64(i)] = b[i]
+    for at in range(WIDTH, pitch - WIDTH, WIDTH):
+        x, y = load(mine, at), load(mine, at + pitch)
+        store(mine, at + 2 * pitch, x * x + y * y)
+        store(mine, at + 3 * pitch, x * y)
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def pull_row(lines: Float32, pair: Float32, width: int, pitch: int, weights: tuple[Real, Real], numbers: Any) -> Real:
-    """Filter the three ``lines`` across; write a row's dLoss/dx over its x in ``pair``; return the sum of |x - y|."""
+def pull_row(
+    lines: Float32, x: Float32, y: Float32, pair: Float32, pitch: int, weights: tuple[Real, Real], numbers: Any
+) -> Real:
+    """Filter the three ``lines`` across; write a row's dLoss/dx to ``pair``; return the sum of |x - y|.
+
+    ``x``, ``y`` (W,): the row of the picture and of the truth. ``pair``: room for two lines.
+    """
+    width = len(x)
     similar, absolute = weights
+    for i in range(width):
+        pair[np.uint64(WIDTH) + np.uint64(i)] = x[i]
+        pair[np.uint64(WIDTH + pitch) + np.uint64(i)] = y[i]
     apart = lanes(ZERO)
     for i in range(0, width, WIDTH):
         at = WIDTH + i
-        a, b = load(pair, i), load(pair, i + pitch)
+        a, b = load(pair, at), load(pair, at + pitch)
         d = a - b
         sign = choose(d > ZERO, absolute, choose(d < ZERO, -absolute, ZERO))
         pull = across(lines, at) + a * across(lines, at + pitch) * TWO + b * across(lines, at + 2 * pitch)
-        store(pair, i, sign - pull * similar)
+        store(pair, at, sign - pull * similar)
         apart = apart + choose(numbers < np.float32(width - i), size(d), ZERO)
     distance: Real = total(apart)
     return distance
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
-def gradient_of(x: Float32, y: Float32, maps: Float32, weight: Real, gradient: Float32, sums: Float32) -> None:
-    """Write dLoss/dx to ``gradient`` (3, H, W) and, in ``sums`` (3, H), the sum of |x - y| over each row of pixels.
+def differentiate(x: Float32, y: Float32, weight: Real, gradient: Float32, sums: Float32) -> None:
+    """Write dLoss/dx to ``gradient`` (3, H, W) and each row's sums of S and of |x - y| to ``sums`` (2, 3, H).
 
     ``weight``: the share of 1 - SSIM in the loss.
     """
     height, width = x.shape[1], x.shape[2]
     pitch = pitch_of(width)
     weights = (weight / np.float32(3 * height * width), (ONE - weight) / np.float32(3 * height * width))
-    for task in prange(3 * BANDS):
-        channel, band = task % 3, task // 3
-        ring, lines, pair = room(ROWS * 3 * pitch), room(3 * pitch), room(2 * pitch)
-        ring[:] = ZERO
-        lines[:] = ZERO
+    bands = (height + BAND - 1) // BAND
+    counter = np.zeros(1, np.int64)
+    for _ in prange(WORKERS):
+        task = take_next(counter)
+        if task >= 3 * bands:
+            continue
+        ring, maps, lines = room(RING * 4 * pitch), room(RING * 3 * pitch), room(STEP * 4 * pitch)
         numbers = load(NUMBERS.copy(), 0)
-        first, end = band * height // BANDS, (band + 1) * height // BANDS
-        for j in range(first - REACH, end + REACH):
-            at = (j + ROWS) % ROWS * 3 * pitch + WIDTH
-            for m in range(3):
-                mine = ring[at + m * pitch : at + m * pitch + width]
-                if 0 <= j < height:
-                    mine[:] = maps[m, channel, j]
-                else:
-                    mine[:] = ZERO
-            row = j - REACH
-            if row >= first:
-                filter_down(ring, lines, row, pitch, 3)
-                pair[:width], pair[pitch : pitch + width] = x[channel, row], y[channel, row]
-                sums[channel, row] = pull_row(lines, pair, width, pitch, weights, numbers)
-                gradient[channel, row] = pair[:width]
+        while task < 3 * bands:
+            channel, band = task % 3, task // 3
+            ring[:], maps[:], lines[:] = ZERO, ZERO, ZERO
+            first, end = band * height // bands, (band + 1) * height // bands
+            for g in range(first - 6 * STEP, end, STEP):
+                m, f = g + REACH, g + 2 * REACH
+                for j in range(f, f + STEP):
+                    mine = ring[(j + RING) % RING * 4 * pitch : ((j + RING) % RING + 1) * 4 * pitch]
+                    if 0 <= j < height:
+                        read_row(x[channel, j], y[channel, j], mine, pitch)
+                    else:
+                        mine[:] = ZERO
+                if m < first - REACH - STEP:
+                    continue
+                filter_down(ring, lines, m, pitch, 4)
+                for j in range(m, m + STEP):
+                    mine = maps[(j + RING) % RING * 3 * pitch : ((j + RING) % RING + 1) * 3 * pitch]
+                    if 0 <= j < height:
+                        similar = compare_row(lines[(j - m) * 4 * pitch :], mine, width, pitch, numbers)
+                        if first <= j < end:
+                            sums[0, channel, j] = similar
+                    else:
+                        mine[:] = ZERO
+                if g < first:
+                    continue
+                filter_down(maps, lines, g, pitch, 3)
+                for j in range(g, min(g + STEP, end)):
+                    at = (j - g) * 3 * pitch
+                    pair = lines[STEP * 3 * pitch :]
+                    mine = lines[at : at + 3 * pitch]
+                    sums[1, channel, j] = pull_row(mine, x[channel, j], y[channel, j], pair, pitch, weights, numbers)
+                    for i in range(width):
+                        gradient[channel, j, i] = pair[np.uint64(WIDTH) + np.uint64(i)]
+            task = take_next(counter)
 
 
 def loss_and_gradient(
-    x: Float32, y: Float32, maps: Float32, gradient: Float32, *, ssim_weight: float = SSIM_WEIGHT
+    x: Float32, y: Float32, gradient: Float32, *, ssim_weight: float = SSIM_WEIGHT
 ) -> tuple[float, float]:
-    """Return (loss, L1) of the picture ``x`` against the truth ``y``, both (3, H, W), and fill ``gradient`` alike.
+    """Return (loss, L1) of the picture ``x`` against the truth ``y``, both (3, H, W), and fill ``gradient`` alike."""
+    l1, similar = means(x, y, gradient, ssim_weight)
+    return (1 - ssim_weight) * l1 + ssim_weight * (1 - similar), l1
 
-    ``maps`` (3, 3, H, W) is room to work.
-    """
+
+def means(x: Float32, y: Float32, gradient: Float32, ssim_weight: float) -> tuple[float, float]:
+    """Return the means of |x - y| and of S, and fill ``gradient`` as ``loss_and_gradient`` does."""
     sums = np.empty((2, *x.shape[:2]), np.float32)
-    similarity(x, y, maps, sums[0])
-    gradient_of(x, y, maps, np.float32(ssim_weight), gradient, sums[1])
-    mean_ssim = float(sums[0].sum(dtype=np.float64)) / x.size
-    l1 = float(sums[1].sum(dtype=np.float64)) / x.size
-    return (1 - ssim_weight) * l1 + ssim_weight * (1 - mean_ssim), l1
+    differentiate(x, y, np.float32(ssim_weight), gradient, sums)
+    return float(sums[1].sum(dtype=np.float64)) / x.size, float(sums[0].sum(dtype=np.float64)) / x.size

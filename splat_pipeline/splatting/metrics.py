@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from splat_pipeline.splatting.layout import Float32
-from splat_pipeline.splatting.loss import similarity
+from splat_pipeline.splatting.loss import SSIM_WEIGHT, means
 
 
 def psnr(a: Float32, b: Float32) -> float:
@@ -23,9 +23,7 @@ def ssim(a: Float32, b: Float32) -> float:
     """
     _same_shape(a, b)
     planes = [np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32) for picture in (a, b)]
-    sums = np.empty(planes[0].shape[:2], np.float32)
-    similarity(planes[0], planes[1], np.empty((3, *planes[0].shape), np.float32), sums)
-    return float(sums.sum(dtype=np.float64)) / planes[0].size
+    return means(planes[0], planes[1], np.empty_like(planes[0]), SSIM_WEIGHT)[1]
 
 
 def _same_shape(a: Float32, b: Float32) -> None:

@@ -28,6 +28,12 @@ class TrainRecipe:
     """Degree 0 of the harmonics. Reference 2.5e-3."""
     detail_rate: float = 5e-4
     """Higher degrees of the harmonics. Reference: a twentieth of degree 0's; a tenth gave +0.2 dB."""
+    calm_from: float = 0.5
+    calm_linear: int = 0
+    quats_end: float = 1.0
+    scales_end: float = 1.0
+    opacity_end: float = 1.0
+    color_end: float = 1.0
     ssim_weight: float = 0.2
     """Share of 1 - SSIM in the loss (reference)."""
     degree_every: float = 0.05

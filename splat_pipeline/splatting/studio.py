@@ -28,7 +28,6 @@ class Easel:
     canvas: Canvas
     truth: Float32
     gradient: Float32
-    maps: Float32
 
     @staticmethod
     def of(height_px: int, width_px: int) -> Easel:
@@ -38,7 +37,6 @@ class Easel:
             canvas=Canvas.of(width_px, height_px, deep=False),
             truth=np.zeros(shape, np.float32),
             gradient=np.zeros(shape, np.float32),
-            maps=np.zeros((3, *shape), np.float32),
         )
 
 
@@ -111,7 +109,7 @@ class Studio:
         drawn = draw(rows, picture.cam, easel.canvas, self.room, degree=degree, background=BLACK)
         to_planes(picture.image, easel.truth)
         weight = self.recipe.ssim_weight
-        loss, _ = loss_and_gradient(easel.canvas.image, easel.truth, easel.maps, easel.gradient, ssim_weight=weight)
+        loss, _ = loss_and_gradient(easel.canvas.image, easel.truth, easel.gradient, ssim_weight=weight)
         return drawn, loss
 
 
@@ -120,9 +118,12 @@ def rates(recipe: TrainRecipe, extent: float, share: float, moves: int, people: 
     out = np.zeros(people.rows.shape[1])
     decay = (recipe.means_rate_end / recipe.means_rate) ** share if recipe.means_rate > 0 else 0.0
     out[layout.MEAN : layout.MEAN + 3] = recipe.means_rate * decay * extent
-    out[layout.QUAT : layout.QUAT + 4] = recipe.quats_rate
-    out[layout.SCALE : layout.SCALE + 3] = recipe.scales_rate
-    out[layout.OPACITY] = recipe.opacity_rate
-    out[layout.COLOR : layout.COLOR + 3] = recipe.color_rate
-    out[layout.SH :] = recipe.detail_rate
+    late = max(share - recipe.calm_from, 0) / (1 - recipe.calm_from)
+    def calm(e):
+        return 1 + (e - 1) * late if recipe.calm_linear else e ** late
+    out[layout.QUAT : layout.QUAT + 4] = recipe.quats_rate * calm(recipe.quats_end)
+    out[layout.SCALE : layout.SCALE + 3] = recipe.scales_rate * calm(recipe.scales_end)
+    out[layout.OPACITY] = recipe.opacity_rate * calm(recipe.opacity_end)
+    out[layout.COLOR : layout.COLOR + 3] = recipe.color_rate * calm(recipe.color_end)
+    out[layout.SH :] = recipe.detail_rate * calm(recipe.color_end)
     return (out / (1 - optim.BETA1**moves)).astype(np.float32)
