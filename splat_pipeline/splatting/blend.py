@@ -169,7 +169,7 @@ def differentiate_tile(
         wx0, wy0, dim = px * p[L11] + py * p[L21], py * p[L22], DIM - p[CUT]
         red, green, blue = p[RED], p[GREEN], p[BLUE]
         m0, mx, my, mxx, mxy, myy = nothing, nothing, nothing, nothing, nothing, nothing
-        sr, sg, sb = nothing, nothing, nothing
+        sr, sg, sb, sw = nothing, nothing, nothing, nothing
         todo = np.int64(blocks[s])
         while todo != 0:
             block = first_bit(todo)
@@ -191,8 +191,8 @@ def differentiate_tile(
             gx, gy = g * wx, g * wy
             m0, mx, my = m0 + g, mx + gx, my + gy
             mxx, mxy, myy = mxx + gx * wx, mxy + gx * wy, myy + gy * wy
-            sr, sg, sb = sr + w * dred, sg + w * dgreen, sb + w * dblue
-        store(written, slots[s] * LINE, totals((m0, mx, my, mxx, mxy, myy, sr, sg, sb)))
+            sr, sg, sb, sw = sr + w * dred, sg + w * dgreen, sb + w * dblue, sw + w
+        store(written, slots[s] * LINE, totals((m0, mx, my, mxx, mxy, myy, sr, sg, sb, sw)))
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
@@ -210,8 +210,8 @@ def blend_backward(
     """Differentiate ``blend``: from ``gradient`` (3, H, W), dLoss/dC, to one record a pair.
 
     ``records`` (P, 16), at the pair's slot. With G = dLoss/dalpha alpha and (a, b) = L d, sums over the tile's pixels
-    of G, G a, G b, G a a, G a b, G b b, and of w dLoss/dC for red, green and blue: ``pullback.py`` makes derivatives of
-    them (the other seven mean nothing). The tile is walked front to back again, so T needs no division; what lies
+    of G, G a, G b, G a a, G a b, G b b, of w dLoss/dC for red, green and blue, and of w: ``pullback.py`` makes derivatives
+    of them (the other six mean nothing). The tile is walked front to back again, so T needs no division; what lies
     behind a Gaussian is the finished pixel minus what has been blended so far, one number a pixel: (dLoss/dC) . C.
     """
     height, width = image.shape[1], image.shape[2]

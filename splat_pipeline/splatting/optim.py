@@ -3,7 +3,8 @@
 rows    (N, W) parameters; first, second (N, W) Adam's moments, laid out alike, uint16: the upper halves of float32
 rates   (W,) float32, learning rate of each column, divided by 1 - beta1^t
 unbias  1 / sqrt(1 - beta2^t)
-score   (N,) sum of |dLoss/d(u, v)| over the views that saw a Gaussian; seen (N,) how many did
+score   (N,) sum of |dLoss/d(u, v)| over the views that saw a Gaussian; seen (N,) how many did; weight (N,) the most
+        that one of them shows of it: the sum of its blending weights, pixels
 
 Kingma and Ba 2015, algorithm 1. Only visible Gaussians move: the others have no gradient, and decaying their moments
 would cost more memory traffic than the rest of the step (Mallick et al. 2024, Taming 3DGS, section 4). For the same
@@ -21,7 +22,7 @@ from numba import njit, prange
 from splat_pipeline.splatting import layout, project
 from splat_pipeline.splatting.lanes import WIDTH, even_noise, hashed_noise, load, load_half, store, store_half
 from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64, Real, UInt16
-from splat_pipeline.splatting.pullback import gather, make_desk, next_sixteen, pull_sixteen
+from splat_pipeline.splatting.pullback import WEIGHT, gather, make_desk, next_sixteen, pull_sixteen
 from splat_pipeline.splatting.series import root
 
 BETA1 = 0.9
@@ -63,6 +64,7 @@ def pull_back_and_step(
     records: Float32,
     score: Float32,
     seen: Float32,
+    weight: Float32,
 ) -> None:
     """Differentiate as ``pullback.pull_back`` does and move the visible ``rows`` at once, for the ``move``-th time."""
     m, width, lines = len(visible), rows.shape[1], layout.lines(degree)
@@ -83,4 +85,5 @@ def pull_back_and_step(
                     adam(parameters, firsts, seconds, at, gradient, speed, unbias, key)
             for g in range(count):
                 score[who[g]] += strain[g]
+                weight[who[g]] = max(weight[who[g]], desk[2, WEIGHT * WIDTH + g])
                 seen[who[g]] += project.ONE

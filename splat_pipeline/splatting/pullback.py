@@ -31,7 +31,9 @@ ONE = np.float32(1)
 TWO = np.float32(2)
 ZERO = np.float32(0)
 RECORD = 16
-"""Floats of a pair's record: a cache line, of which nine are used."""
+"""Floats of a pair's record: a cache line, of which ten are used."""
+WEIGHT = 9
+"""Where a record holds the sum of the Gaussian's weights in the tile's pixels."""
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")

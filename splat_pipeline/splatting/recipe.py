@@ -52,6 +52,8 @@ class TrainRecipe:
     """At most this many rounds of splitting and pruning."""
     densify_least: int = 25
     """Iterations between two rounds, at least: a score needs views."""
+    settle_every: int = 4
+    """Rounds of splitting after which neighbours in the world are laid side by side in memory."""
     child_offset: float = 0.5
     child_shrink: float = 0.6
     """A split moves the children by this many sigma along the longest axis, and scales that axis by this (study)."""
@@ -59,6 +61,8 @@ class TrainRecipe:
     """Opacity of a child as a share of its parent's (study)."""
     prune_opacity: float = 0.005
     """Gaussians more transparent than this go (reference)."""
+    prune_weight: float = 0.0
+    prune_seen: int = 3
     prune_extents: float = 2.0
     """Gaussians whose longest sigma exceeds this many scene extents go."""
     start_opacity: float = 0.1

@@ -99,6 +99,7 @@ class Studio:
             self.records,
             people.score,
             people.seen,
+            people.weight,
         )
         return loss
 

@@ -130,8 +130,8 @@ def test_one_fused_step_is_the_gradient_followed_by_adam():
     m, v = ((r.uniform(0, 1, rows.shape).astype("f4").view("u4") >> 16).astype("u2") for _ in range(2))
     first, second = widened(m), widened(v)
     moved = rows.copy()
-    score, seen = np.zeros(50, np.float32), np.zeros(50, np.float32)
-    optim.pull_back_and_step(moved, m, v, 1, rates, np.float32(1.5), cam, 2, *where, score, seen)
+    score, seen, weight = (np.zeros(50, np.float32) for _ in range(3))
+    optim.pull_back_and_step(moved, m, v, 1, rates, np.float32(1.5), cam, 2, *where, score, seen, weight)
     mask = np.zeros((50, 1), bool)
     mask[:, 0] = drawn.touched > 0
     want_m = np.where(mask, 0.9 * first + 0.1 * gradients, first)
