@@ -210,8 +210,8 @@ def blend_backward(
     """Differentiate ``blend``: from ``gradient`` (3, H, W), dLoss/dC, to one record a pair.
 
     ``records`` (P, 16), at the pair's slot. With G = dLoss/dalpha alpha and (a, b) = L d, sums over the tile's pixels
-    of G, G a, G b, G a a, G a b, G b b, of w dLoss/dC for red, green and blue, and of w: ``pullback.py`` makes derivatives
-    of them (the other six mean nothing). The tile is walked front to back again, so T needs no division; what lies
+    of G, G a, G b, G a a, G a b, G b b, of w dLoss/dC for red, green and blue, and of w: ``pullback.py`` makes
+    derivatives of them (the other six mean nothing). The tile is walked front to back again, so T needs no division; what lies
     behind a Gaussian is the finished pixel minus what has been blended so far, one number a pixel: (dLoss/dC) . C.
     """
     height, width = image.shape[1], image.shape[2]

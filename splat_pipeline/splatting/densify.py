@@ -9,7 +9,6 @@ in Kerbl et al. 2023, section 5.2, but ranked rather than held against a thresho
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from typing import Any
 
 import numpy as np
@@ -42,8 +41,8 @@ class Population:
             count=len(gaussians),
             coefficients=gaussians.sh.shape[1],
             rows=rows,
-            first=layout.aligned(*rows.shape, np.uint16),
-            second=layout.aligned(*rows.shape, np.uint16),
+            first=layout.halves(*rows.shape),
+            second=layout.halves(*rows.shape),
             score=np.zeros(len(rows), np.float32),
             seen=np.zeros(len(rows), np.float32),
             weight=np.zeros(len(rows), np.float32),

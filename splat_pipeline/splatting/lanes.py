@@ -178,8 +178,8 @@ def load_half(_typing: Any, array: Any, _at: Any) -> Any:
 
 
 @intrinsic
-def store_half(_typing: Any, array: Any, _at: Any, value: Any, noise: Any) -> Any:
-    """Write ``value``, with the integers ``noise`` below 2^16 added to its bits, as bfloat16 to ``array`` of uint16.
+def store_half(_typing: Any, array: Any, _at: Any, _value: Any, _noise: Any) -> Any:
+    """Write Lanes, with a noise of integers below 2^16 added to their bits, as bfloat16 to ``array`` of uint16.
 
     Noise of 2^15 rounds to the nearest; evenly distributed noise rounds up as often as keeps the mean.
     """

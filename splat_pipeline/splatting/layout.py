@@ -14,7 +14,7 @@ coefficients follow, degree by degree, so that a training that has not come to t
 
 from __future__ import annotations
 
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
@@ -26,7 +26,6 @@ Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 UInt16 = NDArray[np.uint16]
-Kind = TypeVar("Kind", bound=np.generic)
 Real: TypeAlias = np.float32 | float
 """Inside kernels every real number is a float32: numba would turn an untyped constant into float64."""
 
@@ -54,12 +53,16 @@ def width(coefficients: int) -> int:
     return -(-(SH + 3 * (coefficients - 1)) // LINE) * LINE
 
 
-def aligned(rows: int, columns: int, kind: type[Kind] = np.float32) -> NDArray[Kind]:  # type: ignore[assignment]
-    """Return a zeroed (rows, columns) array of ``kind`` that starts on a cache line."""
-    each = np.dtype(kind).itemsize
-    raw = np.zeros(rows * columns + 64 // each, dtype=kind)
-    skip = (-raw.ctypes.data % 64) // each
+def aligned(rows: int, columns: int) -> Float32:
+    """Return a zeroed (rows, columns) float32 array that starts on a cache line."""
+    raw = np.zeros(rows * columns + LINE, dtype=np.float32)
+    skip = (-raw.ctypes.data % 64) // 4
     return raw[skip : skip + rows * columns].reshape(rows, columns)
+
+
+def halves(rows: int, columns: int) -> UInt16:
+    """Return the same of uint16; ``columns`` must be even."""
+    return aligned(rows, columns // 2).view(np.uint16)
 
 
 def pack(gaussians: Gaussians, capacity: int | None = None) -> Float32:

@@ -26,14 +26,13 @@ class TrainRecipe:
     """Logits an iteration. Reference 5e-2."""
     color_rate: float = 5.6e-3
     """Degree 0 of the harmonics. Reference 2.5e-3."""
-    detail_rate: float = 5e-4
-    """Higher degrees of the harmonics. Reference: a twentieth of degree 0's; a tenth gave +0.2 dB."""
-    calm_from: float = 0.5
-    calm_linear: int = 0
-    quats_end: float = 1.0
-    scales_end: float = 1.0
-    opacity_end: float = 1.0
-    color_end: float = 1.0
+    detail_rate: float = 8e-4
+    """Higher degrees of the harmonics. Reference: a twentieth of degree 0's, at every move."""
+    anneal_from: float = 0.8
+    anneal_to: float = 0.1
+    """From that share on, all rates but the means' fall exponentially to this part of themselves: +0.2 to +0.35 dB."""
+    detail_every: int = 2
+    """Moves from one of the higher degrees to the next: as good as at every move, and a twentieth faster."""
     ssim_weight: float = 0.2
     """Share of 1 - SSIM in the loss (reference)."""
     degree_every: float = 0.05
@@ -61,8 +60,11 @@ class TrainRecipe:
     """Opacity of a child as a share of its parent's (study)."""
     prune_opacity: float = 0.005
     """Gaussians more transparent than this go (reference)."""
-    prune_weight: float = 0.0
+    prune_weight: float = 0.2
+    """Gaussians of which no view shows more than this, pixels (the sum of their blending weights), go: a fifth of all
+    carried half a hundredth of the pictures, and their places are worth more elsewhere."""
     prune_seen: int = 3
+    """... if as many views have seen them since the last round."""
     prune_extents: float = 2.0
     """Gaussians whose longest sigma exceeds this many scene extents go."""
     start_opacity: float = 0.1

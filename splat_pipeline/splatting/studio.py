@@ -91,7 +91,7 @@ class Studio:
             rates(self.recipe, self.extent, share, self.moves, people),
             np.float32(1 / np.sqrt(1 - optim.BETA2**self.moves)),
             picture.cam,
-            degree,
+            degree if self.moves % self.recipe.detail_every == 0 else 0,
             drawn.flat,
             drawn.visible,
             drawn.touched,
@@ -119,12 +119,11 @@ def rates(recipe: TrainRecipe, extent: float, share: float, moves: int, people: 
     out = np.zeros(people.rows.shape[1])
     decay = (recipe.means_rate_end / recipe.means_rate) ** share if recipe.means_rate > 0 else 0.0
     out[layout.MEAN : layout.MEAN + 3] = recipe.means_rate * decay * extent
-    late = max(share - recipe.calm_from, 0) / (1 - recipe.calm_from)
-    def calm(e):
-        return 1 + (e - 1) * late if recipe.calm_linear else e ** late
-    out[layout.QUAT : layout.QUAT + 4] = recipe.quats_rate * calm(recipe.quats_end)
-    out[layout.SCALE : layout.SCALE + 3] = recipe.scales_rate * calm(recipe.scales_end)
-    out[layout.OPACITY] = recipe.opacity_rate * calm(recipe.opacity_end)
-    out[layout.COLOR : layout.COLOR + 3] = recipe.color_rate * calm(recipe.color_end)
-    out[layout.SH :] = recipe.detail_rate * calm(recipe.color_end)
+    late = max(share - recipe.anneal_from, 0.0) / max(1 - recipe.anneal_from, 1e-9)
+    calm = recipe.anneal_to**late
+    out[layout.QUAT : layout.QUAT + 4] = recipe.quats_rate * calm
+    out[layout.SCALE : layout.SCALE + 3] = recipe.scales_rate * calm
+    out[layout.OPACITY] = recipe.opacity_rate * calm
+    out[layout.COLOR : layout.COLOR + 3] = recipe.color_rate * calm
+    out[layout.SH :] = recipe.detail_rate * calm
     return (out / (1 - optim.BETA1**moves)).astype(np.float32)

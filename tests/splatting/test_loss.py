@@ -39,7 +39,9 @@ def test_bands_do_not_show():
     cut = slice(BAND - 40, BAND + 40)
     _, _, part = fast(x[:, cut], y[:, cut])
     inner = slice(10, 70)
-    np.testing.assert_allclose(gradient[:, cut][:, inner] * x.size, part[:, inner] * x[:, cut].size, rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(
+        gradient[:, cut][:, inner] * x.size, part[:, inner] * x[:, cut].size, rtol=2e-3, atol=2e-4
+    )
     assert 0 < loss < 1
 
 
