@@ -12,16 +12,11 @@ export OMP_WAIT_POLICY ?= passive
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-setup: $(VENV)/.ready $(VENV)/.kernels   ## make the environment only
+setup: $(VENV)/.ready   ## make the environment only
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": call make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@touch $@
-
-# A compiled kernel notices a change of its own file only, not of those that it is built from.
-$(VENV)/.kernels: $(wildcard splat_pipeline/splatting/*.py) | $(VENV)/.ready
-	@rm -f splat_pipeline/splatting/__pycache__/*.nb[ic]
 	@touch $@
 
 demo: setup      ## make a sample capture, run the whole job on it, hold the result against the truth

@@ -16,7 +16,7 @@ exp is a polynomial: libm's cannot be vectorised here.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from splat_pipeline.splatting.blocks import (
@@ -38,6 +38,7 @@ from splat_pipeline.splatting.blocks import (
     weave_plane,
     write_row,
 )
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, bits, choose, fetch, first_bit, lanes, lesser, load, room, store
 from splat_pipeline.splatting.layout import LINE, Float32, Int32, Int64, Real
 from splat_pipeline.splatting.shares import WORKERS, take_next

@@ -8,9 +8,10 @@ The tree halves the points, not space: outliers and duplicates do not unbalance 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.layout import Float32, Int64
 
 Float64 = NDArray[np.float64]

@@ -14,9 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from splat_pipeline.splatting import project
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, load, store
 from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64, Real
 from splat_pipeline.splatting.pullback import gather, make_desk, next_sixteen, pull_sixteen

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.cameras import Camera, View
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.layout import Float32
 from splat_pipeline.splatting.project import camera_vector
 
