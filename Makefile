@@ -31,9 +31,11 @@ lint: setup      ## style, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup     ## time the CPU renderer and trainer on a tiny case
-	$(BIN)/python benchmarks/cpu_render.py
-	$(BIN)/python benchmarks/cpu_splatting.py
+bench: setup     ## time the CPU renderer and trainer on a tiny case, a minute or two; figures and plots in build/
+	@mkdir -p build
+	$(BIN)/python benchmarks/cpu_render.py --frames 10 --json build/cpu_render.json
+	$(BIN)/python benchmarks/cpu_splatting.py --seconds 20 --json build/cpu_splatting.json
+	$(BIN)/python benchmarks/cpu_scaling.py --quick --json build/cpu_scaling.json --svg build/cpu_scaling.svg
 
 dev: setup       ## the Dagster UI with its daemon on 127.0.0.1, watching the inbox
 	@$(BIN)/splat init

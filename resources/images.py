@@ -61,7 +61,7 @@ def _posed(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Lens:
+class Lens:
     """What is done to every image of one camera."""
 
     source: ColmapCamera
@@ -70,6 +70,7 @@ class _Lens:
     maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None
 
     def apply(self, path: Path) -> Picture:
+        """Return the image at ``path`` (H, W, 3) RGB. Raises ``CorruptArtifact`` if it is not of this camera."""
         import cv2
 
         stored = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -87,9 +88,9 @@ class _Lens:
         return image
 
 
-def _lenses(path: Path, longer_side_px: int) -> dict[int, _Lens]:
+def _lenses(path: Path, longer_side_px: int) -> dict[int, Lens]:
     cameras = json.loads(path.read_text())
-    return {int(camera_id): _lens(_colmap_camera(values), longer_side_px) for camera_id, values in cameras.items()}
+    return {int(camera_id): lens_for(_colmap_camera(values), longer_side_px) for camera_id, values in cameras.items()}
 
 
 def _colmap_camera(values: dict[str, Any]) -> ColmapCamera:
@@ -101,10 +102,11 @@ def _colmap_camera(values: dict[str, Any]) -> ColmapCamera:
     )
 
 
-def _lens(source: ColmapCamera, longer_side_px: int) -> _Lens:
+def lens_for(source: ColmapCamera, longer_side_px: int) -> Lens:
+    """Return what removes the distortion of ``source`` and makes its images at most ``longer_side_px`` long."""
     ideal = undistorted(source)
     scale = min(1.0, longer_side_px / max(ideal.width_px, ideal.height_px))
     small = ideal.resized(max(1, round(ideal.width_px * scale)), max(1, round(ideal.height_px * scale)))
     u, v = undistortion_maps(source, ideal)
     shift = max(np.abs(u - np.arange(ideal.width_px)).max(), np.abs(v - np.arange(ideal.height_px)[:, None]).max())
-    return _Lens(source=source, camera=small, maps=None if shift <= NEGLIGIBLE_PX else (u, v))
+    return Lens(source=source, camera=small, maps=None if shift <= NEGLIGIBLE_PX else (u, v))
