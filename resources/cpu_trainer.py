@@ -30,8 +30,12 @@ class CpuTrainer:
         plan: TrainingPlan,
         *,
         say: Say,
+        seconds: float | None = None,
     ) -> TrainingResult:
-        """Train. points (P, 3) world units, colors (P, 3) sRGB. Raises ``TrainingError``, ``OutOfMemory``."""
+        """Train. points (P, 3) world units, colors (P, 3) sRGB. Raises ``TrainingError``, ``OutOfMemory``.
+
+        ``seconds``: for so long instead of the plan's iterations.
+        """
         from splat_pipeline.splatting.train import Progress, train
 
         def tell(at: Progress) -> None:
@@ -41,7 +45,7 @@ class CpuTrainer:
             )
 
         try:
-            trained = train(views.images, views.views, points, colors, plan, progress=tell)
+            trained = train(views.images, views.views, points, colors, plan, progress=tell, seconds=seconds)
         except MemoryError as error:
             wanted = f"{len(views.images)} images of {plan.longer_side_px} px and {plan.max_gaussians} Gaussians"
             raise OutOfMemory(f"no memory to train on {wanted}") from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from splat_pipeline.domain.errors import Diverged
+from splat_pipeline.splatting.course import Course
 from splat_pipeline.splatting.pictures import Picture
 from splat_pipeline.splatting.studio import Studio
 
@@ -47,59 +48,50 @@ class Step:
 class Watch:
     """Keeps the history, tells the progress, and stops a training that has gone wrong."""
 
-    iterations: int
     window: int
-    clock: Callable[[], float]
     tell: Callable[[Progress], None] | None
     best: float
     """Least running mean so far; at first the loss before the training."""
     history: list[Step] = field(default_factory=list)
     recent: deque[float] = field(default_factory=deque)
-    start: float = field(init=False)
     last_told: float = 0.0
     """Seconds since the start."""
-
-    def __post_init__(self) -> None:
-        self.start = self.clock()
 
     def loss(self) -> float:
         """Return the running mean."""
         return float(np.mean(self.recent)) if self.recent else float("nan")
 
-    def note(self, iteration: int, loss: float, studio: Studio, picture: Picture, work: float) -> None:
-        """Take note of an iteration (counted from 1) done. ``work``: the share of all work done so far.
-
-        Raises ``Diverged``.
-        """
+    def note(self, course: Course, loss: float, studio: Studio, picture: Picture) -> None:
+        """Take note of the iteration that ``course`` has just counted. Raises ``Diverged``."""
         self.recent.append(loss)
         if len(self.recent) > self.window:
             self.recent.popleft()
-        self._check(iteration, loss, studio)
-        last = iteration == self.iterations
-        seconds = self.clock() - self.start
+        self._check(course, loss, studio)
+        seconds = course.stopwatch.seconds()
         count = studio.people.count
-        if last or iteration % max(self.iterations // STEPS, 1) == 0:
-            self.history.append(Step(iteration=iteration, loss=self.loss(), gaussians=count, seconds=seconds))
-        if self.tell is not None and (last or seconds - self.last_told >= 1):
+        if course.over or course.share * STEPS >= len(self.history):
+            self.history.append(Step(iteration=course.done, loss=self.loss(), gaussians=count, seconds=seconds))
+        if self.tell is not None and (course.over or seconds - self.last_told >= 1):
             self.last_told = seconds
             easel = studio.easel(picture)
             error = float(np.mean(np.square(np.clip(easel.canvas.image, 0, 1) - easel.truth)))
             self.tell(
                 Progress(
-                    iteration=iteration,
-                    iterations=self.iterations,
+                    iteration=course.done,
+                    iterations=course.iterations,
                     loss=self.loss(),
                     psnr_db=-10 * float(np.log10(max(error, 1e-12))),
                     gaussians=count,
                     seconds=seconds,
-                    seconds_left=seconds * (1 - work) / work,
+                    seconds_left=course.seconds_left(),
                 )
             )
 
-    def _check(self, iteration: int, loss: float, studio: Studio) -> None:
+    def _check(self, course: Course, loss: float, studio: Studio) -> None:
+        iteration = course.done
         if not np.isfinite(loss):
             raise Diverged(f"the loss is {loss} at iteration {iteration}")
-        if iteration % self.window and iteration != self.iterations:
+        if iteration % self.window and not course.over:
             return
         rows = studio.people.rows[: studio.people.count]
         if not np.isfinite(rows).all():
