@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -141,15 +142,21 @@ def from_colmap(folder: Path, longer_side_px: int) -> Case:
 
 
 def from_transforms(folder: Path, longer_side_px: int) -> Case:
-    """Read the poses of nerfstudio or instant-ngp; there are no points among them."""
+    """Read the poses of nerfstudio or instant-ngp; there are no points among them.
+
+    Frames without an image are left out, as by both programs: who drops blurred images need not edit the file.
+    """
     files = [folder / name for name in TRANSFORMS if (folder / name).exists()]
     files = files[:1] if files and files[0].name == TRANSFORMS[0] else files
     found = {name: row for file in files for name, row in _frames(folder, json.loads(file.read_text()))}
-    if not found:
-        raise InputError(f"no frames in {', '.join(TRANSFORMS)} of {folder}", remedy="Name another folder.")
+    there = {name: row for name, row in found.items() if (folder / name).is_file()}
+    if len(there) < len(found):
+        print(f"{len(found) - len(there)} of {len(found)} frames have no image", file=sys.stderr)
+    if not there:
+        raise InputError(f"no frames with images in {', '.join(TRANSFORMS)} of {folder}", remedy="Name another folder.")
     images, views, lenses = [], [], {}
-    for name in natural_order(found):
-        lens_camera, pose = found[name]
+    for name in natural_order(there):
+        lens_camera, pose = there[name]
         if lens_camera not in lenses:
             lenses[lens_camera] = lens_for(lens_camera, longer_side_px)
         lens = lenses[lens_camera]

@@ -2,7 +2,7 @@
 
 Steps are made on Gaussians that have been trained, at the full resolution, with a clock around every call of a kernel;
 the training itself is not touched. A phase is the least of its times over some rounds, a view; the figure is their mean
-over the views. What a step takes besides (rates, allocations, Python) is ``other``.
+over the views. What a step takes besides (rates, allocations, Python) is ``other``; ``step`` is the sum of all.
 """
 
 from __future__ import annotations
@@ -33,13 +33,12 @@ PHASES: dict[str, list[tuple[ModuleType, str]]] = {
     "blend_backward": [(blend, "blend_backward")],
     "pullback_adam": [(optim, "pull_back_and_step")],
 }
-STEP = "step"
 
 
 def ms_per_phase(
     gaussians: Gaussians, shown: TrainingViews, recipe: TrainRecipe, *, views: int = 6, rounds: int = 5
 ) -> dict[str, float]:
-    """Return wall milliseconds of each phase of a step, and of the whole ``step``."""
+    """Return wall milliseconds of each phase of a step, of what is ``other``, and of the whole ``step``."""
     people = Population.of(gaussians, len(gaussians))
     room = studio.Studio(people=people, recipe=recipe, extent=seeds.scene_extent(shown.views))
     chosen = np.unique(np.linspace(0, len(shown.views) - 1, views).round().astype(int))
@@ -48,7 +47,8 @@ def ms_per_phase(
         picture = at_size(shown.images[i], shown.views[i], 1)
         room.step(picture, gaussians.sh_degree, 1.0)
         times.append(_least(lambda picture=picture: room.step(picture, gaussians.sh_degree, 1.0), rounds))
-    return {name: round(1000 * float(np.mean([row[name] for row in times])), 3) for name in times[0]}
+    means = {name: 1000 * float(np.mean([row[name] for row in times])) for name in times[0]}
+    return {name: round(value, 3) for name, value in {**means, "step": sum(means.values())}.items()}
 
 
 def _least(step: Callable[[], Any], rounds: int) -> dict[str, float]:
@@ -57,9 +57,9 @@ def _least(step: Callable[[], Any], rounds: int) -> dict[str, float]:
         with _clocks() as spent:
             start = time.perf_counter()
             step()
-            spent[STEP] = time.perf_counter() - start
-        rows.append({**spent, "other": spent[STEP] - sum(spent[name] for name in PHASES)})
-    return {name: min(row[name] for row in rows) for name in (*PHASES, "other", STEP)}
+            whole = time.perf_counter() - start
+        rows.append({**spent, "other": whole - sum(spent.values())})
+    return {name: min(row[name] for row in rows) for name in rows[0]}
 
 
 @contextmanager

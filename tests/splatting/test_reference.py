@@ -1,7 +1,7 @@
 """Our kernels against the pure-torch projection and harmonics of gsplat, differentiated by autograd in float64.
 
-gsplat's own blending needs a GPU: its formula stands here (``gsplat.cuda._torch_impl.accumulate``), with the constants of
-Kerbl et al. 2023 that ours has too: alpha is capped at 0.99, below 1/255 nothing is drawn, nor behind what lets less
+gsplat's own blending needs a GPU: its formula stands here (``gsplat.cuda._torch_impl.accumulate``), with the constants
+of Kerbl et al. 2023 that ours has too: alpha is capped at 0.99, below 1/255 nothing is drawn, nor behind what lets less
 than 1e-4 through.
 
     pip install -e '.[dev,reference]'
