@@ -36,16 +36,12 @@ class CpuTrainer:
 
         ``seconds``: for so long instead of the plan's iterations.
         """
-        from splat_pipeline.splatting.train import Progress, train
-
-        def tell(at: Progress) -> None:
-            say(
-                f"iteration {at.iteration} of {at.iterations}: loss {at.loss:.4f}, {at.psnr_db:.1f} dB, "
-                f"{at.gaussians} Gaussians, {at.seconds:.0f} s, about {at.seconds_left:.0f} s left"
-            )
+        from splat_pipeline.splatting.train import train
 
         try:
-            trained = train(views.images, views.views, points, colors, plan, progress=tell, seconds=seconds)
+            trained = train(
+                views.images, views.views, points, colors, plan, progress=lambda at: say(at.line()), seconds=seconds
+            )
         except MemoryError as error:
             wanted = f"{len(views.images)} images of {plan.longer_side_px} px and {plan.max_gaussians} Gaussians"
             raise OutOfMemory(f"no memory to train on {wanted}") from error

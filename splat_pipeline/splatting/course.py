@@ -90,6 +90,11 @@ class Course:
         sums = np.cumsum([self._cost(float(share)) for share in at])
         self.work = np.concatenate([[0.0], sums / sums[-1]])
 
+    def take_up(self, share: float, *, first: int) -> None:
+        """Begin after ``share`` of the course, as if it had begun with ``first`` Gaussians."""
+        self.share, self.first = share, first
+        self.done = self.split = round(share * self.plan.iterations)
+
     def begin(self) -> None:
         """Note when iterations begin."""
         self.last_s = self.stopwatch.seconds()

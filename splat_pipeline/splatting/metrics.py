@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
-from splat_pipeline.splatting.layout import Float32
+from splat_pipeline.splatting.layout import FAST, Float32, Real
 from splat_pipeline.splatting.loss import similarity
+
+ONE = np.float32(1)
+ZERO = np.float32(0)
 
 
 def psnr(a: Float32, b: Float32) -> float:
@@ -26,6 +30,21 @@ def ssim(a: Float32, b: Float32) -> float:
     sums = np.empty(planes[0].shape[:2], np.float32)
     similarity(planes[0], planes[1], np.empty((3, *planes[0].shape), np.float32), sums)
     return float(sums.sum(dtype=np.float64)) / planes[0].size
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def squared_error(image: Float32, truth: Float32) -> Real:
+    """Return the sum of squared differences of two pictures (3, H, W), ``image`` clipped to [0, 1]."""
+    total: Real = 0.0
+    for channel in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            row, other = image[channel, j], truth[channel, j]
+            sums: Real = ZERO
+            for i in range(image.shape[2]):
+                difference = min(max(row[i], ZERO), ONE) - other[i]
+                sums += difference * difference
+            total += sums
+    return total
 
 
 def _same_shape(a: Float32, b: Float32) -> None:

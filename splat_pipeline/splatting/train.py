@@ -19,18 +19,20 @@ from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.errors import Untrained
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.plans import TrainingPlan
+from splat_pipeline.domain.progress import Progress, Step
 from splat_pipeline.splatting import seeds
-from splat_pipeline.splatting.course import Course, Stopwatch
+from splat_pipeline.splatting.checkpoint import Checkpoints, Fingerprint, Keeper
+from splat_pipeline.splatting.course import Stopwatch
 from splat_pipeline.splatting.cover import cover
-from splat_pipeline.splatting.densify import Population, prune, split
+from splat_pipeline.splatting.densify import prune, split
 from splat_pipeline.splatting.metrics import psnr, ssim
 from splat_pipeline.splatting.pictures import Picture, at_size
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.render import render
+from splat_pipeline.splatting.state import Order, Training, resumed, taken_over
 from splat_pipeline.splatting.studio import Studio
-from splat_pipeline.splatting.watch import Progress, Step, Watch
 
-__all__ = ["Probe", "Progress", "Step", "TrainRecipe", "Trained", "evaluate", "train"]
+__all__ = ["Checkpoints", "Probe", "Progress", "Step", "TrainRecipe", "Trained", "evaluate", "train"]
 
 UInt8 = NDArray[np.uint8]
 LOOKS = 8
@@ -66,52 +68,39 @@ def train(
     recipe: TrainRecipe | None = None,
     clock: Callable[[], float] = time.perf_counter,
     seconds: float | None = None,
+    checkpoints: Checkpoints | None = None,
     probe: Probe | None = None,
 ) -> Trained:
     """Train Gaussians on ``images`` (H, W, 3) RGB of ``views``, beginning on ``points`` (P, 3) of ``colors`` (P, 3).
 
     ``progress`` is called about once a second and at the end. ``seconds``: end after so long, all within this call
-    counted, instead of after the plan's iterations; the result then depends on the machine's speed. Raises
+    counted, instead of after the plan's iterations; the result then depends on the machine's speed. ``checkpoints``:
+    where a killed training finds what it had done; it then ends as it would have without, bit by bit. Raises
     ``ValueError`` for arrays that do not fit together or are not finite, ``Diverged`` when the loss is not finite or
     blows up, ``Untrained`` when it has not fallen at the end.
     """
     stopwatch = Stopwatch(clock=clock)
     recipe = recipe or TrainRecipe()
     _fit(images, views, points, colors)
-    rng = np.random.default_rng(plan.seed)
-    start = _first(images, views, points, colors, plan, recipe, rng)
-    people = Population.of(start, plan.max_gaussians)
-    studio = Studio(people=people, recipe=recipe, extent=seeds.scene_extent(views))
-    course = Course(
-        plan=plan, recipe=recipe, views=views, first=len(start), rng=rng, stopwatch=stopwatch, seconds=seconds
-    )
+    order = Order(views=views, plan=plan, recipe=recipe, seconds=seconds, stopwatch=stopwatch)
+    keeper = None
+    if checkpoints is not None:
+        whose = Fingerprint.of(images, views, points, colors, plan, recipe=recipe, seconds=seconds)
+        keeper = Keeper(asked=checkpoints, whose=whose)
+    training = _found(order, keeper)
+    if training is None:
+        rng = np.random.default_rng(plan.seed)
+        training = Training.begun(order, _first(images, views, points, colors, plan, recipe, rng), rng)
     looks = [at_size(images[i], views[i], 1) for i in range(0, len(views), -(-len(views) // LOOKS))]
-    before = float(np.mean([studio.look(picture, plan.sh_degree) for picture in looks]))
-    watch = Watch(window=recipe.diverged_window, tell=progress, best=before)
-    asked = sorted(probe.shares) if probe else []
-    course.begin()
-    pictures: list[Picture] = []
-    factor = 0
-    while not course.over:
-        if course.factor != factor:
-            factor = course.factor
-            pictures = [at_size(image, view, factor) for image, view in zip(images, views, strict=True)]
-        picture, share = pictures[course.next_view()], course.share
-        loss = studio.step(picture, course.degree, share)
-        course.count(looks=len(looks))
-        watch.note(course, loss, studio, picture)
-        wanted = course.wanted(share)
-        if wanted is not None:
-            prune(people, studio.extent, recipe)
-            split(people, wanted, recipe)
-        if probe and asked and course.share >= asked[0]:
-            asked = [share for share in asked if share > course.share]
-            with stopwatch.stopped():
-                probe.call(people.gaussians(), course.done, stopwatch.seconds())
-    after = float(np.mean([studio.look(picture, plan.sh_degree) for picture in looks]))
+    if not np.isfinite(training.before):
+        training.before = training.watch.best = _loss(training.studio, looks, plan)
+    training.watch.tell = progress
+    _run(training, images, len(looks), keeper=keeper, probe=probe)
+    before, after = training.before, _loss(training.studio, looks, plan)
     if not after < recipe.trained_ratio * before:
-        raise Untrained(f"the loss was {before:.4f} before and is {after:.4f} after {course.done} iterations")
-    return Trained(gaussians=people.gaussians(), history=watch.history)
+        done = training.course.done
+        raise Untrained(f"the loss was {before:.4f} before and is {after:.4f} after {done} iterations")
+    return Trained(gaussians=training.studio.people.gaussians(), history=training.watch.history)
 
 
 def evaluate(gaussians: Gaussians, images: Sequence[UInt8], views: Sequence[View]) -> list[tuple[float, float]]:
@@ -122,6 +111,62 @@ def evaluate(gaussians: Gaussians, images: Sequence[UInt8], views: Sequence[View
         truth = image.astype(np.float32) / np.float32(255)
         scores.append((psnr(seen, truth), ssim(seen, truth)))
     return scores
+
+
+def _found(order: Order, keeper: Keeper | None) -> Training | None:
+    """Return the training as its last checkpoint has it, or one that takes over another's Gaussians, or None."""
+    if keeper is None:
+        return None
+    try:
+        own = keeper.own()
+        if own is not None:
+            training = resumed(order, own)
+            keeper.asked.say(f"going on after iteration {training.course.done}, from a checkpoint")
+        else:
+            other = keeper.another()
+            if other is None:
+                return None
+            training = taken_over(order, other, np.random.default_rng(order.plan.seed))
+            kept, share = training.studio.people.count, training.course.share
+            keeper.asked.say(f"going on with {kept} Gaussians of a training that had done {share:.0%} of its course")
+    except ValueError as error:
+        keeper.asked.say(f"beginning anew, a checkpoint cannot be used: {error}")
+        return None
+    keeper.written_at, keeper.written_s = training.course.done, order.stopwatch.seconds()
+    return training
+
+
+def _run(
+    training: Training, images: Sequence[UInt8], looks: int, *, keeper: Keeper | None, probe: Probe | None
+) -> None:
+    """Train until the course is over. ``looks``: views that are looked at afterwards."""
+    course, studio, stopwatch = training.course, training.studio, training.course.stopwatch
+    asked = [share for share in sorted(probe.shares) if share > course.share] if probe else []
+    pictures: list[Picture] = []
+    factor = 0
+    course.begin()
+    while not course.over:
+        if course.factor != factor:
+            factor = course.factor
+            pictures = [at_size(image, view, factor) for image, view in zip(images, course.views, strict=True)]
+        picture, share = pictures[course.next_view()], course.share
+        loss = studio.step(picture, course.degree, share)
+        course.count(looks=looks)
+        training.watch.note(course, loss, studio, picture)
+        wanted = course.wanted(share)
+        if wanted is not None:
+            prune(studio.people, studio.extent, course.recipe)
+            split(studio.people, wanted, course.recipe)
+        if probe and asked and course.share >= asked[0]:
+            asked = [share for share in asked if share > course.share]
+            with stopwatch.stopped():
+                probe.call(studio.people.gaussians(), course.done, stopwatch.seconds())
+        if keeper is not None and not course.over:
+            keeper.offer(course.done, stopwatch.seconds, training.state)
+
+
+def _loss(studio: Studio, pictures: Sequence[Picture], plan: TrainingPlan) -> float:
+    return float(np.mean([studio.look(picture, plan.sh_degree) for picture in pictures]))
 
 
 def _fit(images: Sequence[UInt8], views: Sequence[View], points: NDArray[np.floating], colors: UInt8) -> None:
