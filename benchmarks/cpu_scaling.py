@@ -6,7 +6,7 @@
 The scene is the project's own, its Gaussians thinned out or multiplied, and made larger or smaller so that they cover
 it as before. ``covered`` shrinks the same Gaussians: tiles and Gaussians stay as many, so if blending cost tiles times
 Gaussians it would not move. It costs so much a covered pixel (of the blocks of 4x4 pixels in which a Gaussian draws
-something: what the inner loop runs over) and so much a pair of tile and Gaussian that touch: ``covered_fit``.
+something: what the inner loop runs over) and so much a pair of a tile and a Gaussian that touch: ``covered_fit``.
 ``memory`` trains a few steps in a process of its own and says its peak. Run it on an idle machine, and compare runs of
 one machine only.
 """
@@ -29,6 +29,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when the OpenMP libr
 import numba
 import numpy as np
 from phases import as_table, ms_per_phase
+from scipy.optimize import nnls
 
 from resources.machine import LocalMachine
 from resources.sample import load_textures
@@ -120,6 +121,8 @@ def covered(gaussians: Gaussians, size: tuple[int, int], shrinks: Sequence[float
                 "tiles_x_gaussians": -(-size[0] // 16) * -(-size[1] // 16) * len(gaussians),
                 "step_ms": phases["step"],
                 "blending_ms": round(blending, 3),
+                "ns_a_pair": round(1e6 * blending / pairs, 1),
+                "ns_a_covered_px": round(1e6 * blending / pixels, 3),
             }
         )
     return rows
@@ -128,12 +131,12 @@ def covered(gaussians: Gaussians, size: tuple[int, int], shrinks: Sequence[float
 def fitted(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Return what a pair and a covered pixel cost, by least squares over ``rows`` of ``covered``, and how well it fits.
 
-    ``worst_error``: the greatest relative error of a pair's and a pixel's cost against a row's time.
-    ``ratio_of_tiles_x_gaussians``: by how much a constant cost of tiles times Gaussians would be wrong.
+    ``worst_error``: the greatest relative error of that model against a row's time. ``ratio_of_tiles_x_gaussians``: the
+    greatest time over the least, at the same number of tiles and Gaussians: if these were what costs, it would be 1.
     """
     ms = np.array([r["blending_ms"] for r in rows])
     sizes = np.array([[r["pairs"], r["covered_px"]] for r in rows], np.float64)
-    costs, *_ = np.linalg.lstsq(sizes / ms[:, None], np.ones(len(rows)), rcond=None)
+    costs, _ = nnls(sizes / ms[:, None], np.ones(len(rows)))
     return {
         "ns_a_pair": round(1e6 * float(costs[0]), 1),
         "ns_a_covered_px": round(1e6 * float(costs[1]), 3),

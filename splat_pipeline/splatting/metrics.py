@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.layout import FAST, Float32, Real
 from splat_pipeline.splatting.loss import similarity
 
