@@ -48,6 +48,7 @@ TOUCH_S = 86400
 """Seconds after which a folder in use is marked as used again."""
 SETTINGS = ("OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT")
 """Settings of numba that change machine code and that it does not look at itself."""
+_SAID: list[str] = []
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE)
 
 
@@ -143,8 +144,11 @@ def _mark(folder: Path) -> None:
             os.utime(folder)
 
 
-@functools.cache
 def _warn(why: str) -> None:
+    """Say once a process why kernels are not kept."""
+    if _SAID:
+        return
+    _SAID.append(why)
     warnings.warn(
         f"compiled kernels cannot be kept ({why}): every process will spend half a minute on compiling them; "
         "set NUMBA_CACHE_DIR to a folder that can be written",

@@ -183,7 +183,7 @@ train([np.full((32, 32, 3), 99, np.uint8)], [view], points, np.zeros((200, 3), n
 kernels = [project.project, tiles.collect, tiles.number_pairs,
            tiles.sort_by_depth, tiles.stack_rows, tiles.count_lists, tiles.place_lists, tiles.fill_lists,
            blend.blend, blend.blend_backward, optim.pull_back_and_step, loss.similarity, loss.gradient_of,
-           metrics.squared_error, pictures.to_planes, neighbors._grow, neighbors._search]
+           metrics.squared_error, pictures.to_planes, neighbors._search]
 print(sum(sum(k.stats.cache_misses.values()) for k in kernels), sum(sum(k.stats.cache_hits.values()) for k in kernels))
 """
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
