@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 import dagster as dg
 import pandas as pd
@@ -33,7 +34,8 @@ class Progress:
 
     def __init__(self, job: str, console: Console | None = None) -> None:
         """``job``: what is being made, for the headline."""
-        self._console = console or Console(stderr=True, highlight=False)
+        self._file = _kept_terminal()
+        self._console = console or Console(file=self._file, stderr=True, highlight=False)
         self._status = self._console.status(f"[bold]{escape(job)}")
         self._job, self._started, self._stage_started, self._told = job, time.monotonic(), 0.0, 0.0
 
@@ -46,6 +48,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._status.stop()
+        if self._file is not None:
+            self._file.close()
 
     def __call__(self, entry: dg.EventLogEntry) -> None:
         """Show one event."""
@@ -85,6 +89,14 @@ class Progress:
     def _clock(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
         return f"{minutes:3d}:{seconds:02d}"
+
+
+def _kept_terminal() -> TextIO | None:
+    """Return another handle of the terminal on standard error, or None when there is no terminal.
+
+    While a step runs, Dagster puts a pipe in the place of standard error to keep what is written there.
+    """
+    return os.fdopen(os.dup(sys.stderr.fileno()), "w") if sys.stderr.isatty() else None
 
 
 def _bar(step: str, at: Training) -> RenderableType:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import pty
 import re
+import sys
+import threading
 import time
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -66,3 +71,32 @@ def test_a_pipe_gets_plain_lines_and_not_all_of_them(monkeypatch: pytest.MonkeyP
     assert len(lines) == 2
     assert "splat: iteration 1 of 3500: loss 0.0421, 27.3 dB at 1/2, 61000 Gaussians, 12 s, about 95 s left" in lines[0]
     assert "━" not in text
+
+
+def test_the_bar_stays_on_the_terminal_while_dagster_captures_standard_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    ours, theirs = pty.openpty()
+    read: list[bytes] = []
+
+    def drain() -> None:
+        try:
+            while part := os.read(ours, 4096):
+                read.append(part)
+        except OSError:  # Linux says so when the last handle of the other end is closed
+            return
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with os.fdopen(theirs, "w") as stderr, (tmp_path / "captured").open("w") as captured:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with Progress("a job") as progress:
+            os.dup2(captured.fileno(), theirs)
+            progress(entry(at(875)))
+            time_to_draw(progress)
+    reader.join()
+    os.close(ours)
+    assert " 25%" in b"".join(read).decode()
+    assert (tmp_path / "captured").read_text() == ""
