@@ -16,6 +16,7 @@ from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import CorruptArtifact
 from splat_pipeline.domain.formats.colmap import ColmapCamera
 from splat_pipeline.domain.lens import undistorted, undistortion_maps
+from splat_pipeline.domain.memory import Pictures
 from splat_pipeline.domain.poses import poses_of
 from splat_pipeline.domain.rigid import Similarity
 from splat_pipeline.domain.tables import KEYFRAMES, POSES, read_table
@@ -35,13 +36,19 @@ class KeyframeImages:
     area averaging; it is never enlarged.
     """
 
+    def sizes(self, keyframes: Path, poses: Path) -> Pictures:
+        """Return how many keyframes there are to train on and the size of the largest."""
+        rows = _split(keyframes, poses, holdout=False)
+        width_px, height_px = max(
+            zip(rows["width_px"], rows["height_px"], strict=True), key=lambda size: size[0] * size[1]
+        )
+        return Pictures(count=len(rows), width_px=int(width_px), height_px=int(height_px))
+
     def load(self, keyframes: Path, poses: Path, points: Path, *, longer_side_px: int, holdout: bool) -> TrainingViews:
         """Load the registered keyframes of one split (``holdout``: those kept away from training), in their order."""
-        rows = read_table(keyframes / "keyframes.parquet", KEYFRAMES)
         found = read_table(poses / "poses.parquet", POSES)
         frame = json.loads((points / "frame_of_reference.json").read_text())
-        registered = set(found.loc[found["registered"], "keyframe_id"])
-        chosen = rows[rows["keyframe_id"].isin(registered) & (rows["holdout"] == holdout)]
+        chosen = _split(keyframes, poses, holdout=holdout)
         lenses = _lenses(poses / "cameras.json", longer_side_px)
         images, views = [], []
         for row, pose in _posed(chosen, found, Similarity.from_json(frame["world_from_sfm"])):
@@ -49,6 +56,14 @@ class KeyframeImages:
             images.append(lens.apply(keyframes / row.file))
             views.append(View(name=row.file, camera=lens.camera, cam_from_world=pose))
         return TrainingViews(images=images, views=views, keyframe_ids=chosen["keyframe_id"].tolist())
+
+
+def _split(keyframes: Path, poses: Path, *, holdout: bool) -> pd.DataFrame:
+    """Return the registered keyframes of one split, in their order."""
+    rows = read_table(keyframes / "keyframes.parquet", KEYFRAMES)
+    found = read_table(poses / "poses.parquet", POSES)
+    registered = set(found.loc[found["registered"], "keyframe_id"])
+    return rows[rows["keyframe_id"].isin(registered) & (rows["holdout"] == holdout)]
 
 
 def _posed(

@@ -154,7 +154,7 @@ class Course:
         now = self.stopwatch.seconds()
         if self.seconds is not None:
             return 0.0 if self.over else max(self.seconds - now, 0.0)
-        start, work = self.since
+        start, work = (0.0, 0.0) if self.stopwatch.before else self.since  # of a process that goes on all count
         return (now - start) * (1 - self.work_done) / (self.work_done - work)
 
     def wanted(self, share: float) -> int | None:
