@@ -12,16 +12,11 @@ export OMP_WAIT_POLICY ?= passive
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-setup: $(VENV)/.ready $(VENV)/.kernels   ## make the environment only
+setup: $(VENV)/.ready   ## make the environment only
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": call make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@touch $@
-
-# A compiled kernel notices a change of its own file only, not of those that it is built from.
-$(VENV)/.kernels: $(wildcard splat_pipeline/splatting/*.py) | $(VENV)/.ready
-	@rm -f splat_pipeline/splatting/__pycache__/*.nb[ic]
 	@touch $@
 
 demo: setup      ## make a sample capture, run the whole job on it, hold the result against the truth
@@ -36,9 +31,11 @@ lint: setup      ## style, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup     ## time the CPU renderer and trainer on a tiny case
-	$(BIN)/python benchmarks/cpu_render.py
-	$(BIN)/python benchmarks/cpu_splatting.py
+bench: setup     ## time the CPU renderer and trainer on a tiny case, a minute or two; figures and plots in build/
+	@mkdir -p build
+	$(BIN)/python benchmarks/cpu_render.py --frames 10 --json build/cpu_render.json
+	$(BIN)/python benchmarks/cpu_splatting.py --seconds 20 --json build/cpu_splatting.json
+	$(BIN)/python benchmarks/cpu_scaling.py --quick --json build/cpu_scaling.json --svg build/cpu_scaling.svg
 
 dev: setup       ## the Dagster UI with its daemon on 127.0.0.1, watching the inbox
 	@$(BIN)/splat init

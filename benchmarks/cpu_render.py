@@ -2,7 +2,8 @@
 
     python benchmarks/cpu_render.py --json FILE
 
-Run it on an idle machine, and compare runs of one machine only.
+Gaussians are thinned out and made larger, so that they still cover the scene. Run it on an idle machine, and compare
+runs of one machine only.
 """
 
 from __future__ import annotations
@@ -12,33 +13,20 @@ import json
 import os
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when the OpenMP library is loaded
 
-import numpy as np
+import numba
+from cpu_scaling import of_count
 
-from resources.colmap import usable_cores
 from resources.sample import load_textures
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.sample import sample_camera, scene, walk
 from splat_pipeline.splatting.film import film
 
 CASES = [(50_000, 480, 270), (100_000, 1280, 720), (400_000, 1280, 720), (400_000, 1920, 1080)]
-
-
-def thinned(gaussians: Gaussians, count: int) -> Gaussians:
-    """Return ``count`` of the Gaussians, made larger so that they still cover the scene."""
-    some = np.sort(np.random.default_rng(0).choice(len(gaussians), count, replace=False))
-    taken = gaussians.take(some)
-    grown = taken.log_scales + np.float32(0.5 * np.log(len(gaussians) / count))
-    return Gaussians(
-        means=taken.means,
-        quats=taken.quats,
-        log_scales=grown,
-        logit_opacities=taken.logit_opacities,
-        sh=taken.sh,
-    )
 
 
 def timed(gaussians: Gaussians, width_px: int, height_px: int, frames: int) -> dict[str, float]:
@@ -58,16 +46,19 @@ def timed(gaussians: Gaussians, width_px: int, height_px: int, frames: int) -> d
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run all cases."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--json", type=Path, help="write the figures here")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     whole = scene(load_textures())
-    cases = [timed(thinned(whole, count), width, height, args.frames) for count, width, height in CASES]
+    cases = [
+        timed(of_count(whole, count, degree=whole.sh_degree), width, height, args.frames)
+        for count, width, height in CASES
+    ]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    figures = {"cases": cases, "threads": usable_cores(), "peak_rss_bytes": peak}
+    figures = {"cases": cases, "threads": numba.get_num_threads(), "peak_rss_bytes": peak}
     print(json.dumps(figures, indent=1))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1))

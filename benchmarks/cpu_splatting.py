@@ -1,10 +1,16 @@
 """Time and quality of the CPU trainer.
 
-    python benchmarks/cpu_splatting.py                                  # a small scene made by the project, true poses
-    python benchmarks/cpu_splatting.py --case PATH --longer-side 480    # clips or photos: posed by the pipeline first
+    python benchmarks/cpu_splatting.py                       # a small scene made by the project, true poses
+    python benchmarks/cpu_splatting.py --case DIR --longer-side 480 --seconds 45 --json FILE
 
-Prints, and writes with --json, held-out PSNR and SSIM, milliseconds an iteration, Gaussians, peak memory. Every
-8th view is held out. Run it on an idle machine, and compare runs of one machine only.
+DIR holds clips or photos, which the pipeline poses first (slow: keep the outcome with --cache), or images with poses:
+COLMAP's sparse/0, binary or text, or nerfstudio's or instant-ngp's transforms.json, undistorted on the way. Without
+points (transforms.json has none) the trainer begins on random ones.
+
+Every 8th view is held out. Figures: PSNR and SSIM held out, milliseconds an iteration (of the training as a whole,
+coarse levels included) and of each phase of a step (of the trained Gaussians at the full resolution), Gaussians, peak
+memory while training, and a curve of the held-out figures over the training, whose evaluation counts as no time.
+Kernels are compiled before the clock starts. Run it on an idle machine, and compare runs of one machine only.
 """
 
 from __future__ import annotations
@@ -12,120 +18,143 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when the OpenMP library is loaded
 
+import numba
 import numpy as np
+from cases import Case, load
+from phases import as_table, ms_per_phase
 
-from resources.cpu_trainer import CpuTrainer
-from resources.images import KeyframeImages
-from resources.inbox import list_upload
-from resources.sample import load_textures
-from splat_pipeline.domain import tables
+from resources.machine import LocalMachine
+from splat_pipeline.domain.errors import SplatError
+from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.plans import Detail, TrainingPlan, plan_for
-from splat_pipeline.domain.sample import sample_camera, scene, walk
-from splat_pipeline.launch import run_upload
-from splat_pipeline.overview import store_of
 from splat_pipeline.ports import TrainingViews
-from splat_pipeline.settings import Settings
-from splat_pipeline.splatting.film import film
+from splat_pipeline.splatting.recipe import TrainRecipe
+from splat_pipeline.splatting.train import Probe, Progress, Trained, evaluate, train
 
-HOLDOUT = 8
-
-
-def made(longer_side_px: int) -> tuple[TrainingViews, TrainingViews, np.ndarray, np.ndarray]:
-    """Return training and held-out views of the sample scene, points (P, 3) on it and their colours (P, 3)."""
-    gaussians = scene(load_textures())
-    views = walk(sample_camera(longer_side_px, longer_side_px * 9 // 16), frames=40, fps=4, seed=0)
-    images = [np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8) for image in film(gaussians, views)]
-    some = np.random.default_rng(0).choice(len(gaussians), 5000, replace=False)
-    colors = np.clip((0.5 + 0.2820948 * gaussians.sh[some, 0]) * 255, 0, 255).astype(np.uint8)
-    parts = [
-        TrainingViews(images=[images[i] for i in ids], views=[views[i] for i in ids], keyframe_ids=ids)
-        for ids in ([i for i in range(40) if i % HOLDOUT], list(range(0, 40, HOLDOUT)))
-    ]
-    return parts[0], parts[1], gaussians.means[some], colors
+SHARES = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
+"""Of the training: where the curve is measured, besides its end."""
 
 
-def posed(case: Path, longer_side_px: int, home: Path) -> tuple[TrainingViews, TrainingViews, np.ndarray, np.ndarray]:
-    """Return the same of real footage, with poses and points from the pipeline."""
-    upload = list_upload(case)
-    settings = Settings(home=home)
-    store = store_of(settings)
-    wanted = [
-        "source_videos",
-        "frame_quality",
-        "keyframes",
-        "features",
-        "local_reconstructions",
-        "camera_poses",
-        "point_cloud",
-    ]
-    success, reason = run_upload(settings, upload, config={}, listener=lambda _: None, assets=wanted)
-    if not success:
-        sys.exit(f"no poses: {reason}")
-    folders = [store.fetch(upload.job, name).folder for name in ("keyframes", "camera_poses", "point_cloud")]
-    loader = KeyframeImages()
-    parts = [loader.load(*folders, longer_side_px=longer_side_px, holdout=held) for held in (False, True)]
-    points = tables.read_table(folders[2] / "points.parquet", tables.POINTS)
-    return (
-        parts[0],
-        parts[1],
-        points[["x", "y", "z"]].to_numpy(np.float32),
-        points[["red", "green", "blue"]].to_numpy(np.uint8),
-    )
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run one case."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", type=Path, help="clip, folder of clips or of photos; default: a scene of the project")
-    parser.add_argument("--longer-side", type=int, default=320, help="pixels")
-    parser.add_argument("--iterations", type=int, default=400)
-    parser.add_argument("--gaussians", type=int, default=20_000, help="cap")
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
-        case = posed(args.case, args.longer_side, Path(home)) if args.case else made(args.longer_side)
-    views, heldout, points, colors = case
-    plan = replace(
-        plan_for(Detail.FULL, seed=0),
-        longer_side_px=args.longer_side,
-        iterations=args.iterations,
-        max_gaussians=args.gaussians,
-    )
-    figures = timed(plan, views, heldout, points, colors)
-    print(json.dumps(figures, indent=1))
+    args = options().parse_args(arguments)
+    if args.threads:
+        numba.set_num_threads(args.threads)
+    try:
+        with tempfile.TemporaryDirectory() as home:
+            case = load(args.case, poses=args.poses, longer_side_px=args.longer_side, cache=args.cache, home=Path(home))
+        figures = measured(case, plan_of(args), seconds=args.seconds)
+    except SplatError as error:
+        sys.exit(f"{error.cause}. {error.remedy}")
+    print(as_table(figures["curve"]))
+    print(json.dumps({name: value for name, value in figures.items() if name != "curve"}, indent=1))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1))
 
 
-def timed(
-    plan: TrainingPlan, views: TrainingViews, heldout: TrainingViews, points: np.ndarray, colors: np.ndarray
-) -> dict[str, float]:
-    """Train once to load or compile the kernels, then once for the figures."""
-    trainer = CpuTrainer()
-    trainer.train(views, points, colors, replace(plan, iterations=100), say=lambda _: None)
+def options() -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", type=Path, metavar="DIR", help="see above; default: a scene of the project")
+    parser.add_argument("--poses", choices=("auto", "pipeline", "transforms", "colmap"), default="auto")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep posed cases here")
+    parser.add_argument("--longer-side", type=int, default=320, help="pixels")
+    parser.add_argument("--gaussians", type=int, help="cap; default 20000 of the project's scene, 50000 of others")
+    parser.add_argument("--threads", type=int, help="default: as many as cores")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--seconds", type=float, help="train so long")
+    length.add_argument("--iterations", type=int, default=400)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    return parser
+
+
+def plan_of(args: argparse.Namespace) -> TrainingPlan:
+    """Return the plan of the full detail with the asked changes."""
+    return replace(
+        plan_for(Detail.FULL, seed=0),
+        longer_side_px=args.longer_side,
+        iterations=args.iterations,
+        max_gaussians=args.gaussians or (50_000 if args.case else 20_000),
+    )
+
+
+@dataclass(kw_only=True, eq=False)
+class Curve:
+    """Held-out figures over a training."""
+
+    heldout: TrainingViews
+    rows: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    """Spent on evaluating."""
+
+    def note(self, gaussians: Gaussians, iterations: int, seconds: float) -> None:
+        """Add a row."""
+        start = time.perf_counter()
+        psnr, ssim = np.mean(evaluate(gaussians, self.heldout.images, self.heldout.views), axis=0)
+        self.rows.append(
+            {
+                "seconds": round(seconds, 2),
+                "iterations": iterations,
+                "gaussians": len(gaussians),
+                "psnr": round(float(psnr), 3),
+                "ssim": round(float(ssim), 4),
+            }
+        )
+        self.seconds += time.perf_counter() - start
+
+
+def measured(case: Case, plan: TrainingPlan, *, seconds: float | None) -> dict[str, Any]:
+    """Train once, briefly, to load or compile the kernels, then once for the figures."""
+    views, heldout = case.split()
+    if not len(case.points):
+        print("no points: the training begins on random ones", file=sys.stderr)
+
+    def run(plan: TrainingPlan, **changes: Any) -> Trained:
+        return train(views.images, views.views, case.points, case.colors, plan, **changes)
+
+    warm = run(replace(plan, iterations=20), recipe=TrainRecipe(trained_ratio=9)).gaussians
+    evaluate(warm, heldout.images[:1], heldout.views[:1])
+    curve = Curve(heldout=heldout)
     start, cpu = time.perf_counter(), time.process_time()
-    trained = trainer.train(views, points, colors, plan, say=lambda line: print(line, file=sys.stderr))
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    scores = np.mean(trainer.evaluate(trained.gaussians, heldout), axis=0)
+    with LocalMachine().metered() as usage:
+        trained = run(plan, seconds=seconds, probe=Probe(shares=SHARES, call=curve.note), progress=_tell)
+    took, spent = time.perf_counter() - start - curve.seconds, time.process_time() - cpu
+    iterations = trained.history[-1].iteration
+    curve.note(trained.gaussians, iterations, took)
+    last = curve.rows[-1]
     return {
-        "psnr_heldout": round(float(scores[0]), 3),
-        "ssim_heldout": round(float(scores[1]), 4),
-        "ms_per_iteration": round(1000 * seconds / plan.iterations, 2),
-        "cpu_ms_per_iteration": round(1000 * cpu / plan.iterations, 2),
-        "iterations": plan.iterations,
+        "psnr_heldout": last["psnr"],
+        "ssim_heldout": last["ssim"],
+        "ms_per_iteration": round(1000 * took / iterations, 2),
+        "ms_per_phase": ms_per_phase(trained.gaussians, views, TrainRecipe()),
+        "iterations": iterations,
         "gaussians": len(trained.gaussians),
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "seconds": round(seconds, 2),
+        "peak_rss_bytes": usage.peak_rss_bytes,
+        "seconds": round(took, 2),
+        "seconds_evaluating": round(curve.seconds, 2),
+        "cpu_seconds_evaluating_too": round(spent, 2),
+        "threads": numba.get_num_threads(),
+        "views": len(views.views),
+        "views_heldout": len(heldout.views),
+        "points": len(case.points),
+        "size_px": [views.views[0].camera.width_px, views.views[0].camera.height_px],
+        "poses": case.origin,
+        "curve": curve.rows,
     }
+
+
+def _tell(at: Progress) -> None:
+    print(f"{at.seconds:.0f} s: iteration {at.iteration}, {at.gaussians} Gaussians", file=sys.stderr)
 
 
 if __name__ == "__main__":

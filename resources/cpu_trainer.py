@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.errors import OutOfMemory
 from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.domain.memory import Footprint
 from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.ports import Say, TrainingResult, TrainingViews
 
@@ -30,22 +32,37 @@ class CpuTrainer:
         plan: TrainingPlan,
         *,
         say: Say,
+        ongoing: Path | None = None,
+        take_over: bool = False,
+        seconds: float | None = None,
     ) -> TrainingResult:
-        """Train. points (P, 3) world units, colors (P, 3) sRGB. Raises ``TrainingError``, ``OutOfMemory``."""
-        from splat_pipeline.splatting.train import Progress, train
+        """Train. points (P, 3) world units, colors (P, 3) sRGB. Raises ``TrainingError``, ``OutOfMemory``.
 
-        def tell(at: Progress) -> None:
-            say(
-                f"iteration {at.iteration} of {at.iterations}: loss {at.loss:.4f}, {at.psnr_db:.1f} dB, "
-                f"{at.gaussians} Gaussians, {at.seconds:.0f} s, about {at.seconds_left:.0f} s left"
-            )
+        ``ongoing`` holds checkpoints. ``seconds``: train for so long instead of the plan's iterations.
+        """
+        from splat_pipeline.splatting.train import Checkpoints, train
 
         try:
-            trained = train(views.images, views.views, points, colors, plan, progress=tell)
+            trained = train(
+                views.images,
+                views.views,
+                points,
+                colors,
+                plan,
+                progress=lambda at: say(at.line()),
+                seconds=seconds,
+                checkpoints=Checkpoints(folder=ongoing, say=say, take_over=take_over) if ongoing else None,
+            )
         except MemoryError as error:
             wanted = f"{len(views.images)} images of {plan.longer_side_px} px and {plan.max_gaussians} Gaussians"
             raise OutOfMemory(f"no memory to train on {wanted}") from error
         return TrainingResult(gaussians=trained.gaussians, history=[asdict(step) for step in trained.history])
+
+    def footprint(self, sh_degree: int) -> Footprint:
+        """Return what a training takes, as its arrays have it."""
+        from splat_pipeline.splatting.footprint import footprint
+
+        return footprint(sh_degree)
 
     def evaluate(self, gaussians: Gaussians, views: TrainingViews) -> list[tuple[float, float]]:
         """Return (PSNR in dB, SSIM) of each view."""

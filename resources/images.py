@@ -16,6 +16,7 @@ from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import CorruptArtifact
 from splat_pipeline.domain.formats.colmap import ColmapCamera
 from splat_pipeline.domain.lens import undistorted, undistortion_maps
+from splat_pipeline.domain.memory import Pictures
 from splat_pipeline.domain.poses import poses_of
 from splat_pipeline.domain.rigid import Similarity
 from splat_pipeline.domain.tables import KEYFRAMES, POSES, read_table
@@ -35,13 +36,19 @@ class KeyframeImages:
     area averaging; it is never enlarged.
     """
 
+    def sizes(self, keyframes: Path, poses: Path) -> Pictures:
+        """Return how many keyframes there are to train on and the size of the largest."""
+        rows = _split(keyframes, poses, holdout=False)
+        width_px, height_px = max(
+            zip(rows["width_px"], rows["height_px"], strict=True), key=lambda size: size[0] * size[1]
+        )
+        return Pictures(count=len(rows), width_px=int(width_px), height_px=int(height_px))
+
     def load(self, keyframes: Path, poses: Path, points: Path, *, longer_side_px: int, holdout: bool) -> TrainingViews:
         """Load the registered keyframes of one split (``holdout``: those kept away from training), in their order."""
-        rows = read_table(keyframes / "keyframes.parquet", KEYFRAMES)
         found = read_table(poses / "poses.parquet", POSES)
         frame = json.loads((points / "frame_of_reference.json").read_text())
-        registered = set(found.loc[found["registered"], "keyframe_id"])
-        chosen = rows[rows["keyframe_id"].isin(registered) & (rows["holdout"] == holdout)]
+        chosen = _split(keyframes, poses, holdout=holdout)
         lenses = _lenses(poses / "cameras.json", longer_side_px)
         images, views = [], []
         for row, pose in _posed(chosen, found, Similarity.from_json(frame["world_from_sfm"])):
@@ -49,6 +56,14 @@ class KeyframeImages:
             images.append(lens.apply(keyframes / row.file))
             views.append(View(name=row.file, camera=lens.camera, cam_from_world=pose))
         return TrainingViews(images=images, views=views, keyframe_ids=chosen["keyframe_id"].tolist())
+
+
+def _split(keyframes: Path, poses: Path, *, holdout: bool) -> pd.DataFrame:
+    """Return the registered keyframes of one split, in their order."""
+    rows = read_table(keyframes / "keyframes.parquet", KEYFRAMES)
+    found = read_table(poses / "poses.parquet", POSES)
+    registered = set(found.loc[found["registered"], "keyframe_id"])
+    return rows[rows["keyframe_id"].isin(registered) & (rows["holdout"] == holdout)]
 
 
 def _posed(
@@ -61,7 +76,7 @@ def _posed(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Lens:
+class Lens:
     """What is done to every image of one camera."""
 
     source: ColmapCamera
@@ -70,6 +85,7 @@ class _Lens:
     maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None
 
     def apply(self, path: Path) -> Picture:
+        """Return the image at ``path`` (H, W, 3) RGB. Raises ``CorruptArtifact`` if it is not of this camera."""
         import cv2
 
         stored = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -87,9 +103,9 @@ class _Lens:
         return image
 
 
-def _lenses(path: Path, longer_side_px: int) -> dict[int, _Lens]:
+def _lenses(path: Path, longer_side_px: int) -> dict[int, Lens]:
     cameras = json.loads(path.read_text())
-    return {int(camera_id): _lens(_colmap_camera(values), longer_side_px) for camera_id, values in cameras.items()}
+    return {int(camera_id): lens_for(_colmap_camera(values), longer_side_px) for camera_id, values in cameras.items()}
 
 
 def _colmap_camera(values: dict[str, Any]) -> ColmapCamera:
@@ -101,10 +117,11 @@ def _colmap_camera(values: dict[str, Any]) -> ColmapCamera:
     )
 
 
-def _lens(source: ColmapCamera, longer_side_px: int) -> _Lens:
+def lens_for(source: ColmapCamera, longer_side_px: int) -> Lens:
+    """Return what removes the distortion of ``source`` and makes its images at most ``longer_side_px`` long."""
     ideal = undistorted(source)
     scale = min(1.0, longer_side_px / max(ideal.width_px, ideal.height_px))
     small = ideal.resized(max(1, round(ideal.width_px * scale)), max(1, round(ideal.height_px * scale)))
     u, v = undistortion_maps(source, ideal)
     shift = max(np.abs(u - np.arange(ideal.width_px)).max(), np.abs(v - np.arange(ideal.height_px)[:, None]).max())
-    return _Lens(source=source, camera=small, maps=None if shift <= NEGLIGIBLE_PX else (u, v))
+    return Lens(source=source, camera=small, maps=None if shift <= NEGLIGIBLE_PX else (u, v))

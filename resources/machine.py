@@ -42,6 +42,46 @@ class LocalMachine:
             grown = _children_peak()
             usage.peak_rss_bytes = max(_own_peak(), grown if grown > children else 0)
 
+    def free_bytes(self) -> int | None:
+        """Return the memory that may still be taken: the system's, or what control groups leave. None: not known."""
+        return free_bytes()
+
+
+def free_bytes(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the least of what Linux calls available and what the control groups above this process leave.
+
+    Memory of files that can be dropped at once counts as free. None where /proc does not tell.
+    """
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+        membership = (proc / "self" / "cgroup").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    for line in membership:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # cgroup v2: one tree, limits at every level
+            names, root = ("memory.max", "memory.current", "inactive_file"), groups
+        elif "memory" in controllers.split(","):
+            names, root = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"), groups / "memory"
+        else:
+            continue
+        here = root / path.lstrip("/")
+        for folder in (here, *here.parents):
+            if root in (folder, *folder.parents):
+                available += _left(folder, *names)
+    return min(available, default=None)
+
+
+def _left(group: Path, limit: str, used: str, droppable: str) -> list[int]:
+    """Return what one control group leaves; nothing where it sets no limit."""
+    try:
+        most, taken = (group / limit).read_text().strip(), int((group / used).read_text())
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except FileNotFoundError:  # in a container the path may be that of the host
+        return []
+    return [] if most == "max" else [max(int(most) - taken + int(stat.get(droppable, 0)), 0)]
+
 
 def this_process() -> str:
     """Name this process so that another one of this machine can tell whether it is still there."""

@@ -4,6 +4,7 @@
     <root>/jobs/<job>/<asset>/<version>/...           an artifact: its files and artifact.json, never changed
     <root>/jobs/<job>/<asset>/current.json            which version is current, and by which run
     <root>/tables/<name>.parquet/part-<id>.parquet    a cross-job table: a folder that pandas and DuckDB read as one
+    <root>/ongoing/<job>/<asset>/<key>/...            what unfinished work needs to go on; goes when it is published
     <root>/scratch/...                                half-made things; may be deleted while nothing runs
     <delivered>/<job>/<version>/..., latest           what people receive
 
@@ -56,6 +57,17 @@ class FileStore:
             if folder.exists():
                 shutil.rmtree(folder)
 
+    def ongoing(self, job: str, asset: str, key: str) -> Path:
+        """Return the folder of unfinished work; what was left for another ``key`` is removed."""
+        home = self._ongoing(job, asset)
+        folder = home / _checked(key)
+        with _disk_errors():
+            folder.mkdir(parents=True, exist_ok=True)
+        for other in home.iterdir():
+            if other != folder:
+                shutil.rmtree(other)
+        return folder
+
     def publish(self, job: str, asset: str, folder: Path, *, provenance: Mapping[str, Any]) -> Artifact:
         """Make the files of ``folder`` the current version, then visible in one step. Raises ``DiskFull``."""
         home = self._root / "jobs" / _checked(job) / _checked(asset)
@@ -69,6 +81,8 @@ class FileStore:
                 _write(folder / MANIFEST, json.dumps(manifest, indent=1))
                 _replace_folder(folder, home / version)
             _write_atomic(home / CURRENT, json.dumps({"version": version, **provenance}, indent=1))
+        if self._ongoing(job, asset).exists():
+            shutil.rmtree(self._ongoing(job, asset))
         return self._artifact(job, asset, version, manifest)
 
     def fetch(self, job: str, asset: str, version: str | None = None) -> Artifact:
@@ -142,6 +156,9 @@ class FileStore:
             link.symlink_to(target.name)
             link.replace(home / "latest")
         return target
+
+    def _ongoing(self, job: str, asset: str) -> Path:
+        return self._root / "ongoing" / _checked(job) / _checked(asset)
 
     def _current(self, home: Path, job: str, asset: str) -> str:
         try:

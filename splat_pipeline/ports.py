@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.domain.memory import Footprint, Pictures
 from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.domain.recipe import PoseRecipe
 from splat_pipeline.domain.tables import TableSpec
@@ -50,6 +51,13 @@ class Store(Protocol):
 
     def publish(self, job: str, asset: str, folder: Path, *, provenance: Mapping[str, Any]) -> Artifact:
         """Make the files of ``folder`` the current version of an artifact, atomically. Raises ``DiskFull``."""
+        ...
+
+    def ongoing(self, job: str, asset: str, key: str) -> Path:
+        """Return a folder that outlives a killed run: the same for the same ``key``, gone once the asset is published.
+
+        ``key`` names all that the unfinished work rests on; what was left for another one of this asset is removed.
+        """
         ...
 
     def fetch(self, job: str, asset: str, version: str | None = None) -> Artifact:
@@ -189,6 +197,10 @@ class TrainingViews:
 class ImageLoader(Protocol):
     """From keyframes and poses to what a trainer reads."""
 
+    def sizes(self, keyframes: Path, poses: Path) -> Pictures:
+        """Return how many images there are to train on, and how large the largest is, without reading them."""
+        ...
+
     def load(self, keyframes: Path, poses: Path, points: Path, *, longer_side_px: int, holdout: bool) -> TrainingViews:
         """Load the registered keyframes of one split, undistorted and resampled, posed in the upright world.
 
@@ -222,8 +234,18 @@ class SplatTrainer(Protocol):
         plan: TrainingPlan,
         *,
         say: Say,
+        ongoing: Path | None = None,
+        take_over: bool = False,
     ) -> TrainingResult:
-        """Train. points (P, 3) world units, colors (P, 3) sRGB. Raises ``TrainingError``, ``OutOfMemory``."""
+        """Train. points (P, 3) world units, colors (P, 3) sRGB. Raises ``TrainingError``, ``OutOfMemory``.
+
+        ``ongoing``: folder where a training that was killed finds what it had done. ``take_over``: it may
+        begin with what another training of the scene, at a higher plan, left there. ``say`` gets ``Progress.line``.
+        """
+        ...
+
+    def footprint(self, sh_degree: int) -> Footprint:
+        """Return what a training takes of the machine's memory, with harmonics up to a degree."""
         ...
 
     def evaluate(self, gaussians: Gaussians, views: TrainingViews) -> list[tuple[float, float]]:
@@ -252,6 +274,10 @@ class Machine(Protocol):
 
     def utc(self) -> str:
         """Return now as ISO 8601 with seconds, e.g. 2026-11-20T10:00:00Z."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Return how much memory may still be taken; None where the machine does not tell."""
         ...
 
     def metered(self) -> AbstractContextManager[Usage]:

@@ -1,21 +1,29 @@
-"""Progress of a run on the terminal: one line a stage, and what the stage says while it works."""
+"""Progress of a run on the terminal: one line a stage, what the stage says while it works, a bar while it trains."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 import dagster as dg
 import pandas as pd
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+
+from splat_pipeline.domain.progress import Progress as Training
+from splat_pipeline.domain.progress import progress_of
 
 QUIET_S = 5.0
 """Lines of one stage are printed at most this often where the terminal cannot overwrite a line."""
+
+BAR = 24
+"""Columns of the bar of a training."""
 
 WIDE = 200
 """Columns of a table that goes to a file or a pipe."""
@@ -24,9 +32,10 @@ WIDE = 200
 class Progress:
     """Listens to a run's events and tells a person, on standard error."""
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str, console: Console | None = None) -> None:
         """``job``: what is being made, for the headline."""
-        self._console = Console(stderr=True, highlight=False)
+        self._file = _kept_terminal()
+        self._console = console or Console(file=self._file, stderr=True, highlight=False)
         self._status = self._console.status(f"[bold]{escape(job)}")
         self._job, self._started, self._stage_started, self._told = job, time.monotonic(), 0.0, 0.0
 
@@ -39,6 +48,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._status.stop()
+        if self._file is not None:
+            self._file.close()
 
     def __call__(self, entry: dg.EventLogEntry) -> None:
         """Show one event."""
@@ -60,7 +71,8 @@ class Progress:
 
     def _say(self, step: str, line: str) -> None:
         now = time.monotonic()
-        self._status.update(f"[bold]{escape(step)}[/] {escape(line)}")
+        training = progress_of(line)
+        self._status.update(f"[bold]{escape(step)}[/] {escape(line)}" if training is None else _bar(step, training))
         if not self._console.is_terminal and now - self._told >= QUIET_S:
             self._told = now
             self._console.print(f"{self._clock()} [dim]{escape(step)}: {escape(line)}", soft_wrap=True)
@@ -77,6 +89,25 @@ class Progress:
     def _clock(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
         return f"{minutes:3d}:{seconds:02d}"
+
+
+def _kept_terminal() -> TextIO | None:
+    """Return another handle of the terminal on standard error, or None when there is no terminal.
+
+    While a step runs, Dagster puts a pipe in the place of standard error to keep what is written there.
+    """
+    return os.fdopen(os.dup(sys.stderr.fileno()), "w") if sys.stderr.isatty() else None
+
+
+def _bar(step: str, at: Training) -> RenderableType:
+    """Return one line: the stage, a bar, the share done, the figures."""
+    row = Table.grid(padding=(0, 1))
+    minutes, seconds = divmod(round(at.seconds_left), 60)
+    figures = f"{at.loss:.3f} loss  {at.psnr_db:.1f} dB  {at.gaussians:,} Gaussians  {minutes}:{seconds:02d} left"
+    total = max(at.iterations, 1)
+    bar = ProgressBar(total=total, completed=at.iteration, width=BAR)
+    row.add_row(f"[bold]{escape(step)}", bar, f"{at.iteration / total:4.0%}", f"[dim]{figures}")
+    return row
 
 
 def show(frame: pd.DataFrame) -> None:

@@ -39,3 +39,8 @@ def data_uri(picture: Picture | Path, *, longer_side_px: int, quality: int = 80)
     packed = io.BytesIO()
     shown.save(packed, "JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode("ascii")
+
+
+def svg_uri(drawing: str) -> str:
+    """Return an SVG file in a ``data:`` address."""
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode("ascii")

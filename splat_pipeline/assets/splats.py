@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 import numpy as np
 
+from splat_pipeline.assets.pictures import svg_uri
 from splat_pipeline.assets.stages import GATES_FILE, Loaders, Machines, Result, Stores, Trainers, Work, job_asset, stage
-from splat_pipeline.domain import tables
+from splat_pipeline.domain import charts, tables
 from splat_pipeline.domain.errors import OutOfMemory, SplatError, TrainingError
 from splat_pipeline.domain.formats.ply import write_ply
+from splat_pipeline.domain.memory import fitted
 from splat_pipeline.domain.plans import Detail, TrainingPlan, plan_for, plan_from_json, plan_to_json, step_down
 from splat_pipeline.domain.quality import allowed_detail, read_verdicts
-from splat_pipeline.ports import ImageLoader, SplatTrainer, TrainingResult, TrainingViews
+from splat_pipeline.ports import ImageLoader, Machine, SplatTrainer, TrainingResult, TrainingViews
+
+ROWS = 12
+"""Of the table that Dagster shows of a training; all are in ``training.parquet``."""
 
 
 class PlanConfig(dg.Config):
@@ -49,7 +56,7 @@ def splat(
     """The trained Gaussians, with every rung of the ladder that was tried and held-out PSNR and SSIM."""
     with stage(context, store, machine) as work:
         plan = plan_from_json(json.loads((work.input("training_plan") / "plan.json").read_text()))
-        plan, trained, attempts = _walk_down(work, plan, loader, trainer)
+        plan, trained, attempts = _walk_down(work, plan, loader, trainer, machine)
         heldout = _load(work, loader, plan, holdout=True)
         work.log(f"measuring {len(heldout.views)} held-out views")
         scores = trainer.evaluate(trained.gaussians, heldout)
@@ -68,10 +75,29 @@ def splat(
                 "psnr_heldout_db": psnr_db,
                 "ssim_heldout": ssim,
                 "trainer": trainer.name,
+                "course": _course_of(trained.history),
             },
             metrics={"psnr_heldout_db": psnr_db},
         )
     return work.result()
+
+
+def _course_of(history: Sequence[Mapping[str, float]]) -> dg.MetadataValue[Any]:
+    """Return loss and PSNR over the iterations, drawn, and some rows of them."""
+    at = [step["iteration"] for step in history]
+    lines = []
+    for column, name in (("loss", "loss"), ("psnr_db", "PSNR in dB")):
+        drawing = charts.curve(at, [step[column] for step in history], x_name="iterations", y_name=name)
+        if drawing:
+            lines.append(f"![{name} over iterations]({svg_uri(charts.alone(drawing))})\n")
+    lines += ["| iteration | loss | PSNR dB | Gaussians | resolution | seconds |", "|--:|--:|--:|--:|--:|--:|"]
+    chosen = sorted({round(i * (len(history) - 1) / ROWS) for i in range(ROWS + 1)}) if history else []
+    for step in (history[i] for i in chosen):
+        lines.append(
+            f"| {step['iteration']} | {step['loss']:.4f} | {step['psnr_db']:.2f} | {step['gaussians']} "
+            f"| 1/{step['factor']} | {step['seconds']:.1f} |"
+        )
+    return dg.MetadataValue.md("\n".join(lines))
 
 
 def _with_overrides(plan: TrainingPlan, work: Work) -> TrainingPlan:
@@ -85,28 +111,61 @@ def _load(work: Work, loader: ImageLoader, plan: TrainingPlan, *, holdout: bool)
 
 
 def _walk_down(
-    work: Work, plan: TrainingPlan, loader: ImageLoader, trainer: SplatTrainer
+    work: Work, plan: TrainingPlan, loader: ImageLoader, trainer: SplatTrainer, machine: Machine
 ) -> tuple[TrainingPlan, TrainingResult, list[dict[str, object]]]:
     """Train at ``plan``; on divergence or lack of memory one rung lower, until it works or no rung is left."""
+    attempts: list[dict[str, object]] = []
+    take_over = False
+    while True:
+        plan = _made_to_fit(work, plan, loader, trainer, machine)
+        try:
+            trained = _train(work, plan, loader, trainer, take_over=take_over)
+        except (TrainingError, OutOfMemory, MemoryError) as error:
+            failure = _alone(error)
+        else:
+            return plan, trained, [*attempts, {**plan_to_json(plan), "outcome": "kept", "because": ""}]
+        attempts.append({**plan_to_json(plan), "outcome": type(failure).__name__, "because": str(failure)})
+        lower = step_down(plan, f"{type(failure).__name__} at {plan.detail}: {failure}")
+        if lower is None:
+            raise failure
+        work.log(f"{failure}; going on at {lower.detail}")
+        # What was too large is no worse for it; what has diverged is.
+        take_over, plan = isinstance(failure, OutOfMemory), lower
+
+
+def _made_to_fit(
+    work: Work, plan: TrainingPlan, loader: ImageLoader, trainer: SplatTrainer, machine: Machine
+) -> TrainingPlan:
+    """Return ``plan`` with as much resolution and as many Gaussians as the memory has room for."""
+    free_bytes = machine.free_bytes()
+    if free_bytes is None:
+        return plan
+    pictures = loader.sizes(work.input("keyframes"), work.input("camera_poses"))
+    fit = fitted(plan, pictures, trainer.footprint(plan.sh_degree), free_bytes)
+    if fit != plan:
+        work.log(fit.reasons[-1])
+    return fit
+
+
+def _train(
+    work: Work, plan: TrainingPlan, loader: ImageLoader, trainer: SplatTrainer, *, take_over: bool
+) -> TrainingResult:
+    """Train once. What it read is forgotten when it fails."""
     points = tables.read_table(work.input("point_cloud") / "points.parquet", tables.POINTS)
     positions = points[["x", "y", "z"]].to_numpy(np.float32)
     colors = points[["red", "green", "blue"]].to_numpy(np.uint8)
-    attempts: list[dict[str, object]] = []
-    while True:
-        try:
-            views = _load(work, loader, plan, holdout=False)
-            work.log(f"training at {plan.detail}: {len(views.views)} views, {plan.iterations} iterations")
-            trained = trainer.train(views, positions, colors, plan, say=work.log)
-        except (TrainingError, OutOfMemory, MemoryError) as error:
-            failure = error if isinstance(error, SplatError) else OutOfMemory(str(error))
-            attempts.append({**plan_to_json(plan), "outcome": type(failure).__name__, "because": str(failure)})
-            lower = step_down(plan, f"{type(failure).__name__} at {plan.detail}: {failure}")
-            if lower is None:
-                raise failure from None
-            work.log(f"{failure}; going on at {lower.detail}")
-            plan = lower
-        else:
-            return plan, trained, [*attempts, {**plan_to_json(plan), "outcome": "kept", "because": ""}]
+    views = _load(work, loader, plan, holdout=False)
+    work.log(f"training at {plan.detail}: {len(views.views)} views, {plan.iterations} iterations")
+    ongoing = work.ongoing()
+    return trainer.train(views, positions, colors, plan, say=work.log, ongoing=ongoing, take_over=take_over)
+
+
+def _alone(error: TrainingError | OutOfMemory | MemoryError) -> SplatError:
+    """Return ``error`` as one of ours, without tracebacks: they hold on to all the arrays of what has failed."""
+    for link in (error, error.__cause__, error.__context__):
+        if link is not None:
+            link.with_traceback(None)
+    return error if isinstance(error, SplatError) else OutOfMemory(str(error))
 
 
 def _write(work: Work, plan: TrainingPlan, trained: TrainingResult, attempts: list[dict[str, object]]) -> None:

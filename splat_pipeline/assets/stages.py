@@ -11,6 +11,7 @@ def frame_quality(context: dg.AssetExecutionContext, store: Stores, machine: Mac
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,6 +84,15 @@ class Work:
         if asset not in self.inputs:
             self.inputs[asset] = self.store.fetch(self.job, asset)
         return self.inputs[asset].folder
+
+    def ongoing(self) -> Path:
+        """Return a folder where unfinished work outlives a killed run, found again while code and inputs are the same.
+
+        To be called when all inputs were read.
+        """
+        rests_on = {"code": version("splat_pipeline"), **{name: a.digest for name, a in sorted(self.inputs.items())}}
+        key = hashlib.sha256(json.dumps(rests_on).encode()).hexdigest()[:16]
+        return self.store.ongoing(self.job, self.asset, key)
 
     @property
     def bytes_in(self) -> int:

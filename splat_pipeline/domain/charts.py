@@ -81,6 +81,16 @@ def curve(x: Sequence[float], y: Sequence[float], *, x_name: str, y_name: str) -
     )
 
 
+def alone(drawing: str) -> str:
+    """Return ``drawing``, one of ``curve``, as a file of its own: with a name space and the colours of a page."""
+    style = (
+        "<style>text{fill:#666;font:12px sans-serif}.grid{stroke:#ddd;fill:none}"
+        ".line{stroke:#0d9488;stroke-width:2;fill:none}</style>"
+    )
+    head, rest = drawing.split(">", 1)
+    return f'{head} xmlns="http://www.w3.org/2000/svg" width="{_SIZE[0]}" height="{_SIZE[1]}">{style}{rest}'
+
+
 def scale_bar() -> str:
     """Draw the key of ``colour_of``."""
     stops = [i / 12 for i in range(13)]

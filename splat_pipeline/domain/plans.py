@@ -77,11 +77,23 @@ def plan_for(detail: Detail, *, seed: int, ladder: dict[Detail, Rung] = CPU_LADD
 
 
 def step_down(plan: TrainingPlan, reason: str, *, ladder: dict[Detail, Rung] = CPU_LADDER) -> TrainingPlan | None:
-    """Return the plan one rung lower with ``reason`` added, or None when there is no lower rung."""
+    """Return the plan one rung lower with ``reason`` added, or None when there is no lower rung.
+
+    Nothing of it is more than it was: a job or the memory may ask for less than the lower rung has.
+    """
     below = plan.detail.below
     if below is None:
         return None
-    return replace(plan_for(below, seed=plan.seed, ladder=ladder), reasons=(*plan.reasons, reason))
+    rung = ladder[below]
+    return replace(
+        plan,
+        detail=below,
+        longer_side_px=min(plan.longer_side_px, rung.longer_side_px),
+        iterations=min(plan.iterations, rung.iterations),
+        max_gaussians=min(plan.max_gaussians, rung.max_gaussians),
+        sh_degree=min(plan.sh_degree, rung.sh_degree),
+        reasons=(*plan.reasons, reason),
+    )
 
 
 def plan_to_json(plan: TrainingPlan) -> dict[str, Any]:

@@ -259,12 +259,20 @@ POINTS = TableSpec(
 
 TRAINING = TableSpec(
     "training",
-    1,
+    2,
     (
         Column("rung", S, "", "detail of the attempt that this step belongs to"),
         Column("iteration", I, "", ""),
         Column("loss", F, "", "running mean of 0.8 L1 + 0.2 D-SSIM"),
+        Column(
+            "psnr_db",
+            F,
+            "dB",
+            "running mean over views just trained, at their size",
+            nullable=True,
+        ),
         Column("gaussians", I, "", ""),
+        Column("factor", I, "", "by which images were made smaller: 4, 2 or 1", nullable=True),
         Column("seconds", F, "s", "since the attempt began"),
     ),
 )

@@ -16,7 +16,7 @@ exp is a polynomial: libm's cannot be vectorised here.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from splat_pipeline.splatting.blocks import (
@@ -38,6 +38,7 @@ from splat_pipeline.splatting.blocks import (
     weave_plane,
     write_row,
 )
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, bits, choose, fetch, first_bit, lanes, lesser, load, room, store
 from splat_pipeline.splatting.layout import LINE, Float32, Int32, Int64, Real
 from splat_pipeline.splatting.shares import WORKERS, take_next
@@ -211,8 +212,9 @@ def blend_backward(
 
     ``records`` (P, 16), at the pair's slot. With G = dLoss/dalpha alpha and (a, b) = L d, sums over the tile's pixels
     of G, G a, G b, G a a, G a b, G b b, of w dLoss/dC for red, green and blue, and of w: ``pullback.py`` makes
-    derivatives of them (the other six mean nothing). The tile is walked front to back again, so T needs no division; what lies
-    behind a Gaussian is the finished pixel minus what has been blended so far, one number a pixel: (dLoss/dC) . C.
+    derivatives of them (the other six mean nothing). The tile is walked front to back again, so T needs no division;
+    what lies behind a Gaussian is the finished pixel minus what has been blended so far, one number a pixel:
+    (dLoss/dC) . C.
     """
     height, width = image.shape[1], image.shape[2]
     columns = (width + TILE - 1) // TILE

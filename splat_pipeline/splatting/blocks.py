@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, bits, lesser, load, store
 from splat_pipeline.splatting.layout import Float32, Real
 from splat_pipeline.splatting.series import size

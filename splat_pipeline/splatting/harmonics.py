@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from splat_pipeline.splatting import layout, tiles
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, column, greater, lanes, load, store
 from splat_pipeline.splatting.layout import FAST, Float32
 from splat_pipeline.splatting.series import root

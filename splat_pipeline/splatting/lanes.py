@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
+
+from splat_pipeline.splatting.kernels import njit
 
 WIDTH = 16
 VECTOR = ir.VectorType(ir.FloatType(), WIDTH)

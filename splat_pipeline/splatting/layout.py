@@ -17,10 +17,10 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.splatting.kernels import njit
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]

@@ -21,8 +21,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, choose, lanes, load, room, store
 from splat_pipeline.splatting.layout import Float32, Real
 from splat_pipeline.splatting.series import size

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from splat_pipeline.splatting.layout import Float32
+from splat_pipeline.splatting.kernels import njit
+from splat_pipeline.splatting.layout import FAST, Float32, Real
 from splat_pipeline.splatting.loss import SSIM_WEIGHT, means
+
+ONE = np.float32(1)
+ZERO = np.float32(0)
 
 
 def psnr(a: Float32, b: Float32) -> float:
@@ -24,6 +28,21 @@ def ssim(a: Float32, b: Float32) -> float:
     _same_shape(a, b)
     planes = [np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32) for picture in (a, b)]
     return means(planes[0], planes[1], np.empty_like(planes[0]), SSIM_WEIGHT)[1]
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def squared_error(image: Float32, truth: Float32) -> Real:
+    """Return the sum of squared differences of two pictures (3, H, W), ``image`` clipped to [0, 1]."""
+    total: Real = 0.0
+    for channel in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            row, other = image[channel, j], truth[channel, j]
+            sums: Real = ZERO
+            for i in range(image.shape[2]):
+                difference = min(max(row[i], ZERO), ONE) - other[i]
+                sums += difference * difference
+            total += sums
+    return total
 
 
 def _same_shape(a: Float32, b: Float32) -> None:

@@ -8,9 +8,10 @@ The tree halves the points, not space: outliers and duplicates do not unbalance 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.layout import Float32, Int64
 
 Float64 = NDArray[np.float64]
@@ -39,28 +40,25 @@ def mean_distance(points: Float64) -> Float32:
     return distances
 
 
-@njit(cache=True)
 def _grow(points: Float64, index: Int64, axes: Int64, cuts: Float64) -> None:
-    stack = np.zeros((DEPTH, 3), np.int64)
-    stack[0, 1] = len(points)
-    size = 1
-    while size > 0:
-        size -= 1
-        low, high, node = stack[size]
-        if high - low <= LEAF:
-            continue
-        here = points[index[low:high]]
-        axis, widest = 0, -1.0
-        for a in range(3):
-            spread = here[:, a].max() - here[:, a].min()
-            if spread > widest:
-                axis, widest = a, spread
-        index[low:high] = index[low:high][np.argsort(here[:, axis])]
-        middle = (low + high) // 2
-        axes[node], cuts[node] = axis, points[index[middle], axis]
-        stack[size, 0], stack[size, 1], stack[size, 2] = low, middle, 2 * node + 1
-        stack[size + 1, 0], stack[size + 1, 1], stack[size + 1, 2] = middle, high, 2 * node + 2
-        size += 2
+    """Order ``index`` and fill ``axes`` and ``cuts``, all nodes of a level at once: numpy is quick enough at that.
+
+    A level's nodes lie between its ``edges``. Where it has nodes of one point more than a leaf, its leaves are cut as
+    well, which changes nothing: ``_search`` goes by their size.
+    """
+    edges, first = np.array([0, len(points)]), 0
+    while np.diff(edges).max() > LEAF:
+        sizes = np.diff(edges)
+        here = points[index]
+        spread = np.maximum.reduceat(here, edges[:-1]) - np.minimum.reduceat(here, edges[:-1])
+        widest = spread.argmax(axis=1)
+        node = np.repeat(np.arange(len(sizes)), sizes)
+        index[:] = index[np.lexsort((here[np.arange(len(here)), widest[node]], node))]
+        middles = (edges[:-1] + edges[1:]) // 2
+        mine = slice(first, first + len(sizes))
+        axes[mine], cuts[mine] = widest, points[index[middles], widest]
+        edges = np.sort(np.concatenate([edges, middles]))
+        first += len(sizes)
 
 
 @njit(cache=True, parallel=True)

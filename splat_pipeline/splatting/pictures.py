@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.cameras import Camera, View
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.layout import Float32
 from splat_pipeline.splatting.project import camera_vector
 
@@ -29,6 +30,8 @@ class Picture:
     """(H, W, 3)"""
     cam: Float32
     """(24,) of ``project.camera_vector``."""
+    factor: int = 1
+    """By how much it was made smaller."""
 
 
 def coarse(camera: Camera, factor: int) -> Camera:
@@ -56,7 +59,8 @@ def block_mean(image: UInt8, factor: int) -> UInt8:
 
 def at_size(image: UInt8, view: View, factor: int) -> Picture:
     """Return ``image`` taken by ``view``, ``factor`` times smaller."""
-    return Picture(image=block_mean(image, factor), cam=camera_vector(coarse(view.camera, factor), view.cam_from_world))
+    cam = camera_vector(coarse(view.camera, factor), view.cam_from_world)
+    return Picture(image=block_mean(image, factor), cam=cam, factor=factor)
 
 
 @njit(cache=True, parallel=True)

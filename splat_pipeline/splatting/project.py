@@ -26,12 +26,13 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.cameras import Camera
 from splat_pipeline.splatting import layout, tiles
 from splat_pipeline.splatting.harmonics import tint
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, bits, column, first_bit, greater, lesser, load, room, store
 from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Real
 from splat_pipeline.splatting.series import exponential, logarithm, root

@@ -17,10 +17,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from splat_pipeline.splatting import layout, project, tiles
 from splat_pipeline.splatting.harmonics import C0, direction, fill_basis, slope
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, choose, column, lanes, load, room, store
 from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64
 from splat_pipeline.splatting.project import SQUARE

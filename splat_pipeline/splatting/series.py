@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import LANES, VECTOR, WIDTH, greater, lesser
 from splat_pipeline.splatting.layout import FAST
 

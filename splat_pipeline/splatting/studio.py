@@ -5,9 +5,11 @@ rows (N, W) float32 in ``Population``; pictures (3, H, W) float32 inside; see la
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splat_pipeline.splatting import blend, layout, optim
 from splat_pipeline.splatting.densify import Population
@@ -102,6 +104,13 @@ class Studio:
             people.weight,
         )
         return loss
+
+    def state(self) -> dict[str, NDArray[np.float64]]:
+        """Return copies, by name, of what is learned beside the Gaussians: for a checkpoint."""
+        return {}
+
+    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take back what ``state`` returned. Raises ``KeyError``, and ``ValueError`` for arrays of another shape."""
 
     def _compare(self, picture: Picture, degree: int) -> tuple[Drawn, float]:
         """Draw, and fill the easel's gradient; return what was drawn and the loss."""

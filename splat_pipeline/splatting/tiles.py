@@ -19,9 +19,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
+from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, fetch, greater, lesser, load, room, store
 from splat_pipeline.splatting.layout import LINE, Float32, Int32, Int64, Real
 from splat_pipeline.splatting.series import downwards, root, upwards

@@ -9,7 +9,7 @@ number of threads.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,20 +19,23 @@ from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.errors import Untrained
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.plans import TrainingPlan
+from splat_pipeline.domain.progress import Progress, Step
 from splat_pipeline.splatting import seeds
+from splat_pipeline.splatting.checkpoint import Checkpoints, Fingerprint, Keeper
+from splat_pipeline.splatting.course import Stopwatch
 from splat_pipeline.splatting.cover import cover
-from splat_pipeline.splatting.densify import Population, prune, settle, split, target_count
+from splat_pipeline.splatting.densify import prune, settle, split
 from splat_pipeline.splatting.metrics import psnr, ssim
 from splat_pipeline.splatting.pictures import Picture, at_size
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.render import render
+from splat_pipeline.splatting.state import Order, Training, resumed, taken_over
 from splat_pipeline.splatting.studio import Studio
-from splat_pipeline.splatting.watch import Progress, Step, Watch
 
-__all__ = ["Progress", "Step", "TrainRecipe", "Trained", "evaluate", "train"]
+__all__ = ["Checkpoints", "Probe", "Progress", "Step", "TrainRecipe", "Trained", "evaluate", "train"]
 
 UInt8 = NDArray[np.uint8]
-PROBES = 8
+LOOKS = 8
 """Views on which the loss before and after the training is compared."""
 
 
@@ -42,6 +45,16 @@ class Trained:
 
     gaussians: Gaussians
     history: list[Step]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Asks for the Gaussians while they are trained; the time that the call takes is not counted."""
+
+    shares: Sequence[float]
+    """Of the training, each in (0, 1]: when to call."""
+    call: Callable[[Gaussians, int, float], None]
+    """Takes a copy of the Gaussians, the iterations done, the seconds taken."""
 
 
 def train(
@@ -54,40 +67,40 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     recipe: TrainRecipe | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    seconds: float | None = None,
+    checkpoints: Checkpoints | None = None,
+    probe: Probe | None = None,
 ) -> Trained:
     """Train Gaussians on ``images`` (H, W, 3) RGB of ``views``, beginning on ``points`` (P, 3) of ``colors`` (P, 3).
 
-    ``progress`` is called about once a second and at the end. Raises ``ValueError`` for arrays that do not fit
-    together or are not finite, ``Diverged`` when the loss is not finite or blows up, ``Untrained`` when it has not
-    fallen at the end.
+    ``progress`` is called about once a second and at the end. ``seconds``: end after so long, all within this call
+    counted, instead of after the plan's iterations; the result then depends on the machine's speed. ``checkpoints``:
+    where a killed training finds what it had done; it then ends as it would have without, bit by bit. Raises
+    ``ValueError`` for arrays that do not fit together or are not finite, ``Diverged`` when the loss is not finite or
+    blows up, ``Untrained`` when it has not fallen at the end.
     """
+    stopwatch = Stopwatch(clock=clock)
     recipe = recipe or TrainRecipe()
     _fit(images, views, points, colors)
-    rng = np.random.default_rng(plan.seed)
-    start = _first(images, views, points, colors, plan, recipe, rng)
-    people = Population.of(start, plan.max_gaussians)
-    studio = Studio(people=people, recipe=recipe, extent=seeds.scene_extent(views))
-    probes = [at_size(images[i], views[i], 1) for i in range(0, len(views), -(-len(views) // PROBES))]
-    before = float(np.mean([studio.look(probe, plan.sh_degree) for probe in probes]))
-    watch = Watch(iterations=plan.iterations, window=recipe.diverged_window, clock=clock, tell=progress, best=before)
-    factors = [_factor(i / plan.iterations, views, recipe) for i in range(plan.iterations)]
-    work = np.cumsum([1 / factor for factor in factors])
-    every = max(recipe.densify_least, round(plan.iterations / recipe.densify_events))
-    for i, picture in enumerate(_course(images, views, factors, rng)):
-        share = i / plan.iterations
-        degree = min(plan.sh_degree, int(share / recipe.degree_every)) if recipe.degree_every > 0 else plan.sh_degree
-        loss = studio.step(picture, degree, share)
-        watch.note(i + 1, loss, studio, picture, float(work[i] / work[-1]))
-        if (i + 1) % every == 0 and recipe.densify_from <= share <= recipe.densify_until:
-            prune(people, studio.extent, recipe)
-            ahead = (i + 1 + every) / plan.iterations
-            split(people, target_count(ahead, len(start), plan.max_gaussians, recipe), recipe)
-            if (i + 1) // every % recipe.settle_every == 0:
-                settle(people)
-    after = float(np.mean([studio.look(probe, plan.sh_degree) for probe in probes]))
+    order = Order(views=views, plan=plan, recipe=recipe, seconds=seconds, stopwatch=stopwatch)
+    keeper = None
+    if checkpoints is not None:
+        whose = Fingerprint.of(images, views, points, colors, plan, recipe=recipe, seconds=seconds)
+        keeper = Keeper(asked=checkpoints, whose=whose)
+    training = _found(order, keeper)
+    if training is None:
+        rng = np.random.default_rng(plan.seed)
+        training = Training.begun(order, _first(images, views, points, colors, plan, recipe, rng), rng)
+    looks = [at_size(images[i], views[i], 1) for i in range(0, len(views), -(-len(views) // LOOKS))]
+    if not np.isfinite(training.before):
+        training.before = training.watch.best = _loss(training.studio, looks, plan)
+    training.watch.tell = progress
+    _run(training, images, len(looks), keeper=keeper, probe=probe)
+    before, after = training.before, _loss(training.studio, looks, plan)
     if not after < recipe.trained_ratio * before:
-        raise Untrained(f"the loss was {before:.4f} before and is {after:.4f} after {plan.iterations} iterations")
-    return Trained(gaussians=people.gaussians(), history=watch.history)
+        done = training.course.done
+        raise Untrained(f"the loss was {before:.4f} before and is {after:.4f} after {done} iterations")
+    return Trained(gaussians=training.studio.people.gaussians(), history=training.watch.history)
 
 
 def evaluate(gaussians: Gaussians, images: Sequence[UInt8], views: Sequence[View]) -> list[tuple[float, float]]:
@@ -98,6 +111,64 @@ def evaluate(gaussians: Gaussians, images: Sequence[UInt8], views: Sequence[View
         truth = image.astype(np.float32) / np.float32(255)
         scores.append((psnr(seen, truth), ssim(seen, truth)))
     return scores
+
+
+def _found(order: Order, keeper: Keeper | None) -> Training | None:
+    """Return the training as its last checkpoint has it, or one that takes over another's Gaussians, or None."""
+    if keeper is None:
+        return None
+    try:
+        own = keeper.own()
+        if own is not None:
+            training = resumed(order, own)
+            keeper.asked.say(f"going on after iteration {training.course.done}, from a checkpoint")
+        else:
+            other = keeper.another()
+            if other is None:
+                return None
+            training = taken_over(order, other, np.random.default_rng(order.plan.seed))
+            kept, share = training.studio.people.count, training.course.share
+            keeper.asked.say(f"going on with {kept} Gaussians of a training that had done {share:.0%} of its course")
+    except ValueError as error:
+        keeper.asked.say(f"beginning anew, a checkpoint cannot be used: {error}")
+        return None
+    keeper.written_at, keeper.written_s = training.course.done, order.stopwatch.seconds()
+    return training
+
+
+def _run(
+    training: Training, images: Sequence[UInt8], looks: int, *, keeper: Keeper | None, probe: Probe | None
+) -> None:
+    """Train until the course is over. ``looks``: views that are looked at afterwards."""
+    course, studio, stopwatch = training.course, training.studio, training.course.stopwatch
+    asked = [share for share in sorted(probe.shares) if share > course.share] if probe else []
+    pictures: list[Picture] = []
+    factor = 0
+    course.begin()
+    while not course.over:
+        if course.factor != factor:
+            factor = course.factor
+            pictures = [at_size(image, view, factor) for image, view in zip(images, course.views, strict=True)]
+        picture, share = pictures[course.next_view()], course.share
+        loss = studio.step(picture, course.degree, share)
+        course.count(looks=looks)
+        training.watch.note(course, loss, studio, picture)
+        wanted = course.wanted(share)
+        if wanted is not None:
+            prune(studio.people, studio.extent, course.recipe)
+            split(studio.people, wanted, course.recipe)
+            if course.rounds % course.recipe.settle_every == 0:
+                settle(studio.people)
+        if probe and asked and course.share >= asked[0]:
+            asked = [share for share in asked if share > course.share]
+            with stopwatch.stopped():
+                probe.call(studio.people.gaussians(), course.done, stopwatch.seconds())
+        if keeper is not None and not course.over:
+            keeper.offer(course.done, stopwatch.seconds, training.state)
+
+
+def _loss(studio: Studio, pictures: Sequence[Picture], plan: TrainingPlan) -> float:
+    return float(np.mean([studio.look(picture, plan.sh_degree) for picture in pictures]))
 
 
 def _fit(images: Sequence[UInt8], views: Sequence[View], points: NDArray[np.floating], colors: UInt8) -> None:
@@ -137,25 +208,3 @@ def _first(
         places, colors = places[some], colors[some]
     reach = seeds.nearest_camera(places, views)
     return seeds.first_gaussians(places, colors, reach, degree=plan.sh_degree, recipe=recipe)
-
-
-def _course(
-    images: Sequence[UInt8], views: Sequence[View], factors: Sequence[int], rng: np.random.Generator
-) -> Iterator[Picture]:
-    """Yield a picture an iteration, made smaller by its factor: all views in random order, then again in another."""
-    pictures: list[Picture] = []
-    order: list[int] = []
-    for i, factor in enumerate(factors):
-        if i == 0 or factor != factors[i - 1]:
-            pictures = [at_size(image, view, factor) for image, view in zip(images, views, strict=True)]
-        order = order or [int(v) for v in rng.permutation(len(views))]
-        yield pictures[order.pop()]
-
-
-def _factor(share: float, views: Sequence[View], recipe: TrainRecipe) -> int:
-    """Return by how much images are made smaller after ``share`` of the training: 4, 2 or 1."""
-    side = min(min(view.camera.width_px, view.camera.height_px) for view in views)
-    wanted = 4 if share < recipe.quarter_until else 2 if share < recipe.half_until else 1
-    while wanted > 1 and side < wanted * recipe.least_side_px:
-        wanted //= 2
-    return wanted

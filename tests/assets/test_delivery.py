@@ -100,9 +100,8 @@ def write_inputs(folders: dict[str, Path]) -> None:
     (folders["point_cloud"] / "frame_of_reference.json").write_text(json.dumps(frame))
     (folders["point_cloud"] / "points.ply").write_bytes(b"ply\n")
     write_ply(folders["splat"] / "gaussians.ply", blob())
-    history = [
-        {"rung": "reduced", "iteration": i, "loss": 1 / (i + 2), "gaussians": 600, "seconds": 1.0} for i in range(9)
-    ]
+    step = {"rung": "reduced", "psnr_db": 20.0, "gaussians": 600, "factor": 1, "seconds": 1.0}
+    history = [{**step, "iteration": i, "loss": 1 / (i + 2)} for i in range(9)]
     tables.write_table(folders["splat"] / "training.parquet", tables.TRAINING, history)
     heldout = [{"keyframe_id": i, "psnr_db": 20.0 + i, "ssim": 0.8} for i in (4, 12)]
     tables.write_table(folders["splat"] / "heldout.parquet", tables.HELDOUT, heldout)

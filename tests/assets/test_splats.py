@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import Diverged, OutOfMemory
 from splat_pipeline.domain.formats.ply import read_ply
 from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.domain.memory import Footprint, Pictures
 from splat_pipeline.domain.plans import Detail, TrainingPlan
 from splat_pipeline.domain.quality import judge_stage, write_verdicts
 from splat_pipeline.domain.recipe import Recipe
@@ -30,9 +32,25 @@ JOB = "scene-00000000"
 CAMERA = Camera(width_px=8, height_px=6, fx_px=8, fy_px=8, cx_px=4, cy_px=3)
 
 
+STEP = {"iteration": 1, "loss": 0.5, "psnr_db": 20.0, "gaussians": 5, "factor": 4, "seconds": 0.1}
+
+
+@dataclass
+class Tight(LocalMachine):
+    """A machine with so much memory left."""
+
+    left: int | None
+
+    def free_bytes(self) -> int | None:
+        return self.left
+
+
 @dataclass
 class FewImages:
     """Two views for training, one held out."""
+
+    def sizes(self, keyframes: Path, poses: Path) -> Pictures:
+        return Pictures(count=2, width_px=1600, height_px=1200)
 
     def load(self, keyframes: Path, poses: Path, points: Path, *, longer_side_px: int, holdout: bool) -> TrainingViews:
         ids = [8] if holdout else [1, 2]
@@ -47,10 +65,21 @@ class MoodyTrainer:
     errors: list[Exception] = field(default_factory=list)
     psnr_db: float = 27.0
     plans: list[TrainingPlan] = field(default_factory=list)
+    took_over: list[bool] = field(default_factory=list)
+    alive: list[bool] = field(default_factory=list)
+    """Whether the images of the training before were still there."""
+    before: weakref.ref | None = None
     name: str = "moody"
 
-    def train(self, views, points, colors, plan, *, say) -> TrainingResult:
+    def footprint(self, sh_degree: int) -> Footprint:
+        return Footprint(image=3, pixel=0, gaussian=1000, copied=0, pair=0, fixed=0)
+
+    def train(self, views, points, colors, plan, *, say, ongoing, take_over) -> TrainingResult:
         self.plans.append(plan)
+        self.took_over.append(take_over)
+        self.alive.append(self.before is not None and self.before() is not None)
+        self.before = weakref.ref(views.images[0])
+        (ongoing / f"{plan.detail}.npz").write_bytes(b"what was done so far")
         if self.errors:
             raise self.errors.pop(0)
         n = len(points)
@@ -61,7 +90,7 @@ class MoodyTrainer:
             logit_opacities=np.zeros(n, np.float32),
             sh=np.zeros((n, 4, 3), np.float32),
         )
-        return TrainingResult(gaussians=made, history=[{"iteration": 1, "loss": 0.5, "gaussians": n, "seconds": 0.1}])
+        return TrainingResult(gaussians=made, history=[STEP, {**STEP, "iteration": 2}])
 
     def evaluate(self, gaussians, views: TrainingViews) -> list[tuple[float, float]]:
         return [(self.psnr_db, 0.9) for _ in views.views]
@@ -100,14 +129,18 @@ def given(store: FileStore, *, registered_share: float = 1.0, recipe: Recipe | N
 
 
 def run(
-    store: FileStore, instance: dg.DagsterInstance, trainer: MoodyTrainer, config: dict[str, object] | None = None
+    store: FileStore,
+    instance: dg.DagsterInstance,
+    trainer: MoodyTrainer,
+    config: dict[str, object] | None = None,
+    free_bytes: int | None = 10**12,
 ) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions(str(jobs.name), [JOB])
     return dg.materialize(
         [training_plan, splat],
         partition_key=JOB,
         instance=instance,
-        resources={"store": store, "machine": LocalMachine(), "loader": FewImages(), "trainer": trainer},
+        resources={"store": store, "machine": Tight(free_bytes), "loader": FewImages(), "trainer": trainer},
         run_config={"ops": {"training_plan": {"config": config}}} if config else None,
         raise_on_error=False,
     )
@@ -168,6 +201,8 @@ def test_a_failed_training_is_tried_one_rung_lower_and_both_are_kept(
     trainer = MoodyTrainer(errors=[error])
     assert run(store, instance, trainer).success
     assert details(trainer.plans) == [Detail.FULL, Detail.REDUCED]
+    assert trainer.took_over == [False, not isinstance(error, Diverged)]
+    assert trainer.alive == [False, False]
     plan = plan_of(store)
     assert plan["detail"] == "reduced"
     assert len(plan["reasons"]) == 1
@@ -204,4 +239,60 @@ def test_the_artifact_holds_gaussians_history_and_scores(store: FileStore, insta
     folder = store.fetch(JOB, "splat").folder
     assert len(read_ply(folder / "gaussians.ply")) == 5
     assert list(tables.read_table(folder / "heldout.parquet", tables.HELDOUT)["keyframe_id"]) == [8]
-    assert list(tables.read_table(folder / "training.parquet", tables.TRAINING)["rung"]) == ["full"]
+    assert list(tables.read_table(folder / "training.parquet", tables.TRAINING)["rung"]) == ["full", "full"]
+
+
+def test_a_plan_that_does_not_fit_into_memory_is_made_smaller_before_anything_is_read(
+    store: FileStore, instance: dg.DagsterInstance
+):
+    given(store)
+    trainer = MoodyTrainer()
+    assert run(store, instance, trainer, free_bytes=50_000_000).success
+    (plan,) = trainer.plans
+    assert plan.max_gaussians < 50_000
+    told = plan_of(store)["reasons"]
+    assert len(told) == 1
+    assert told[0].startswith("memory: 103 MB wanted for 2 images of 800 px and 100000 Gaussians, 50 MB free: ")
+
+
+def test_a_machine_that_does_not_tell_its_memory_trains_as_planned(store: FileStore, instance: dg.DagsterInstance):
+    given(store)
+    trainer = MoodyTrainer()
+    assert run(store, instance, trainer, free_bytes=None).success
+    assert plan_of(store)["reasons"] == []
+
+
+def test_what_an_unfinished_training_left_is_found_by_the_next_run_and_gone_when_it_is_published(
+    store: FileStore, instance: dg.DagsterInstance
+):
+    given(store)
+    seen: list[list[str]] = []
+
+    class Looks(MoodyTrainer):
+        def train(self, views, points, colors, plan, *, say, ongoing, take_over):
+            seen.append(sorted(path.name for path in ongoing.iterdir()))
+            return super().train(views, points, colors, plan, say=say, ongoing=ongoing, take_over=take_over)
+
+    assert not run(store, instance, Looks(errors=[RuntimeError("killed")])).success
+    assert run(store, instance, Looks()).success
+    assert run(store, instance, Looks()).success
+    assert seen == [[], ["full.npz"], []]
+
+
+def test_what_was_left_for_other_inputs_is_not_found(store: FileStore, instance: dg.DagsterInstance):
+    given(store)
+    assert not run(store, instance, MoodyTrainer(errors=[RuntimeError("killed")])).success
+    given(store, recipe=Recipe().overridden({"training": {"iterations": 123}}, source="job.yaml"))
+    trainer = MoodyTrainer(errors=[RuntimeError("killed")])
+    assert not run(store, instance, trainer).success
+    left = sorted(path.name for path in store.ongoing(JOB, "splat", "other").parent.rglob("*.npz"))
+    assert left == []
+
+
+def test_the_course_of_the_training_is_shown_as_curves_and_a_table(store: FileStore, instance: dg.DagsterInstance):
+    given(store)
+    done = run(store, instance, MoodyTrainer())
+    (made,) = done.asset_materializations_for_node("splat")
+    text = str(made.metadata["course"].value)
+    assert text.count("](data:image/svg+xml;base64,") == 2
+    assert "| 2 | 0.5000 | 20.00 | 5 | 1/4 | 0.1 |" in text

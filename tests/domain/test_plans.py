@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from splat_pipeline.domain.plans import CPU_LADDER, Detail, plan_for, plan_from_json, plan_to_json, step_down
 
 
@@ -24,6 +26,14 @@ def test_each_lower_rung_asks_for_less_of_everything():
             assert low.iterations < high.iterations
             assert low.max_gaussians < high.max_gaussians
             assert low.sh_degree < high.sh_degree
+
+
+def test_a_lower_rung_never_asks_for_more_than_the_plan_did():
+    plan = replace(plan_for(Detail.FULL, seed=1), iterations=300, max_gaussians=30_000)
+    lower = step_down(plan, "no memory")
+    assert lower is not None
+    assert (lower.iterations, lower.max_gaussians) == (300, 30_000)
+    assert lower.longer_side_px == CPU_LADDER[Detail.REDUCED].longer_side_px
 
 
 def test_a_plan_survives_json():

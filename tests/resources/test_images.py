@@ -9,6 +9,7 @@ from resources.images import KeyframeImages
 from splat_pipeline.domain.errors import CorruptArtifact
 from splat_pipeline.domain.formats.colmap import ColmapCamera
 from splat_pipeline.domain.lens import distort
+from splat_pipeline.domain.memory import Pictures
 from splat_pipeline.domain.rigid import Similarity, rotation_from_quat
 from splat_pipeline.domain.tables import KEYFRAMES, POSES, write_table
 
@@ -104,6 +105,13 @@ def test_splits_leave_out_what_has_no_pose(folders):
     where = folders(BENT)
     assert KeyframeImages().load(*where, longer_side_px=100, holdout=False).keyframe_ids == [0]
     assert KeyframeImages().load(*where, longer_side_px=100, holdout=True).keyframe_ids == [1]
+
+
+def test_sizes_are_told_without_reading_an_image(folders):
+    keyframes, poses, _ = folders(BENT)
+    for file in keyframes.rglob("*.jpg"):
+        file.unlink()
+    assert KeyframeImages().sizes(keyframes, poses) == Pictures(count=1, width_px=WIDTH, height_px=HEIGHT)
 
 
 def test_views_are_posed_in_the_upright_world(folders):

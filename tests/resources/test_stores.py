@@ -53,6 +53,24 @@ def test_the_scratch_folder_is_gone_after_success_and_after_failure(store: FileS
     assert list((tmp_path / "store" / "scratch").iterdir()) == []
 
 
+def test_unfinished_work_is_found_again_under_its_key_until_it_is_published(store: FileStore, tmp_path: Path):
+    (store.ongoing("job-1", "splat", "a") / "half").write_text("done so far")
+    (store.ongoing("job-1", "preview", "a") / "half").write_text("of another asset")
+    assert (FileStore(tmp_path / "store", tmp_path / "delivered").ongoing("job-1", "splat", "a") / "half").exists()
+    published(store)
+    assert list(store.ongoing("job-1", "splat", "a").iterdir()) == []
+    assert (store.ongoing("job-1", "preview", "a") / "half").exists()
+
+
+def test_unfinished_work_on_other_inputs_is_removed(store: FileStore):
+    first = store.ongoing("job-1", "splat", "a")
+    (first / "half").write_text("done so far")
+    assert list(store.ongoing("job-1", "splat", "b").iterdir()) == []
+    assert not first.exists()
+    with pytest.raises(UnsafeUpload):
+        store.ongoing("job-1", "splat", "../x")
+
+
 def test_a_stage_that_never_ran_is_missing_and_says_which(store: FileStore):
     with pytest.raises(MissingArtifact, match="keyframes of job job-1 was never made"):
         store.fetch("job-1", "keyframes")

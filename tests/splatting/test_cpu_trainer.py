@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import OutOfMemory
 from splat_pipeline.ports import SplatTrainer, TrainingViews
 from splat_pipeline.splatting import train as training
+from splat_pipeline.splatting.studio import Studio
 
 __all__ = ["world"]
 
@@ -39,3 +41,32 @@ def test_missing_memory_is_said_in_the_project_s_words(world, views, monkeypatch
     monkeypatch.setattr(training, "train", starve)
     with pytest.raises(OutOfMemory, match="8 images of 64 px and 400 Gaussians"):
         CpuTrainer().train(views, np.zeros((0, 3), "f4"), np.zeros((0, 3), "u1"), PLAN, say=print)
+
+
+def test_a_training_that_runs_out_of_memory_goes_on_at_a_lower_plan(world, views, tmp_path, monkeypatch):
+    _, _, points, colors = world
+    often = partial(training.Checkpoints, every_iterations=10, most_share=np.inf)
+    monkeypatch.setattr(training, "Checkpoints", often)
+    step, said = Studio.step, []
+
+    def starve(studio, *args):
+        if studio.people.count > 200 and studio.moves == 100:
+            raise MemoryError
+        return step(studio, *args)
+
+    monkeypatch.setattr(Studio, "step", starve)
+    trainer = CpuTrainer()
+    with pytest.raises(OutOfMemory):
+        trainer.train(views, points.astype("f4"), colors, PLAN, say=said.append, ongoing=tmp_path)
+    lower = replace(PLAN, iterations=100, max_gaussians=180)
+    said.clear()
+    trained = trainer.train(
+        views, points.astype("f4"), colors, lower, say=said.append, ongoing=tmp_path, take_over=True
+    )
+    assert said[0] == "going on with 180 Gaussians of a training that had done 67% of its course"
+    assert len(trained.gaussians) <= 180
+    assert [row["iteration"] for row in trained.history] == list(range(68, 101))
+
+
+def test_the_footprint_is_told_in_the_domain_s_terms():
+    assert CpuTrainer().footprint(3).gaussian > CpuTrainer().footprint(0).gaussian > 0

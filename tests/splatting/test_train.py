@@ -11,6 +11,7 @@ from test_render import scene
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import Diverged, Untrained
 from splat_pipeline.domain.plans import Detail, TrainingPlan
+from splat_pipeline.splatting.course import Course, Stopwatch
 from splat_pipeline.splatting.densify import Population
 from splat_pipeline.splatting.pictures import at_size
 from splat_pipeline.splatting.recipe import TrainRecipe
@@ -61,7 +62,8 @@ def test_training_raises_psnr_by_more_than_5_db_and_reports_its_progress(world):
     assert after[1] > before[1]
     assert len(trained.gaussians) <= PLAN.max_gaussians
     assert trained.gaussians.sh_degree == PLAN.sh_degree
-    assert [s.iteration for s in trained.history] == list(range(1, 151))
+    assert 100 <= len(trained.history) <= 102
+    assert all(b.iteration > a.iteration for a, b in pairwise(trained.history))
     assert trained.history[-1].loss < trained.history[10].loss
     assert told[-1].iteration == PLAN.iterations
     assert told[-1].seconds_left == 0
@@ -104,6 +106,26 @@ def test_a_training_that_does_not_learn_is_refused(world):
         train(*world, replace(PLAN, iterations=20), recipe=still)
 
 
+def watched(world, losses, *, spoil=lambda iteration, people: None):
+    """Show a watch a training with these losses."""
+    people = Population.of(scene(10), 10)
+    studio = Studio(people=people, recipe=TrainRecipe(), extent=1.0)
+    picture = at_size(world[0][0], world[1][0], 1)
+    course = course_of(replace(PLAN, iterations=len(losses)), world[1])
+    course.begin()
+    watch = Watch(window=50, tell=None, best=0.5)
+    for loss in losses:
+        course.count(looks=0)
+        spoil(course.done, people)
+        watch.note(course, loss, studio, picture)
+
+
+def course_of(plan, views, **changes):
+    given = {"recipe": TrainRecipe(), "first": 10, "rng": np.random.default_rng(0)}
+    stopwatch = Stopwatch(clock=changes.pop("clock", lambda: 0.0))
+    return Course(plan=plan, views=views, stopwatch=stopwatch, **{**given, **changes})
+
+
 @pytest.mark.parametrize("rate", [np.nan, np.inf])
 def test_a_rate_that_is_not_finite_is_noticed_within_50_iterations(world, rate):
     with pytest.raises(Diverged, match=r"iteration ([1-9]|[1-4]\d|50)$"):
@@ -111,18 +133,22 @@ def test_a_rate_that_is_not_finite_is_noticed_within_50_iterations(world, rate):
 
 
 def test_a_loss_that_blows_up_is_noticed_and_a_coarser_step_up_is_not(world):
-    people = Population.of(scene(10), 10)
-    studio = Studio(people=people, recipe=TrainRecipe(), extent=1.0)
-    picture = at_size(world[0][0], world[1][0], 1)
-
     def watch(losses):
-        at = Watch(iterations=len(losses), window=50, clock=lambda: 0.0, tell=None, best=0.5)
-        for i, loss in enumerate(losses):
-            at.note(i + 1, loss, studio, picture, 0.5)
+        watched(world, losses)
 
     watch([0.05] * 100 + [0.12] * 50)
     with pytest.raises(Diverged, match=r"rose from 0.050 to 0.\d+ at iteration 150"):
         watch([0.05] * 100 + [0.4] * 50)
+
+
+@pytest.mark.parametrize("at", [1, 51, 120])
+def test_a_number_that_is_not_finite_is_noticed_in_the_parameters_when_no_picture_shows_it(world, at):
+    def spoil(iteration, people):
+        if iteration == at:
+            people.rows[3, 0] = np.nan
+
+    with pytest.raises(Diverged, match=f"1 of 10 Gaussians are not finite at iteration {-(-at // 50) * 50}$"):
+        watched(world, [0.1] * 150, spoil=spoil)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -145,7 +171,7 @@ def test_a_second_process_compiles_nothing():
 import numpy as np
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.plans import Detail, TrainingPlan
-from splat_pipeline.splatting import blend, loss, neighbors, optim, pictures, project, tiles
+from splat_pipeline.splatting import blend, loss, metrics, neighbors, optim, pictures, project, tiles
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.train import train
 camera = Camera(width_px=32, height_px=32, fx_px=30, fy_px=30, cx_px=16, cy_px=16)
@@ -156,9 +182,9 @@ train([np.full((32, 32, 3), 99, np.uint8)], [view], points, np.zeros((200, 3), n
       recipe=TrainRecipe(trained_ratio=9))
 kernels = [project.project, tiles.collect, tiles.number_pairs,
            tiles.sort_by_depth, tiles.stack_rows, tiles.count_lists, tiles.place_lists, tiles.fill_lists,
-           blend.blend, blend.blend_backward, optim.pull_back_and_step, loss.similarity, loss.gradient_of,
-           pictures.to_planes, neighbors._grow, neighbors._search]
-print(sum(sum(k.stats.cache_misses.values()) for k in kernels), sum(sum(k.stats.cache_hits.values()) for k in kernels))
+           blend.blend, blend.blend_backward, optim.pull_back_and_step, loss.differentiate,
+           metrics.squared_error, pictures.to_planes, neighbors._search]
+print(sum(sum(k.stats.cache_misses.values()) for k in kernels), sum(not k.stats.cache_hits for k in kernels))
 """
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
-    assert runs[1].stdout.split() == ["0", "16"]
+    assert runs[1].stdout.split() == ["0", "0"], "none compiled, and none that was not loaded"
