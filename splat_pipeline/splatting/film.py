@@ -25,7 +25,7 @@ def film(
         canvas = canvases.get(size) or canvases.setdefault(size, Canvas.of(*size))
         draw(
             rows,
-            project.camera_vector(view.camera, view.cam_from_world),
+            project.camera_vector(view.camera, view.cam_from_world, antialiased=gaussians.antialiased),
             canvas,
             room,
             degree=gaussians.sh_degree,

@@ -9,7 +9,7 @@ desk     (5, 16 W) float32, room for sixteen Gaussians: columns of their rows, o
 With m = sum of G L d and Q = sum of G (L d)(L d)^T over a Gaussian's pixels, and alpha = opacity exp(-|L d|^2):
     dLoss/d(u, v) = 2 L^T m        dLoss/dS = 2 L^T Q L        dLoss/d logit = (1 - opacity) sum of G
 as S^-1 = 2 L^T L. Then dLoss/dA = 2 dLoss/dS A, and the chain rule through A = J R M and J(t) (Ye et al. 2024,
-gsplat, appendix B, is the same with the conic in place of L).
+gsplat, appendix B, is the same with the conic in place of L). The opacity above is without rho: see mip.py.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from splat_pipeline.splatting import layout, project, tiles
 from splat_pipeline.splatting.harmonics import direction, fill_basis, slope
 from splat_pipeline.splatting.lanes import WIDTH, choose, column, lanes, load, room, store
 from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64
+from splat_pipeline.splatting.mip import pull_rho
 from splat_pipeline.splatting.project import SQUARE
-from splat_pipeline.splatting.series import root
+from splat_pipeline.splatting.series import exponential, root
 from splat_pipeline.splatting.turns import transpose
 
 ONE = np.float32(1)
@@ -94,10 +95,22 @@ def pull_columns(desk: Float32, cam: Float32, degree: int, k: int) -> Any:
     d22 = (l21 * l21 * t3 + l21 * l22 * t4 * TWO + l22 * l22 * t5) * TWO
     a10, a11, a12 = (d11 * a[0] + d12 * a[3]) * TWO, (d11 * a[1] + d12 * a[4]) * TWO, (d11 * a[2] + d12 * a[5]) * TWO
     a20, a21, a22 = (d12 * a[0] + d22 * a[3]) * TWO, (d12 * a[1] + d22 * a[4]) * TWO, (d12 * a[2] + d22 * a[5]) * TWO
+    strength, opacity = column(total, 0), column(p, tiles.OPACITY)
+    if cam[project.ANTIALIASED] > ZERO:
+        more = pull_rho(a, strength)
+        a10, a11, a12, a20, a21, a22 = (
+            a10 + more[0],
+            a11 + more[1],
+            a12 + more[2],
+            a20 + more[3],
+            a21 + more[4],
+            a22 + more[5],
+        )
+        opacity = ONE / (ONE + exponential(-column(row, layout.OPACITY)))
     store(gradient, 7 * WIDTH, a10 * a[0] + a20 * a[3])
     store(gradient, 8 * WIDTH, a11 * a[1] + a21 * a[4])
     store(gradient, 9 * WIDTH, a12 * a[2] + a22 * a[5])
-    store(gradient, 10 * WIDTH, column(total, 0) * (ONE - column(p, tiles.OPACITY)))
+    store(gradient, 10 * WIDTH, strength * (ONE - opacity))
     b10, b11, b12, b20, b21, b22 = a10 * a[6], a11 * a[7], a12 * a[8], a20 * a[6], a21 * a[7], a22 * a[8]
     pull_rotation(
         row,

@@ -69,3 +69,5 @@ class TrainRecipe:
     """Iterations after which a loss that is not finite, or has blown up, has been noticed."""
     trained_ratio: float = 0.95
     """The loss after training must be below this share of the loss before."""
+    antialias: bool = False
+    """Multiply opacities by rho of project.py: the 2D filter of Mip-Splatting."""

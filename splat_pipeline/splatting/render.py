@@ -161,7 +161,7 @@ def render(
     if not 0 <= degree <= gaussians.sh_degree:
         raise ValueError(f"sh_degree must be 0 to {gaussians.sh_degree}, got {sh_degree}")
     canvas = Canvas.of(camera.width_px, camera.height_px)
-    cam = project.camera_vector(camera, np.asarray(cam_from_world, dtype=np.float64))
+    cam = project.camera_vector(camera, np.asarray(cam_from_world, dtype=np.float64), antialiased=gaussians.antialiased)
     draw(
         layout.pack(gaussians),
         cam,

@@ -5,11 +5,12 @@ rows (N, W) float32 in ``Population``; pictures (3, H, W) float32 inside; see la
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from splat_pipeline.splatting import blend, layout, optim
+from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.splatting import blend, layout, optim, project
 from splat_pipeline.splatting.densify import Population
 from splat_pipeline.splatting.layout import Float32
 from splat_pipeline.splatting.loss import loss_and_gradient
@@ -70,6 +71,7 @@ class Studio:
     def step(self, picture: Picture, degree: int, share: float) -> float:
         """Move the Gaussians that ``picture`` sees after ``share`` of the training; return the loss before."""
         drawn, loss = self._compare(picture, degree)
+        cam = self._cam(picture)
         people, easel, canvas = self.people, self.easel(picture), self.easel(picture).canvas
         if len(self.records) < len(drawn.ids):
             self.records = layout.aligned(len(drawn.ids) * 5 // 4, RECORD)
@@ -91,7 +93,7 @@ class Studio:
             people.second,
             rates(self.recipe, self.extent, share, self.moves, people),
             np.float32(1 / np.sqrt(1 - optim.BETA2**self.moves)),
-            picture.cam,
+            cam,
             degree,
             people.coefficients,
             drawn.flat,
@@ -104,11 +106,21 @@ class Studio:
         )
         return loss
 
+    def gaussians(self) -> Gaussians:
+        """Return a copy of what has been trained, with how it is to be drawn."""
+        return replace(self.people.gaussians(), antialiased=self.recipe.antialias)
+
+    def _cam(self, picture: Picture) -> Float32:
+        """Return ``picture.cam`` with what the recipe says of antialiasing."""
+        cam = picture.cam.copy()
+        cam[project.ANTIALIASED] = self.recipe.antialias
+        return cam
+
     def _compare(self, picture: Picture, degree: int) -> tuple[Drawn, float]:
         """Draw, and fill the easel's gradient; return what was drawn and the loss."""
         people, easel = self.people, self.easel(picture)
         rows, k = people.rows[: people.count], people.coefficients
-        drawn = draw(rows, picture.cam, easel.canvas, self.room, degree=degree, coefficients=k, background=BLACK)
+        drawn = draw(rows, self._cam(picture), easel.canvas, self.room, degree=degree, coefficients=k, background=BLACK)
         to_planes(picture.image, easel.truth)
         weight = self.recipe.ssim_weight
         loss, _ = loss_and_gradient(easel.canvas.image, easel.truth, easel.maps, easel.gradient, ssim_weight=weight)

@@ -85,7 +85,7 @@ def train(
     after = float(np.mean([studio.look(probe, plan.sh_degree) for probe in probes]))
     if not after < recipe.trained_ratio * before:
         raise Untrained(f"the loss was {before:.4f} before and is {after:.4f} after {plan.iterations} iterations")
-    return Trained(gaussians=people.gaussians(), history=watch.history)
+    return Trained(gaussians=studio.gaussians(), history=watch.history)
 
 
 def evaluate(gaussians: Gaussians, images: Sequence[UInt8], views: Sequence[View]) -> list[tuple[float, float]]:

@@ -15,7 +15,7 @@ def backward(g, camera, pose, upstream, background=(0.1, 0.5, 0.9)):
     k, n = g.sh.shape[1], len(g)
     rows, room = layout.pack(g), Workspace()
     canvas = Canvas.of(camera.width_px, camera.height_px)
-    cam = project.camera_vector(camera, pose)
+    cam = project.camera_vector(camera, pose, antialiased=g.antialiased)
     drawn = draw(rows, cam, canvas, room, degree=g.sh_degree, coefficients=k, background=np.float32(background))
     records = np.full((len(drawn.ids), pullback.RECORD), np.nan, np.float32)
     planes = np.ascontiguousarray(upstream.transpose(2, 0, 1), dtype=np.float32)
@@ -42,7 +42,8 @@ def differences(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), step=1e-5
     order = np.argsort((p["means"] @ pose[:3, :3].T + pose[:3, 3])[:, 2], kind="stable")
 
     def loss():
-        image, _, _ = oracle.render(p, camera, pose, background=background, degree=g.sh_degree, order=order)
+        how = {"background": background, "degree": g.sh_degree, "order": order, "antialiased": g.antialiased}
+        image, _, _ = oracle.render(p, camera, pose, **how)
         return float((image * upstream).sum())
 
     slopes, smooth = {}, {}
@@ -95,6 +96,10 @@ def test_gradients_hold_from_a_turned_and_shifted_camera():
         {"logit_opacities": 9},
         {"logit_opacities": -5.3},
         {"quats": [0, 0, 3, 0]},
+        {"antialiased": True},
+        {"antialiased": True, "log_scales": -4, "logit_opacities": 3},
+        {"antialiased": True, "log_scales": [-1, -4, -4]},
+        {"antialiased": True, "log_scales": [0.5, 1, -6]},
     ],
     ids=str,
 )
