@@ -3,6 +3,7 @@
 rows    (N, W) parameters; first, second (N, W) Adam's moments, laid out alike
 rates   (W,) float32, learning rate of each column, divided by 1 - beta1^t
 unbias  1 / sqrt(1 - beta2^t)
+pulls   as in pullback.py
 score   (N,) sum of |dLoss/d(u, v)| over the views that saw a Gaussian; seen (N,) how many did
 
 Kingma and Ba 2015, algorithm 1. Only visible Gaussians move: the others have no gradient, and decaying their moments
@@ -59,6 +60,7 @@ def pull_back_and_step(
     records: Float32,
     score: Float32,
     seen: Float32,
+    pulls: tuple[Real, Real],
 ) -> None:
     """Differentiate as ``pullback.pull_back`` does and move the visible ``rows`` at once."""
     m, width = len(visible), rows.shape[1]
@@ -69,7 +71,7 @@ def pull_back_and_step(
         while r < end:
             count, r = next_sixteen(visible, touched, r, end, who)
             gather(rows, flat, records, slot_starts, touched, who[:count], desk)
-            store(strain, 0, pull_sixteen(desk, cam, degree, k))
+            store(strain, 0, pull_sixteen(desk, cam, degree, k, pulls))
             for line in range(width // LINE):
                 speed = load(rates, line * LINE)
                 for g in range(count):

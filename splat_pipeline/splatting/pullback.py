@@ -1,6 +1,7 @@
 """From gradients on the image plane back to the Gaussians' parameters: the derivative of ``project.py``.
 
 rows     (N, W), cam (24,), flat (N, 16): as in layout.py and project.py; S, A, L, M, J, t as there
+pulls    (opacity, scale): dPenalty/d opacity and dPenalty/d of each standard deviation (world units), alike for all
 records  (P, 16) as ``blend.blend_backward`` writes them; a Gaussian's pairs lie together, from ``slot_starts`` on
 gradient (16 W,) float32: dLoss/d of every parameter of sixteen Gaussians, column by column, then row by row
 desk     (5, 16 W) float32, room for sixteen Gaussians: columns of their rows, of ``flat``, of their summed records, of
@@ -22,7 +23,7 @@ from numba import njit, prange
 from splat_pipeline.splatting import layout, project, tiles
 from splat_pipeline.splatting.harmonics import direction, fill_basis, slope
 from splat_pipeline.splatting.lanes import WIDTH, choose, column, lanes, load, room, store
-from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64
+from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64, Real
 from splat_pipeline.splatting.mip import pull_rho
 from splat_pipeline.splatting.project import SQUARE
 from splat_pipeline.splatting.series import exponential, root
@@ -33,6 +34,7 @@ TWO = np.float32(2)
 ZERO = np.float32(0)
 RECORD = 16
 """Floats of a pair's record: a cache line, of which nine are used."""
+NO_PULLS = (ZERO, ZERO)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
@@ -79,7 +81,7 @@ def pull_rotation(row: Float32, inverse: Any, d: tuple[Any, ...], gradient: Floa
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def pull_columns(desk: Float32, cam: Float32, degree: int, k: int) -> Any:
+def pull_columns(desk: Float32, cam: Float32, degree: int, k: int, pulls: tuple[Real, Real]) -> Any:
     """Write the columns of the gradient of the sixteen Gaussians on the desk; return |dLoss/d(u, v)|, Lanes."""
     row, p, total, gradient = desk[0], desk[1], desk[2], desk[4]
     tx, ty, tz = project.to_camera(row, cam)
@@ -107,10 +109,10 @@ def pull_columns(desk: Float32, cam: Float32, degree: int, k: int) -> Any:
             a22 + more[5],
         )
         opacity = ONE / (ONE + exponential(-column(row, layout.OPACITY)))
-    store(gradient, 7 * WIDTH, a10 * a[0] + a20 * a[3])
-    store(gradient, 8 * WIDTH, a11 * a[1] + a21 * a[4])
-    store(gradient, 9 * WIDTH, a12 * a[2] + a22 * a[5])
-    store(gradient, 10 * WIDTH, strength * (ONE - opacity))
+    store(gradient, 7 * WIDTH, a10 * a[0] + a20 * a[3] + a[6] * pulls[1])
+    store(gradient, 8 * WIDTH, a11 * a[1] + a21 * a[4] + a[7] * pulls[1])
+    store(gradient, 9 * WIDTH, a12 * a[2] + a22 * a[5] + a[8] * pulls[1])
+    store(gradient, 10 * WIDTH, (strength + opacity * pulls[0]) * (ONE - opacity))
     b10, b11, b12, b20, b21, b22 = a10 * a[6], a11 * a[7], a12 * a[8], a20 * a[6], a21 * a[7], a22 * a[8]
     pull_rotation(
         row,
@@ -196,10 +198,10 @@ def gather(
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def pull_sixteen(desk: Float32, cam: Float32, degree: int, k: int) -> Any:
+def pull_sixteen(desk: Float32, cam: Float32, degree: int, k: int, pulls: tuple[Real, Real]) -> Any:
     """Write the gradients of the Gaussians on the desk, line by line of sixteen; return |dLoss/d(u, v)|, Lanes."""
     desk[4][:] = ZERO
-    strain = pull_columns(desk, cam, degree, k)
+    strain = pull_columns(desk, cam, degree, k, pulls)
     for line in range(desk.shape[1] // SQUARE):
         transpose(desk[4], line * SQUARE)
     return strain
@@ -225,8 +227,9 @@ def pull_back(
     slot_starts: Int64,
     records: Float32,
     gradients: Float32,
+    pulls: tuple[Real, Real] = NO_PULLS,
 ) -> None:
-    """Write dLoss/d of the visible ``rows`` to ``gradients`` (N, W); the others are left as they are."""
+    """Write d(Loss + Penalty)/d of the visible ``rows`` to ``gradients`` (N, W); the others are left as they are."""
     m, width = len(visible), rows.shape[1]
     for c in prange(project.CHUNKS):
         desk, who = make_desk(width), np.zeros(WIDTH, np.int64)
@@ -234,7 +237,7 @@ def pull_back(
         while r < end:
             count, r = next_sixteen(visible, touched, r, end, who)
             gather(rows, flat, records, slot_starts, touched, who[:count], desk)
-            pull_sixteen(desk, cam, degree, k)
+            pull_sixteen(desk, cam, degree, k, pulls)
             for g in range(count):
                 for j in range(width):
                     gradients[who[g], j] = desk[4, j // LINE * SQUARE + g * LINE + j % LINE]

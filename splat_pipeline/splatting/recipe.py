@@ -69,5 +69,9 @@ class TrainRecipe:
     """Iterations after which a loss that is not finite, or has blown up, has been noticed."""
     trained_ratio: float = 0.95
     """The loss after training must be below this share of the loss before."""
+    opacity_weight: float = 0.0
+    """Weight in the loss of the mean opacity of all Gaussians; felt by those that a view sees (study: -0.3 dB)."""
+    scale_weight: float = 0.0
+    """The same of the mean standard deviation, in scene extents."""
     antialias: bool = False
     """Multiply opacities by rho of project.py: the 2D filter of Mip-Splatting."""

@@ -103,6 +103,7 @@ class Studio:
             self.records,
             people.score,
             people.seen,
+            pulls(self.recipe, self.extent, people.count),
         )
         return loss
 
@@ -125,6 +126,11 @@ class Studio:
         weight = self.recipe.ssim_weight
         loss, _ = loss_and_gradient(easel.canvas.image, easel.truth, easel.maps, easel.gradient, ssim_weight=weight)
         return drawn, loss
+
+
+def pulls(recipe: TrainRecipe, extent: float, count: int) -> tuple[np.float32, np.float32]:
+    """Return the derivative of the penalty by each opacity and by each standard deviation, of ``count`` Gaussians."""
+    return np.float32(recipe.opacity_weight / count), np.float32(recipe.scale_weight / (3 * count * extent))
 
 
 def rates(recipe: TrainRecipe, extent: float, share: float, moves: int, people: Population) -> Float32:

@@ -10,8 +10,8 @@ from splat_pipeline.splatting.render import Canvas, Workspace, draw
 SMALL = Camera(width_px=37, height_px=23, fx_px=30, fy_px=32, cx_px=17, cy_px=12)
 
 
-def backward(g, camera, pose, upstream, background=(0.1, 0.5, 0.9)):
-    """Return dLoss/d of every parameter for Loss = sum(upstream * image), and what ``draw`` gave."""
+def backward(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), pulls=(0, 0)):
+    """Return d(Loss + Penalty)/d of every parameter for Loss = sum(upstream * image), and what ``draw`` gave."""
     k, n = g.sh.shape[1], len(g)
     rows, room = layout.pack(g), Workspace()
     canvas = Canvas.of(camera.width_px, camera.height_px)
@@ -22,9 +22,8 @@ def backward(g, camera, pose, upstream, background=(0.1, 0.5, 0.9)):
     where = (drawn.flat, canvas.starts, drawn.ids, drawn.slots, canvas.used, drawn.blocks)
     blend.blend_backward(*where, canvas.image, planes, records)
     gradients = np.zeros_like(rows)
-    pullback.pull_back(
-        rows, cam, g.sh_degree, k, drawn.flat, drawn.visible, drawn.touched, drawn.slot_starts, records, gradients
-    )
+    where = (drawn.flat, drawn.visible, drawn.touched, drawn.slot_starts, records)
+    pullback.pull_back(rows, cam, g.sh_degree, k, *where, gradients, (np.float32(pulls[0]), np.float32(pulls[1])))
     columns = {
         "means": gradients[:, :3],
         "quats": gradients[:, 3:7],
@@ -35,7 +34,7 @@ def backward(g, camera, pose, upstream, background=(0.1, 0.5, 0.9)):
     return columns, (rows, cam, drawn, records)
 
 
-def differences(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), step=1e-5):
+def differences(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), step=1e-5, pulls=(0, 0)):
     """The same by central differences of the slow renderer, and where they cannot be trusted (a cut moved)."""
     p = arrays(g)
     # Order does not change with the parameters: derivatives are taken at the order of the start.
@@ -44,7 +43,8 @@ def differences(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), step=1e-5
     def loss():
         how = {"background": background, "degree": g.sh_degree, "order": order, "antialiased": g.antialiased}
         image, _, _ = oracle.render(p, camera, pose, **how)
-        return float((image * upstream).sum())
+        opacities, sigmas = 1 / (1 + np.exp(-p["logit_opacities"])), np.exp(p["log_scales"])
+        return float((image * upstream).sum() + pulls[0] * opacities.sum() + pulls[1] * sigmas.sum())
 
     slopes, smooth = {}, {}
     for name, value in p.items():
@@ -61,10 +61,10 @@ def differences(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), step=1e-5
     return slopes, smooth
 
 
-def check(g, camera=SMALL, pose=HERE):
+def check(g, camera=SMALL, pose=HERE, pulls=(0, 0)):
     upstream = np.random.default_rng(5).normal(size=(camera.height_px, camera.width_px, 3))
-    got, _ = backward(g, camera, pose, upstream)
-    want, smooth = differences(g, camera, pose, upstream)
+    got, _ = backward(g, camera, pose, upstream, pulls=pulls)
+    want, smooth = differences(g, camera, pose, upstream, pulls=pulls)
     for name in got:
         ok = smooth[name]
         assert ok.mean() > 0.8, f"{name}: the oracle jumps too often to say anything"
@@ -107,6 +107,13 @@ def test_gradients_hold_at_the_edges(columns):
     check(changed(scene(4, seed=3, degree=1, scale=-1.5), **columns))
 
 
+@pytest.mark.parametrize("antialiased", [False, True])
+def test_penalties_on_opacity_and_size_are_part_of_the_gradient(antialiased):
+    g = changed(scene(6, seed=1, degree=0, scale=-1.5), means=scene(6).means * [0.2, 0.2, 1], antialiased=antialiased)
+    assert backward(g, SMALL, HERE, np.zeros((23, 37, 3)))[1][2].touched.all(), "what no view sees feels no penalty"
+    check(g, pulls=(40.0, 70.0))
+
+
 def test_a_stack_of_opaque_gaussians_keeps_its_front_gradients():
     n = 60
     means = np.zeros((n, 3))
@@ -131,7 +138,7 @@ def test_one_fused_step_is_the_gradient_followed_by_adam():
     first, second = (r.uniform(0, 1, rows.shape).astype("f4") for _ in range(2))
     moved, m, v = rows.copy(), first.copy(), second.copy()
     score, seen = np.zeros(50, np.float32), np.zeros(50, np.float32)
-    optim.pull_back_and_step(moved, m, v, rates, np.float32(1.5), cam, 2, 9, *where, score, seen)
+    optim.pull_back_and_step(moved, m, v, rates, np.float32(1.5), cam, 2, 9, *where, score, seen, pullback.NO_PULLS)
     mask = np.zeros((50, 1), bool)
     mask[:, 0] = drawn.touched > 0
     want_m = np.where(mask, 0.9 * first + 0.1 * gradients, first)
