@@ -112,6 +112,9 @@ def _walk_down(
 def _write(work: Work, plan: TrainingPlan, trained: TrainingResult, attempts: list[dict[str, object]]) -> None:
     comments = [f"detail {plan.detail}", f"iterations {plan.iterations}", f"seed {plan.seed}"]
     write_ply(work.folder / "gaussians.ply", trained.gaussians, comments=comments)
-    (work.folder / "plan.json").write_text(json.dumps({**plan_to_json(plan), "attempts": attempts}, indent=1))
+    drawn = {"background": trained.gaussians.background, "antialiased": trained.gaussians.antialiased}
+    (work.folder / "plan.json").write_text(
+        json.dumps({**plan_to_json(plan), "attempts": attempts, "drawn": drawn}, indent=1)
+    )
     steps = [{"rung": str(plan.detail), **step} for step in trained.history]
     tables.write_table(work.folder / "training.parquet", tables.TRAINING, steps)

@@ -30,6 +30,8 @@ class Gaussians:
     """(N,) opacity = sigmoid of this."""
     sh: Float32
     """(N, K, 3) coefficients, ordered by degree and order, last axis RGB; colour = max(0, 0.5 + sum)."""
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """sRGB in [0, 1]: what they were trained to be seen against."""
     antialiased: bool = False
     """Trained with, and to be drawn with, the 2D filter of Mip-Splatting (Yu et al. 2024): see splatting/project.py."""
 

@@ -73,5 +73,9 @@ class TrainRecipe:
     """Weight in the loss of the mean opacity of all Gaussians; felt by those that a view sees (study: -0.3 dB)."""
     scale_weight: float = 0.0
     """The same of the mean standard deviation, in scene extents."""
+    background: str = "black"
+    """black, white, random, learned or #rrggbb: see background.py."""
+    background_rate: float = 1e-2
+    """Of a learned background, sRGB an iteration at the start, falling to nothing at the end."""
     antialias: bool = False
     """Multiply opacities by rho of project.py: the 2D filter of Mip-Splatting."""

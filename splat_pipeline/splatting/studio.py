@@ -5,12 +5,15 @@ rows (N, W) float32 in ``Population``; pictures (3, H, W) float32 inside; see la
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.splatting import blend, layout, optim, project
+from splat_pipeline.splatting.background import Background
 from splat_pipeline.splatting.densify import Population
 from splat_pipeline.splatting.layout import Float32
 from splat_pipeline.splatting.loss import loss_and_gradient
@@ -18,8 +21,6 @@ from splat_pipeline.splatting.pictures import Picture, to_planes
 from splat_pipeline.splatting.pullback import RECORD
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.render import Canvas, Drawn, Workspace, draw
-
-BLACK = np.zeros(3, np.float32)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -32,11 +33,11 @@ class Easel:
     maps: Float32
 
     @staticmethod
-    def of(height_px: int, width_px: int) -> Easel:
-        """Return an easel for pictures of this size."""
+    def of(height_px: int, width_px: int, *, deep: bool) -> Easel:
+        """Return an easel for pictures of this size, with alpha and depth if ``deep``."""
         shape = (3, height_px, width_px)
         return Easel(
-            canvas=Canvas.of(width_px, height_px, deep=False),
+            canvas=Canvas.of(width_px, height_px, deep=deep),
             truth=np.zeros(shape, np.float32),
             gradient=np.zeros(shape, np.float32),
             maps=np.zeros((3, *shape), np.float32),
@@ -51,26 +52,31 @@ class Studio:
     recipe: TrainRecipe
     extent: float
     """World units."""
+    seed: int = 0
     room: Workspace = field(default_factory=Workspace)
     easels: dict[tuple[int, int], Easel] = field(default_factory=dict)
     records: Float32 = field(default_factory=lambda: np.zeros((0, RECORD), np.float32))
     moves: int = 0
     """Adam's steps so far."""
+    background: Background = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.background = Background.of(self.recipe.background, seed=self.seed)
 
     def easel(self, picture: Picture) -> Easel:
         """Return the easel for the picture's size."""
         height, width = picture.image.shape[:2]
         if (height, width) not in self.easels:
-            self.easels[height, width] = Easel.of(height, width)
+            self.easels[height, width] = Easel.of(height, width, deep=self.background.learns)
         return self.easels[height, width]
 
     def look(self, picture: Picture, degree: int) -> float:
         """Return the loss of the Gaussians as they are on ``picture``, harmonics up to ``degree``."""
-        return self._compare(picture, degree)[1]
+        return self._compare(picture, degree, self.background.still())[1]
 
     def step(self, picture: Picture, degree: int, share: float) -> float:
         """Move the Gaussians that ``picture`` sees after ``share`` of the training; return the loss before."""
-        drawn, loss = self._compare(picture, degree)
+        drawn, loss = self._compare(picture, degree, self.background.at(self.moves))
         cam = self._cam(picture)
         people, easel, canvas = self.people, self.easel(picture), self.easel(picture).canvas
         if len(self.records) < len(drawn.ids):
@@ -105,11 +111,23 @@ class Studio:
             people.seen,
             pulls(self.recipe, self.extent, people.count),
         )
+        if self.background.learns:
+            self.background.learn(canvas.extra[0], easel.gradient, self.recipe.background_rate * (1 - share))
         return loss
 
     def gaussians(self) -> Gaussians:
         """Return a copy of what has been trained, with how it is to be drawn."""
-        return replace(self.people.gaussians(), antialiased=self.recipe.antialias)
+        red, green, blue = (round(float(value), 6) for value in self.background.still())
+        trained = self.people.gaussians()
+        return replace(trained, background=(red, green, blue), antialiased=self.recipe.antialias)
+
+    def state(self) -> dict[str, NDArray[np.float64]]:
+        """Return copies, by name, of what is learned beside the Gaussians: for a checkpoint."""
+        return self.background.state()
+
+    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take back what ``state`` returned. Raises ``KeyError``, and ``ValueError`` for arrays of another shape."""
+        self.background.restore(state)
 
     def _cam(self, picture: Picture) -> Float32:
         """Return ``picture.cam`` with what the recipe says of antialiasing."""
@@ -117,11 +135,13 @@ class Studio:
         cam[project.ANTIALIASED] = self.recipe.antialias
         return cam
 
-    def _compare(self, picture: Picture, degree: int) -> tuple[Drawn, float]:
+    def _compare(self, picture: Picture, degree: int, behind: Float32) -> tuple[Drawn, float]:
         """Draw, and fill the easel's gradient; return what was drawn and the loss."""
         people, easel = self.people, self.easel(picture)
         rows, k = people.rows[: people.count], people.coefficients
-        drawn = draw(rows, self._cam(picture), easel.canvas, self.room, degree=degree, coefficients=k, background=BLACK)
+        drawn = draw(
+            rows, self._cam(picture), easel.canvas, self.room, degree=degree, coefficients=k, background=behind
+        )
         to_planes(picture.image, easel.truth)
         weight = self.recipe.ssim_weight
         loss, _ = loss_and_gradient(easel.canvas.image, easel.truth, easel.maps, easel.gradient, ssim_weight=weight)

@@ -66,7 +66,7 @@ def train(
     rng = np.random.default_rng(plan.seed)
     start = _first(images, views, points, colors, plan, recipe, rng)
     people = Population.of(start, plan.max_gaussians)
-    studio = Studio(people=people, recipe=recipe, extent=seeds.scene_extent(views))
+    studio = Studio(people=people, recipe=recipe, extent=seeds.scene_extent(views), seed=plan.seed)
     probes = [at_size(images[i], views[i], 1) for i in range(0, len(views), -(-len(views) // PROBES))]
     before = float(np.mean([studio.look(probe, plan.sh_degree) for probe in probes]))
     watch = Watch(iterations=plan.iterations, window=recipe.diverged_window, clock=clock, tell=progress, best=before)

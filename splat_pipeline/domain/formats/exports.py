@@ -59,6 +59,8 @@ def _lost(want: Gaussians, got: Gaussians) -> str | None:
     lost = [f"harmonics above degree {got.sh_degree}"] if got.sh_degree < want.sh_degree else []
     if want.antialiased and not got.antialiased:
         lost.append("that opacities are meant for an antialiased renderer")
+    if not np.allclose(got.background, want.background, atol=1e-6):
+        lost.append("the background ({:.3g}, {:.3g}, {:.3g})".format(*want.background))
     return "; ".join(lost) or None
 
 

@@ -9,11 +9,13 @@ all coefficients of red, then of green, then of blue (channel-major). Normals ar
 Gaussians: COLMAP's custom, y down. Source: the reference code of Kerbl et al. 2023.
 
 Comments of the header say how the Gaussians are to be drawn: ``SplatRenderMode: mip`` where they are antialiased, as
-Brush writes it and others read it. Postshot's ``antialiased 1`` is understood too.
+Brush writes it and others read it (Postshot's ``antialiased 1`` is understood too), and ``Background: R G B``, sRGB in
+[0, 1], where they were trained against another colour than black.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,6 +42,8 @@ def write_ply(path: Path, gaussians: Gaussians, *, comments: Sequence[str] = ())
     if any(not (text.isascii() and text.isprintable()) for text in comments):
         raise ValueError(f"PLY comments must be printable ASCII, got {list(comments)!r}")
     told = [*comments, *([_MIP] if gaussians.antialiased else [])]
+    if any(gaussians.background):
+        told.append("Background: " + " ".join(f"{value:.6f}" for value in gaussians.background))
     lines = ["ply", "format binary_little_endian 1.0", *(f"comment {text}" for text in told)]
     lines += [f"element vertex {len(gaussians)}", *(f"property float {name}" for name in names), "end_header\n"]
     with path.open("wb") as file:
@@ -71,6 +75,7 @@ def read_ply(path: Path) -> Gaussians:
         log_scales=_columns(table, [f"scale_{i}" for i in range(3)]),
         logit_opacities=_columns(table, ["opacity"])[:, 0],
         sh=np.concatenate([dc, rest.reshape(count, 3, rest.shape[1] // 3).transpose(0, 2, 1)], axis=1),
+        background=_background(comments),
         antialiased=_MIP in comments or "antialiased 1" in comments,
     )
 
@@ -123,6 +128,13 @@ def _read_header(path: Path) -> tuple[np.dtype[np.void], int, int, list[str]]:
     if not names or len(set(names)) != len(names):
         raise _corrupt(path, "its properties must have different names, one at least")
     return np.dtype(fields), int(lines[1][2]), end + len(b"end_header\n"), comments
+
+
+def _background(comments: Sequence[str]) -> tuple[float, float, float]:
+    """Return the colour of the last comment that names one; black where none does."""
+    found = [re.fullmatch(r"Background: ([01]\.\d{6}) ([01]\.\d{6}) ([01]\.\d{6})", text) for text in comments]
+    named = [match for match in found if match]
+    return (float(named[-1][1]), float(named[-1][2]), float(named[-1][3])) if named else (0.0, 0.0, 0.0)
 
 
 def _degree(path: Path, dtype: np.dtype[np.void]) -> int:

@@ -55,6 +55,16 @@ def test_a_ply_says_whether_gaussians_are_antialiased_and_other_programs_words_f
     assert replace(g, antialiased=True).take(np.arange(2)).antialiased
 
 
+def test_a_ply_says_what_the_gaussians_are_seen_against_and_a_splat_notes_that_it_cannot(tmp_path: Path) -> None:
+    g = replace(some_gaussians(3, 0, 2), background=(1.0, 0.25, 0.000001))
+    write_ply(tmp_path / "g.ply", g)
+    assert PlyData.read(tmp_path / "g.ply").comments == ["Background: 1.000000 0.250000 0.000001"]
+    assert read_ply(tmp_path / "g.ply").background == g.background
+    assert [row["lost"] for row in export(g, tmp_path, stem="m")] == [None, "the background (1, 0.25, 1e-06)"]
+    write_ply(tmp_path / "g.ply", some_gaussians(3, 0, 2), comments=["Background: sky"])
+    assert read_ply(tmp_path / "g.ply").background == (0, 0, 0)
+
+
 def test_an_independent_reader_finds_every_value_in_its_place(tmp_path: Path) -> None:
     g = some_gaussians(5, 2, 1)
     write_ply(tmp_path / "g.ply", g, comments=["detail reduced"])

@@ -1,0 +1,100 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_render import CAMERA, HERE, changed, scene
+from test_train import PLAN, world
+
+from splat_pipeline.domain.cameras import View
+from splat_pipeline.splatting.background import Background
+from splat_pipeline.splatting.densify import Population
+from splat_pipeline.splatting.film import film
+from splat_pipeline.splatting.pictures import at_size
+from splat_pipeline.splatting.recipe import TrainRecipe
+from splat_pipeline.splatting.render import render
+from splat_pipeline.splatting.studio import Studio
+from splat_pipeline.splatting.train import evaluate, train
+
+__all__ = ["world"]
+
+
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [("black", [0, 0, 0]), ("white", [1, 1, 1]), ("#FF8000", [1, 128 / 255, 0]), ("random", [0, 0, 0])],
+)
+def test_a_background_is_called_by_its_name_or_colour(name, want):
+    np.testing.assert_allclose(Background.of(name, seed=0).still(), want, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["grey", "#12", "#gggggg", ""])
+def test_an_unknown_background_is_refused_with_the_known_ones(name):
+    with pytest.raises(ValueError, match=r"black, white, random, learned or a colour as #rrggbb, got"):
+        Background.of(name, seed=0)
+
+
+def test_a_random_background_changes_with_step_and_seed_and_with_nothing_else():
+    one, other = Background.of("random", seed=3), Background.of("random", seed=4)
+    colors = np.array([one.at(step) for step in range(500)])
+    np.testing.assert_array_equal(colors, [Background.of("random", seed=3).at(step) for step in range(500)])
+    assert not np.array_equal(one.at(0), other.at(0))
+    np.testing.assert_allclose(colors.mean(axis=0), 0.5, atol=0.05)
+    assert len(np.unique(colors, axis=0)) == 500
+
+
+def test_gaussians_are_drawn_against_their_own_background_unless_told_otherwise():
+    g = replace(scene(30), background=(0.2, 0.4, 0.6))
+    want = render(scene(30), CAMERA, HERE, background=(0.2, 0.4, 0.6)).image
+    view = View(name="", camera=CAMERA, cam_from_world=HERE)
+    np.testing.assert_array_equal(render(g, CAMERA, HERE).image, want)
+    np.testing.assert_array_equal(next(film(g, [view])), want)
+    np.testing.assert_array_equal(
+        render(g, CAMERA, HERE, background=(0, 0, 0)).image, render(scene(30), CAMERA, HERE).image
+    )
+
+
+def test_the_gradient_of_a_learned_background_is_the_finite_difference():
+    g = changed(scene(40), log_scales=-1.5)
+    upstream = np.random.default_rng(1).normal(size=(3, CAMERA.height_px, CAMERA.width_px)).astype("f4")
+    taken = []
+    background = Background.of("learned", seed=0)
+    background.color.move = lambda row, gradient, rate: taken.append(gradient)
+    background.learn(render(g, CAMERA, HERE).alpha, upstream, 1.0)
+
+    def loss(color):
+        return float((render(g, CAMERA, HERE, background=tuple(color)).image.transpose(2, 0, 1) * upstream).sum())
+
+    for channel, step in enumerate(np.eye(3) * 0.25):
+        want = (loss(0.5 + step) - loss(0.5 - step)) / 0.5
+        assert taken[0][channel] == pytest.approx(want, rel=1e-3, abs=0.05)
+
+
+def test_a_learned_background_finds_the_colour_behind_and_the_gaussians_carry_it(world):
+    _, views, points, colors = world
+    blue = tuple(np.array([30, 140, 230]) / 255)
+    sparse = changed(scene(150, seed=4, degree=1, scale=-2.5), means=points, logit_opacities=2)
+    sky = [(np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8) for image in film(sparse, views, background=blue)]
+    plan = replace(PLAN, iterations=250)
+    learned = train(sky, views, points, colors, plan, recipe=TrainRecipe(background="learned")).gaussians
+    black = train(sky, views, points, colors, plan).gaussians
+    np.testing.assert_allclose(learned.background, blue, atol=0.06)
+    gained = np.mean(evaluate(learned, sky, views), axis=0)[0] - np.mean(evaluate(black, sky, views), axis=0)[0]
+    assert gained > 1
+
+
+def test_what_is_learned_beside_the_gaussians_goes_on_where_it_was_stored(world):
+    images, views, _, _ = world
+    recipe = TrainRecipe(background="learned")
+
+    def studio():
+        return Studio(people=Population.of(scene(50), 50), recipe=recipe, extent=1.0)
+
+    one, picture = studio(), at_size(images[0], views[0], 1)
+    for _ in range(3):
+        one.step(picture, 0, 0.1)
+    other = studio()
+    other.restore(one.state())
+    assert one.state().keys() == other.state().keys()
+    assert all(np.array_equal(value, other.state()[key]) for key, value in one.state().items())
+    assert not np.array_equal(other.background.still(), studio().background.still())
+    with pytest.raises(ValueError, match=r"background.values must be \(1, 3\), got \(2, 3\)"):
+        other.restore({**one.state(), "background.values": np.zeros((2, 3))})
