@@ -69,9 +69,14 @@ class TrainRecipe:
     """Iterations after which a loss that is not finite, or has blown up, has been noticed."""
     trained_ratio: float = 0.95
     """The loss after training must be below this share of the loss before."""
-    opacity_weight: float = 0.0
-    """Weight in the loss of the mean opacity of all Gaussians; felt by those that a view sees (study: -0.3 dB)."""
-    scale_weight: float = 0.0
+    strategy: str = "ranked"
+    """How Gaussians come and go: ranked or mcmc, see strategies.py."""
+    mcmc_noise: float = 1.1e5
+    """Noise of mcmc, over the means' rate: 5e5 at the reference's rate, which is 2/9 of the one here."""
+    opacity_weight: float | None = None
+    """Weight in the loss of the mean opacity of all Gaussians; felt by those that a view sees (study: -0.3 dB).
+    None: the strategy's own."""
+    scale_weight: float | None = None
     """The same of the mean standard deviation, in scene extents."""
     background: str = "black"
     """black, white, random, learned or #rrggbb: see background.py."""

@@ -21,6 +21,7 @@ from splat_pipeline.splatting.pictures import Picture, to_planes
 from splat_pipeline.splatting.pullback import RECORD
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.render import Canvas, Drawn, Workspace, draw
+from splat_pipeline.splatting.strategies import Strategy, strategy_of
 
 
 @dataclass(kw_only=True, eq=False)
@@ -59,8 +60,10 @@ class Studio:
     moves: int = 0
     """Adam's steps so far."""
     background: Background = field(init=False)
+    strategy: Strategy = field(init=False)
 
     def __post_init__(self) -> None:
+        self.strategy = strategy_of(self.recipe, extent=self.extent, seed=self.seed)
         self.background = Background.of(self.recipe.background, seed=self.seed)
 
     def easel(self, picture: Picture) -> Easel:
@@ -109,11 +112,16 @@ class Studio:
             self.records,
             people.score,
             people.seen,
-            pulls(self.recipe, self.extent, people.count),
+            pulls(self.recipe, self.strategy.penalties, self.extent, people.count),
         )
+        self.strategy.stir(people, means_rate(self.recipe, self.extent, share), self.moves)
         if self.background.learns:
             self.background.learn(canvas.extra[0], easel.gradient, self.recipe.background_rate * (1 - share))
         return loss
+
+    def adapt(self, wanted: int) -> None:
+        """Have Gaussians come and go, on the way to ``wanted``."""
+        self.strategy.adapt(self.people, wanted, self.moves)
 
     def gaussians(self) -> Gaussians:
         """Return a copy of what has been trained, with how it is to be drawn."""
@@ -148,17 +156,29 @@ class Studio:
         return drawn, loss
 
 
-def pulls(recipe: TrainRecipe, extent: float, count: int) -> tuple[np.float32, np.float32]:
-    """Return the derivative of the penalty by each opacity and by each standard deviation, of ``count`` Gaussians."""
-    return np.float32(recipe.opacity_weight / count), np.float32(recipe.scale_weight / (3 * count * extent))
+def pulls(
+    recipe: TrainRecipe, penalties: tuple[float, float], extent: float, count: int
+) -> tuple[np.float32, np.float32]:
+    """Return the derivative of the penalty by each opacity and by each standard deviation, of ``count`` Gaussians.
+
+    ``penalties``: weights of opacity and scale where the recipe names none.
+    """
+    opacity = penalties[0] if recipe.opacity_weight is None else recipe.opacity_weight
+    scale = penalties[1] if recipe.scale_weight is None else recipe.scale_weight
+    return np.float32(opacity / count), np.float32(scale / (3 * count * extent))
+
+
+def means_rate(recipe: TrainRecipe, extent: float, share: float) -> float:
+    """Return the step of the means after ``share`` of the training, world units."""
+    decay = (recipe.means_rate_end / recipe.means_rate) ** share if recipe.means_rate > 0 else 0.0
+    return float(recipe.means_rate * decay * extent)
 
 
 def rates(recipe: TrainRecipe, extent: float, share: float, moves: int, people: Population) -> Float32:
     """Return (W,) the step of every column after ``share`` of the training, with Adam's first moment unbiased."""
     k = people.coefficients
     out = np.zeros(people.rows.shape[1])
-    decay = (recipe.means_rate_end / recipe.means_rate) ** share if recipe.means_rate > 0 else 0.0
-    out[layout.MEAN : layout.MEAN + 3] = recipe.means_rate * decay * extent
+    out[layout.MEAN : layout.MEAN + 3] = means_rate(recipe, extent, share)
     out[layout.QUAT : layout.QUAT + 4] = recipe.quats_rate
     out[layout.SCALE : layout.SCALE + 3] = recipe.scales_rate
     out[layout.OPACITY] = recipe.opacity_rate

@@ -21,7 +21,7 @@ from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.splatting import seeds
 from splat_pipeline.splatting.cover import cover
-from splat_pipeline.splatting.densify import Population, prune, split, target_count
+from splat_pipeline.splatting.densify import Population, target_count
 from splat_pipeline.splatting.metrics import psnr, ssim
 from splat_pipeline.splatting.pictures import Picture, at_size
 from splat_pipeline.splatting.recipe import TrainRecipe
@@ -79,9 +79,8 @@ def train(
         loss = studio.step(picture, degree, share)
         watch.note(i + 1, loss, studio, picture, float(work[i] / work[-1]))
         if (i + 1) % every == 0 and recipe.densify_from <= share <= recipe.densify_until:
-            prune(people, studio.extent, recipe)
             ahead = (i + 1 + every) / plan.iterations
-            split(people, target_count(ahead, len(start), plan.max_gaussians, recipe), recipe)
+            studio.adapt(target_count(ahead, len(start), plan.max_gaussians, recipe))
     after = float(np.mean([studio.look(probe, plan.sh_degree) for probe in probes]))
     if not after < recipe.trained_ratio * before:
         raise Untrained(f"the loss was {before:.4f} before and is {after:.4f} after {plan.iterations} iterations")
