@@ -52,3 +52,9 @@ class CpuTrainer:
         from splat_pipeline.splatting.train import evaluate
 
         return evaluate(gaussians, views.images, views.views)
+
+    def evaluate_corrected(self, gaussians: Gaussians, views: TrainingViews) -> list[float]:
+        """Return the PSNR in dB of each view after the affine change of its colours that fits its image best."""
+        from splat_pipeline.splatting.train import evaluate_corrected
+
+        return evaluate_corrected(gaussians, views.images, views.views)

@@ -53,12 +53,15 @@ def splat(
         heldout = _load(work, loader, plan, holdout=True)
         work.log(f"measuring {len(heldout.views)} held-out views")
         scores = trainer.evaluate(trained.gaussians, heldout)
+        corrected = trainer.evaluate_corrected(trained.gaussians, heldout)
         _write(work, plan, trained, attempts)
         rows = [
-            {"keyframe_id": k, "psnr_db": p, "ssim": s} for k, (p, s) in zip(heldout.keyframe_ids, scores, strict=True)
+            {"keyframe_id": k, "psnr_db": p, "ssim": s, "psnr_corrected_db": c}
+            for k, (p, s), c in zip(heldout.keyframe_ids, scores, corrected, strict=True)
         ]
         tables.write_table(work.folder / "heldout.parquet", tables.HELDOUT, rows)
         psnr_db, ssim = (float(np.mean(column)) for column in zip(*scores, strict=True)) if scores else (np.nan, np.nan)
+        corrected_db = float(np.mean(corrected)) if corrected else np.nan
         work.publish(
             metadata={
                 "detail": str(plan.detail),
@@ -67,9 +70,10 @@ def splat(
                 "iterations": plan.iterations,
                 "psnr_heldout_db": psnr_db,
                 "ssim_heldout": ssim,
+                "psnr_corrected_heldout_db": corrected_db,
                 "trainer": trainer.name,
             },
-            metrics={"psnr_heldout_db": psnr_db},
+            metrics={"psnr_heldout_db": psnr_db, "psnr_corrected_heldout_db": corrected_db},
         )
     return work.result()
 

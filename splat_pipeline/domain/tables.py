@@ -277,6 +277,7 @@ HELDOUT = TableSpec(
         Column("keyframe_id", I, "", "of keyframes"),
         Column("psnr_db", F, "dB", "against the undistorted image"),
         Column("ssim", F, "", "11x11 Gaussian window, mean of the channels"),
+        Column("psnr_corrected_db", F, "dB", "after the best affine change of the rendering's colours", nullable=True),
     ),
 )
 

@@ -29,6 +29,8 @@ class Picture:
     """(H, W, 3)"""
     cam: Float32
     """(24,) of ``project.camera_vector``."""
+    number: int = 0
+    """Which of the training's views it is."""
 
 
 def coarse(camera: Camera, factor: int) -> Camera:
@@ -54,9 +56,10 @@ def block_mean(image: UInt8, factor: int) -> UInt8:
     return mean
 
 
-def at_size(image: UInt8, view: View, factor: int) -> Picture:
+def at_size(image: UInt8, view: View, factor: int, *, number: int = 0) -> Picture:
     """Return ``image`` taken by ``view``, ``factor`` times smaller."""
-    return Picture(image=block_mean(image, factor), cam=camera_vector(coarse(view.camera, factor), view.cam_from_world))
+    cam = camera_vector(coarse(view.camera, factor), view.cam_from_world)
+    return Picture(image=block_mean(image, factor), cam=cam, number=number)
 
 
 @njit(cache=True, parallel=True)

@@ -78,6 +78,13 @@ class TrainRecipe:
     None: the strategy's own."""
     scale_weight: float | None = None
     """The same of the mean standard deviation, in scene extents."""
+    exposure: str = "none"
+    """What is learned of each picture's exposure and white balance: none, gain or affine, see exposure.py."""
+    exposure_rate: float = 1e-2
+    exposure_rate_end: float = 1e-3
+    """Of gains and offsets, a step of the picture, at the start and at the end; exponential in between."""
+    exposure_weight: float = 1.0
+    """Pull towards the neutral."""
     background: str = "black"
     """black, white, random, learned or #rrggbb: see background.py."""
     background_rate: float = 1e-2

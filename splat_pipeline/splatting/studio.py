@@ -15,6 +15,7 @@ from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.splatting import blend, layout, optim, project
 from splat_pipeline.splatting.background import Background
 from splat_pipeline.splatting.densify import Population
+from splat_pipeline.splatting.exposure import Exposures, recolor
 from splat_pipeline.splatting.layout import Float32
 from splat_pipeline.splatting.loss import loss_and_gradient
 from splat_pipeline.splatting.pictures import Picture, to_planes
@@ -29,16 +30,20 @@ class Easel:
     """What one size of picture needs."""
 
     canvas: Canvas
+    shown: Float32
+    """The picture as it is compared with the truth: with the exposure of its view."""
     truth: Float32
     gradient: Float32
     maps: Float32
 
     @staticmethod
-    def of(height_px: int, width_px: int, *, deep: bool) -> Easel:
-        """Return an easel for pictures of this size, with alpha and depth if ``deep``."""
+    def of(height_px: int, width_px: int, *, deep: bool, recolored: bool) -> Easel:
+        """Return an easel for pictures of this size, with alpha and depth if ``deep``, and exposures apart or not."""
         shape = (3, height_px, width_px)
+        canvas = Canvas.of(width_px, height_px, deep=deep)
         return Easel(
-            canvas=Canvas.of(width_px, height_px, deep=deep),
+            canvas=canvas,
+            shown=np.zeros(shape, np.float32) if recolored else canvas.image,
             truth=np.zeros(shape, np.float32),
             gradient=np.zeros(shape, np.float32),
             maps=np.zeros((3, *shape), np.float32),
@@ -54,23 +59,29 @@ class Studio:
     extent: float
     """World units."""
     seed: int = 0
+    views: int = 1
+    """Pictures that are trained on."""
     room: Workspace = field(default_factory=Workspace)
     easels: dict[tuple[int, int], Easel] = field(default_factory=dict)
     records: Float32 = field(default_factory=lambda: np.zeros((0, RECORD), np.float32))
     moves: int = 0
     """Adam's steps so far."""
     background: Background = field(init=False)
+    exposures: Exposures | None = field(init=False)
     strategy: Strategy = field(init=False)
 
     def __post_init__(self) -> None:
         self.strategy = strategy_of(self.recipe, extent=self.extent, seed=self.seed)
         self.background = Background.of(self.recipe.background, seed=self.seed)
+        self.exposures = Exposures.of(self.recipe.exposure, self.views, weight=self.recipe.exposure_weight)
 
     def easel(self, picture: Picture) -> Easel:
         """Return the easel for the picture's size."""
         height, width = picture.image.shape[:2]
         if (height, width) not in self.easels:
-            self.easels[height, width] = Easel.of(height, width, deep=self.background.learns)
+            self.easels[height, width] = Easel.of(
+                height, width, deep=self.background.learns, recolored=self.exposures is not None
+            )
         return self.easels[height, width]
 
     def look(self, picture: Picture, degree: int) -> float:
@@ -82,6 +93,9 @@ class Studio:
         drawn, loss = self._compare(picture, degree, self.background.at(self.moves))
         cam = self._cam(picture)
         people, easel, canvas = self.people, self.easel(picture), self.easel(picture).canvas
+        if self.exposures is not None:
+            first, last = self.recipe.exposure_rate, self.recipe.exposure_rate_end
+            self.exposures.learn(picture.number, canvas.image, easel.gradient, first * (last / first) ** share)
         if len(self.records) < len(drawn.ids):
             self.records = layout.aligned(len(drawn.ids) * 5 // 4, RECORD)
         blend.blend_backward(
@@ -131,11 +145,14 @@ class Studio:
 
     def state(self) -> dict[str, NDArray[np.float64]]:
         """Return copies, by name, of what is learned beside the Gaussians: for a checkpoint."""
-        return self.background.state()
+        learned = {} if self.exposures is None else self.exposures.state()
+        return {**self.background.state(), **learned}
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Take back what ``state`` returned. Raises ``KeyError``, and ``ValueError`` for arrays of another shape."""
         self.background.restore(state)
+        if self.exposures is not None:
+            self.exposures.restore(state)
 
     def _cam(self, picture: Picture) -> Float32:
         """Return ``picture.cam`` with what the recipe says of antialiasing."""
@@ -151,8 +168,10 @@ class Studio:
             rows, self._cam(picture), easel.canvas, self.room, degree=degree, coefficients=k, background=behind
         )
         to_planes(picture.image, easel.truth)
+        if self.exposures is not None:
+            recolor(easel.canvas.image, self.exposures.change(picture.number), easel.shown)
         weight = self.recipe.ssim_weight
-        loss, _ = loss_and_gradient(easel.canvas.image, easel.truth, easel.maps, easel.gradient, ssim_weight=weight)
+        loss, _ = loss_and_gradient(easel.shown, easel.truth, easel.maps, easel.gradient, ssim_weight=weight)
         return drawn, loss
 
 

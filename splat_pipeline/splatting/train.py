@@ -22,14 +22,14 @@ from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.splatting import seeds
 from splat_pipeline.splatting.cover import cover
 from splat_pipeline.splatting.densify import Population, target_count
-from splat_pipeline.splatting.metrics import psnr, ssim
+from splat_pipeline.splatting.metrics import psnr, recolored, ssim
 from splat_pipeline.splatting.pictures import Picture, at_size
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.render import render
 from splat_pipeline.splatting.studio import Studio
 from splat_pipeline.splatting.watch import Progress, Step, Watch
 
-__all__ = ["Progress", "Step", "TrainRecipe", "Trained", "evaluate", "train"]
+__all__ = ["Progress", "Step", "TrainRecipe", "Trained", "evaluate", "evaluate_corrected", "train"]
 
 UInt8 = NDArray[np.uint8]
 PROBES = 8
@@ -66,8 +66,8 @@ def train(
     rng = np.random.default_rng(plan.seed)
     start = _first(images, views, points, colors, plan, recipe, rng)
     people = Population.of(start, plan.max_gaussians)
-    studio = Studio(people=people, recipe=recipe, extent=seeds.scene_extent(views), seed=plan.seed)
-    probes = [at_size(images[i], views[i], 1) for i in range(0, len(views), -(-len(views) // PROBES))]
+    studio = Studio(people=people, recipe=recipe, extent=seeds.scene_extent(views), seed=plan.seed, views=len(views))
+    probes = [at_size(images[i], views[i], 1, number=i) for i in range(0, len(views), -(-len(views) // PROBES))]
     before = float(np.mean([studio.look(probe, plan.sh_degree) for probe in probes]))
     watch = Watch(iterations=plan.iterations, window=recipe.diverged_window, clock=clock, tell=progress, best=before)
     factors = [_factor(i / plan.iterations, views, recipe) for i in range(plan.iterations)]
@@ -94,6 +94,19 @@ def evaluate(gaussians: Gaussians, images: Sequence[UInt8], views: Sequence[View
         seen = np.clip(render(gaussians, view.camera, view.cam_from_world).image, 0, 1)
         truth = image.astype(np.float32) / np.float32(255)
         scores.append((psnr(seen, truth), ssim(seen, truth)))
+    return scores
+
+
+def evaluate_corrected(gaussians: Gaussians, images: Sequence[UInt8], views: Sequence[View]) -> list[float]:
+    """Return the PSNR in dB of each of ``views`` after ``metrics.recolored`` has brought it nearest to its image.
+
+    What a camera's automatic exposure and white balance do to a held-out image no training can know.
+    """
+    scores = []
+    for image, view in zip(images, views, strict=True):
+        truth = image.astype(np.float32) / np.float32(255)
+        seen = np.clip(render(gaussians, view.camera, view.cam_from_world).image, 0, 1)
+        scores.append(psnr(recolored(seen, truth), truth))
     return scores
 
 
@@ -144,7 +157,8 @@ def _course(
     order: list[int] = []
     for i, factor in enumerate(factors):
         if i == 0 or factor != factors[i - 1]:
-            pictures = [at_size(image, view, factor) for image, view in zip(images, views, strict=True)]
+            pairs = enumerate(zip(images, views, strict=True))
+            pictures = [at_size(image, view, factor, number=n) for n, (image, view) in pairs]
         order = order or [int(v) for v in rng.permutation(len(views))]
         yield pictures[order.pop()]
 

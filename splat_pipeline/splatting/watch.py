@@ -83,7 +83,7 @@ class Watch:
         if self.tell is not None and (last or seconds - self.last_told >= 1):
             self.last_told = seconds
             easel = studio.easel(picture)
-            error = float(np.mean(np.square(np.clip(easel.canvas.image, 0, 1) - easel.truth)))
+            error = float(np.mean(np.square(np.clip(easel.shown, 0, 1) - easel.truth)))
             self.tell(
                 Progress(
                     iteration=iteration,

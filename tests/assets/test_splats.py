@@ -66,6 +66,9 @@ class MoodyTrainer:
     def evaluate(self, gaussians, views: TrainingViews) -> list[tuple[float, float]]:
         return [(self.psnr_db, 0.9) for _ in views.views]
 
+    def evaluate_corrected(self, gaussians, views: TrainingViews) -> list[float]:
+        return [self.psnr_db + 1 for _ in views.views]
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> FileStore:
@@ -203,5 +206,6 @@ def test_the_artifact_holds_gaussians_history_and_scores(store: FileStore, insta
     assert run(store, instance, MoodyTrainer()).success
     folder = store.fetch(JOB, "splat").folder
     assert len(read_ply(folder / "gaussians.ply")) == 5
-    assert list(tables.read_table(folder / "heldout.parquet", tables.HELDOUT)["keyframe_id"]) == [8]
+    rows = tables.read_table(folder / "heldout.parquet", tables.HELDOUT).to_dict("records")
+    assert rows == [pytest.approx({"keyframe_id": 8, "psnr_db": 27.0, "ssim": 0.9, "psnr_corrected_db": 28.0})]
     assert list(tables.read_table(folder / "training.parquet", tables.TRAINING)["rung"]) == ["full"]

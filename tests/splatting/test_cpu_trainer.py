@@ -29,6 +29,8 @@ def test_the_trainer_fulfils_the_port_and_its_history_is_the_training_table(worl
     assert tables.to_table(tables.TRAINING, rows).num_rows == 40
     scores = trainer.evaluate(result.gaussians, views)
     assert len(scores) == 8
+    corrected = trainer.evaluate_corrected(result.gaussians, views)
+    assert all(more > psnr - 0.01 for more, (psnr, _) in zip(corrected, scores, strict=True))
     assert all(psnr > 10 and 0 < ssim <= 1 for psnr, ssim in scores)
 
 

@@ -69,7 +69,13 @@ def test_training_raises_psnr_by_more_than_5_db_and_reports_its_progress(world):
     assert all(b.seconds - a.seconds >= 0.99 for a, b in pairwise(told[:-1]))
 
 
-OPTIONS = [{}, {"antialias": True}, {"background": "random"}, {"background": "learned"}, {"strategy": "mcmc"}]
+OPTIONS = [
+    {},
+    {"antialias": True},
+    {"background": "random"},
+    {"background": "learned", "exposure": "gain"},
+    {"strategy": "mcmc", "exposure": "affine"},
+]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
