@@ -32,7 +32,7 @@ class CpuTrainer:
         say: Say,
     ) -> TrainingResult:
         """Train. points (P, 3) world units, colors (P, 3) sRGB. Raises ``TrainingError``, ``OutOfMemory``."""
-        from splat_pipeline.splatting.train import Progress, train
+        from splat_pipeline.splatting.train import Progress, TrainRecipe, train
 
         def tell(at: Progress) -> None:
             say(
@@ -40,8 +40,9 @@ class CpuTrainer:
                 f"{at.gaussians} Gaussians, {at.seconds:.0f} s, about {at.seconds_left:.0f} s left"
             )
 
+        recipe = TrainRecipe(**plan.options)
         try:
-            trained = train(views.images, views.views, points, colors, plan, progress=tell)
+            trained = train(views.images, views.views, points, colors, plan, progress=tell, recipe=recipe)
         except MemoryError as error:
             wanted = f"{len(views.images)} images of {plan.longer_side_px} px and {plan.max_gaussians} Gaussians"
             raise OutOfMemory(f"no memory to train on {wanted}") from error

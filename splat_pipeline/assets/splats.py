@@ -14,6 +14,7 @@ from splat_pipeline.domain.errors import OutOfMemory, SplatError, TrainingError
 from splat_pipeline.domain.formats.ply import write_ply
 from splat_pipeline.domain.plans import Detail, TrainingPlan, plan_for, plan_from_json, plan_to_json, step_down
 from splat_pipeline.domain.quality import allowed_detail, read_verdicts
+from splat_pipeline.domain.recipe import TrainingOptions
 from splat_pipeline.ports import ImageLoader, SplatTrainer, TrainingResult, TrainingViews
 
 
@@ -80,7 +81,8 @@ def splat(
 
 def _with_overrides(plan: TrainingPlan, work: Work) -> TrainingPlan:
     chosen = work.recipe.training.model_dump(exclude_none=True)
-    return replace(plan, **chosen)
+    options = {name: chosen.pop(name) for name in TrainingOptions.model_fields if name in chosen}
+    return replace(plan, options=options, **chosen)
 
 
 def _load(work: Work, loader: ImageLoader, plan: TrainingPlan, *, holdout: bool) -> TrainingViews:

@@ -157,10 +157,13 @@ def test_an_unknown_detail_is_refused_with_the_known_ones(store: FileStore, inst
 
 
 def test_overrides_of_the_job_reach_the_trainer(store: FileStore, instance: dg.DagsterInstance):
-    given(store, recipe=Recipe().overridden({"training": {"iterations": 123}, "seed": 9}, source="job.yaml"))
+    asked = {"training": {"iterations": 123, "antialias": True}, "seed": 9}
+    given(store, recipe=Recipe().overridden(asked, source="job.yaml"))
     trainer = MoodyTrainer()
     assert run(store, instance, trainer).success
     assert (trainer.plans[0].iterations, trainer.plans[0].seed) == (123, 9)
+    assert trainer.plans[0].options == {"antialias": True}
+    assert plan_of(store)["options"] == {"antialias": True}
 
 
 @pytest.mark.parametrize("error", [Diverged("loss is nan"), OutOfMemory("8 GB"), MemoryError("8 GB")])
