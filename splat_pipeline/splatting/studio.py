@@ -72,7 +72,7 @@ class Studio:
 
     def __post_init__(self) -> None:
         self.strategy = strategy_of(self.recipe, extent=self.extent, seed=self.seed)
-        self.background = Background.of(self.recipe.background, seed=self.seed)
+        self.background = Background.of(self.recipe.background, seed=self.seed, fade=self.recipe.background_fade)
         self.exposures = Exposures.of(self.recipe.exposure, self.views, weight=self.recipe.exposure_weight)
 
     def easel(self, picture: Picture) -> Easel:
@@ -90,7 +90,7 @@ class Studio:
 
     def step(self, picture: Picture, degree: int, share: float) -> float:
         """Move the Gaussians that ``picture`` sees after ``share`` of the training; return the loss before."""
-        drawn, loss = self._compare(picture, degree, self.background.at(self.moves))
+        drawn, loss = self._compare(picture, degree, self.background.at(self.moves, share))
         cam = self._cam(picture)
         people, easel, canvas = self.people, self.easel(picture), self.easel(picture).canvas
         if self.exposures is not None:
@@ -144,12 +144,13 @@ class Studio:
         return replace(trained, background=(red, green, blue), antialiased=self.recipe.antialias)
 
     def state(self) -> dict[str, NDArray[np.float64]]:
-        """Return copies, by name, of what is learned beside the Gaussians: for a checkpoint."""
+        """Return copies, by name, of all but ``people`` that a checkpoint needs: a step after it is the same again."""
         learned = {} if self.exposures is None else self.exposures.state()
-        return {**self.background.state(), **learned}
+        return {"moves": np.array(float(self.moves)), **self.background.state(), **learned}
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Take back what ``state`` returned. Raises ``KeyError``, and ``ValueError`` for arrays of another shape."""
+        self.moves = int(state["moves"])
         self.background.restore(state)
         if self.exposures is not None:
             self.exposures.restore(state)
