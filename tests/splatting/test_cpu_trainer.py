@@ -28,11 +28,11 @@ def test_the_trainer_fulfils_the_port_and_its_history_is_the_training_table(worl
     trainer: SplatTrainer = CpuTrainer()
     said = []
     _, _, points, colors = world
-    result = trainer.train(views, points.astype("f4"), colors, replace(PLAN, iterations=40), say=said.append)
+    result = trainer.train(views, points.astype("f4"), colors, replace(PLAN, iterations=80), say=said.append)
     assert trainer.name == "cpu"
-    assert "iteration 40 of 40" in said[-1]
+    assert "iteration 80 of 80" in said[-1]
     rows = [{"rung": "preview", **row} for row in result.history]
-    assert tables.to_table(tables.TRAINING, rows).num_rows == 40
+    assert tables.to_table(tables.TRAINING, rows).num_rows == 80
     scores = trainer.evaluate(result.gaussians, views)
     assert len(scores) == 8
     corrected = trainer.evaluate_corrected(result.gaussians, views)
