@@ -40,7 +40,7 @@ class CpuTrainer:
 
         ``ongoing`` holds checkpoints. ``seconds``: train for so long instead of the plan's iterations.
         """
-        from splat_pipeline.splatting.train import Checkpoints, train
+        from splat_pipeline.splatting.train import Checkpoints, TrainRecipe, train
 
         try:
             trained = train(
@@ -49,6 +49,7 @@ class CpuTrainer:
                 points,
                 colors,
                 plan,
+                recipe=TrainRecipe(**plan.options),
                 progress=lambda at: say(at.line()),
                 seconds=seconds,
                 checkpoints=Checkpoints(folder=ongoing, say=say, take_over=take_over) if ongoing else None,
@@ -69,3 +70,9 @@ class CpuTrainer:
         from splat_pipeline.splatting.train import evaluate
 
         return evaluate(gaussians, views.images, views.views)
+
+    def evaluate_corrected(self, gaussians: Gaussians, views: TrainingViews) -> list[float]:
+        """Return the PSNR in dB of each view after the affine change of its colours that fits its image best."""
+        from splat_pipeline.splatting.train import evaluate_corrected
+
+        return evaluate_corrected(gaussians, views.images, views.views)

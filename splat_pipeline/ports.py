@@ -252,6 +252,13 @@ class SplatTrainer(Protocol):
         """Return (PSNR in dB, SSIM) of each view."""
         ...
 
+    def evaluate_corrected(self, gaussians: Gaussians, views: TrainingViews) -> list[float]:
+        """Return the PSNR in dB of each view after the affine change of its colours that brings it nearest the image.
+
+        The camera's own exposure and white balance of a view that was not trained on do not count in it.
+        """
+        ...
+
 
 class MovieWriter(Protocol):
     """Encodes pictures."""

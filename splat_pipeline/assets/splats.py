@@ -18,6 +18,7 @@ from splat_pipeline.domain.formats.ply import write_ply
 from splat_pipeline.domain.memory import fitted
 from splat_pipeline.domain.plans import Detail, TrainingPlan, plan_for, plan_from_json, plan_to_json, step_down
 from splat_pipeline.domain.quality import allowed_detail, read_verdicts
+from splat_pipeline.domain.recipe import TrainingOptions
 from splat_pipeline.ports import ImageLoader, Machine, SplatTrainer, TrainingResult, TrainingViews
 
 ROWS = 12
@@ -60,12 +61,15 @@ def splat(
         heldout = _load(work, loader, plan, holdout=True)
         work.log(f"measuring {len(heldout.views)} held-out views")
         scores = trainer.evaluate(trained.gaussians, heldout)
+        corrected = trainer.evaluate_corrected(trained.gaussians, heldout)
         _write(work, plan, trained, attempts)
         rows = [
-            {"keyframe_id": k, "psnr_db": p, "ssim": s} for k, (p, s) in zip(heldout.keyframe_ids, scores, strict=True)
+            {"keyframe_id": k, "psnr_db": p, "ssim": s, "psnr_corrected_db": c}
+            for k, (p, s), c in zip(heldout.keyframe_ids, scores, corrected, strict=True)
         ]
         tables.write_table(work.folder / "heldout.parquet", tables.HELDOUT, rows)
         psnr_db, ssim = (float(np.mean(column)) for column in zip(*scores, strict=True)) if scores else (np.nan, np.nan)
+        corrected_db = float(np.mean(corrected)) if corrected else np.nan
         work.publish(
             metadata={
                 "detail": str(plan.detail),
@@ -74,10 +78,11 @@ def splat(
                 "iterations": plan.iterations,
                 "psnr_heldout_db": psnr_db,
                 "ssim_heldout": ssim,
+                "psnr_corrected_heldout_db": corrected_db,
                 "trainer": trainer.name,
                 "course": _course_of(trained.history),
             },
-            metrics={"psnr_heldout_db": psnr_db},
+            metrics={"psnr_heldout_db": psnr_db, "psnr_corrected_heldout_db": corrected_db},
         )
     return work.result()
 
@@ -102,7 +107,8 @@ def _course_of(history: Sequence[Mapping[str, float]]) -> dg.MetadataValue[Any]:
 
 def _with_overrides(plan: TrainingPlan, work: Work) -> TrainingPlan:
     chosen = work.recipe.training.model_dump(exclude_none=True)
-    return replace(plan, **chosen)
+    options = {name: chosen.pop(name) for name in TrainingOptions.model_fields if name in chosen}
+    return replace(plan, options=options, **chosen)
 
 
 def _load(work: Work, loader: ImageLoader, plan: TrainingPlan, *, holdout: bool) -> TrainingViews:
@@ -171,6 +177,9 @@ def _alone(error: TrainingError | OutOfMemory | MemoryError) -> SplatError:
 def _write(work: Work, plan: TrainingPlan, trained: TrainingResult, attempts: list[dict[str, object]]) -> None:
     comments = [f"detail {plan.detail}", f"iterations {plan.iterations}", f"seed {plan.seed}"]
     write_ply(work.folder / "gaussians.ply", trained.gaussians, comments=comments)
-    (work.folder / "plan.json").write_text(json.dumps({**plan_to_json(plan), "attempts": attempts}, indent=1))
+    drawn = {"background": trained.gaussians.background, "antialiased": trained.gaussians.antialiased}
+    (work.folder / "plan.json").write_text(
+        json.dumps({**plan_to_json(plan), "attempts": attempts, "drawn": drawn}, indent=1)
+    )
     steps = [{"rung": str(plan.detail), **step} for step in trained.history]
     tables.write_table(work.folder / "training.parquet", tables.TRAINING, steps)

@@ -5,7 +5,7 @@ N Gaussians, K = (degree + 1)^2 spherical-harmonic coefficients a colour channel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,10 @@ class Gaussians:
     """(N,) opacity = sigmoid of this."""
     sh: Float32
     """(N, K, 3) coefficients, ordered by degree and order, last axis RGB; colour = max(0, 0.5 + sum)."""
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """sRGB in [0, 1]: what they were trained to be seen against."""
+    antialiased: bool = False
+    """Trained with, and to be drawn with, the 2D filter of Mip-Splatting (Yu et al. 2024): see splatting/project.py."""
 
     def __post_init__(self) -> None:
         n = len(self.means)
@@ -59,7 +63,8 @@ class Gaussians:
 
     def take(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Gaussians:
         """Return the Gaussians at ``index`` (positions or a mask), in that order."""
-        return Gaussians(
+        return replace(
+            self,
             means=self.means[index],
             quats=self.quats[index],
             log_scales=self.log_scales[index],

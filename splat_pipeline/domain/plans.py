@@ -6,7 +6,7 @@ The ladder FULL -> REDUCED -> PREVIEW is walked downward only, and every step ke
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -37,6 +37,8 @@ class TrainingPlan:
     max_gaussians: int
     sh_degree: int
     seed: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked of the trainer beside the detail, by the names of ``recipe.TrainingOptions``."""
     reasons: tuple[str, ...] = ()
     """Why this detail, in the order in which it was decided; empty when nothing spoke against the asked one."""
 

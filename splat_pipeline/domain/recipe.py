@@ -40,7 +40,24 @@ class PoseRecipe(_Section):
     time_limit_s: float = Field(3600, gt=0, description="wall time of one reconstruction attempt")
 
 
-class TrainingRecipe(_Section):
+class TrainingOptions(_Section):
+    """What a trainer can do differently, at any detail. None: as the trainer does by itself."""
+
+    strategy: Literal["ranked", "mcmc"] | None = Field(None, description="how Gaussians come and go")
+    exposure: Literal["none", "gain", "affine"] | None = Field(
+        None, description="learned of each picture's exposure and white balance"
+    )
+    background: str | None = Field(
+        None,
+        pattern="^(black|white|random|learned|#[0-9a-fA-F]{6})$",
+        description="behind the Gaussians: black, white, random, learned or #rrggbb",
+    )
+    antialias: bool | None = Field(None, description="train for renderers with Mip-Splatting's 2D filter")
+    opacity_weight: float | None = Field(None, ge=0, le=10, description="penalty on the mean opacity")
+    scale_weight: float | None = Field(None, ge=0, le=10, description="penalty on the mean size, in scene extents")
+
+
+class TrainingRecipe(TrainingOptions):
     """Overrides of what the detail asks for. None: as the detail says."""
 
     longer_side_px: int | None = Field(None, ge=64, le=4096, description="of training images")

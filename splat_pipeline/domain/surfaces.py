@@ -6,7 +6,8 @@ World axes are OpenCV's: y down, metres. N points; a texture is (h, w, 3) float3
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,8 @@ def surfels(surface: Surface, shade: Array, *, sink_m: float, spread: float) -> 
 def joined(parts: Sequence[Gaussians]) -> Gaussians:
     """Return all parts as one."""
     names = ("means", "quats", "log_scales", "logit_opacities", "sh")
-    return Gaussians(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return replace(parts[0], **columns)
 
 
 def picked(surface: Surface, keep: NDArray[np.bool_]) -> Surface:

@@ -1,6 +1,7 @@
 """Every table of the pipeline: columns, types, units, what they mean. Written and read through one strict door.
 
-A table with a missing, an extra or a mistyped column raises ``BadTable`` and names the column.
+A table with a missing, an extra or a mistyped column raises ``BadTable`` and names the column. Columns that are added
+later are nullable: in a file that was written before them they are read as empty.
 """
 
 from __future__ import annotations
@@ -284,6 +285,7 @@ HELDOUT = TableSpec(
         Column("keyframe_id", I, "", "of keyframes"),
         Column("psnr_db", F, "dB", "against the undistorted image"),
         Column("ssim", F, "", "11x11 Gaussian window, mean of the channels"),
+        Column("psnr_corrected_db", F, "dB", "after the best affine change of the rendering's colours", nullable=True),
     ),
 )
 
@@ -297,6 +299,7 @@ FORMATS = TableSpec(
         Column("gaussians", I, "", ""),
         Column("max_error", F, "", "largest difference after reading back: positions, world units"),
         Column("axes", S, "", "right-handed axes of the file"),
+        Column("lost", S, "", "what the format cannot say, in words", nullable=True),
     ),
 )
 
@@ -376,12 +379,15 @@ def read_table(path: Path, spec: TableSpec) -> pd.DataFrame:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise BadTable(f"{path.name} cannot be read as {spec.name}: {error}", file=path.name) from None
+    for column in spec.columns:
+        if column.nullable and column.name not in table.column_names:
+            table = table.append_column(column.name, pa.nulls(table.num_rows, column.type))
     _same_columns(spec, table.column_names)
     for column in spec.columns:
         if table.schema.field(column.name).type != column.type:
             got = table.schema.field(column.name).type
             raise BadTable(f"{spec.name}.{column.name} must be {column.type}, is {got}", file=path.name)
-    frame: pd.DataFrame = table.to_pandas()
+    frame: pd.DataFrame = table.select([column.name for column in spec.columns]).to_pandas()
     return frame
 
 

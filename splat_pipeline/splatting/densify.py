@@ -122,7 +122,7 @@ def _split_at(people: Population, parents: Int64, recipe: TrainRecipe) -> None:
     longest = scales.argmax(axis=1)
     each = np.arange(many)
     step = recipe.child_offset * np.exp(scales[each, longest])
-    offset = _axes(rows[:, layout.QUAT : layout.QUAT + 4], longest) * step[:, None]
+    offset = rotations(rows[:, layout.QUAT : layout.QUAT + 4])[each, :, longest] * step[:, None]
     rows[each, layout.SCALE + longest] += np.float32(np.log(recipe.child_shrink))
     opacity = recipe.child_opacity / (1 + np.exp(-rows[:, layout.OPACITY].astype(np.float64)))
     rows[:, layout.OPACITY] = np.log(opacity / (1 - opacity))
@@ -136,15 +136,14 @@ def _split_at(people: Population, parents: Int64, recipe: TrainRecipe) -> None:
     people.count = n + many
 
 
-def _axes(quats: Float32, which: Int64) -> Float32:
-    """Return (M, 3) the column ``which`` (M,) of the rotation of each quaternion (M, 4), wxyz of any length."""
+def rotations(quats: Float32) -> Float32:
+    """Return (M, 3, 3) the rotation of each quaternion (M, 4), wxyz of any length."""
     w, x, y, z = (quats / np.linalg.norm(quats, axis=1, keepdims=True)).T
-    columns = np.array(
+    rows = np.array(
         [
-            [1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)],
-            [2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)],
-            [2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)],
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
         ]
     )
-    axes: Float32 = columns[which, :, np.arange(len(which))]
-    return axes
+    return rows.transpose(2, 0, 1)

@@ -29,12 +29,18 @@ FIXED = 155_000_000
 def footprint(degree: int) -> Footprint:
     """Return the figures of a training with harmonics up to ``degree``."""
     k = coefficients(degree)
-    none = Gaussians(**{name: np.zeros((0, *shape), np.float32) for name, shape in _shapes(k).items()})
+    none = Gaussians(
+        means=np.zeros((0, 3), np.float32),
+        quats=np.zeros((0, 4), np.float32),
+        log_scales=np.zeros((0, 3), np.float32),
+        logit_opacities=np.zeros(0, np.float32),
+        sh=np.zeros((0, k, 3), np.float32),
+    )
     gaussians = held([Population.of(none, MANY), _room(gaussians=MANY)]) - held([Workspace()])
     pairs = held([_room(pairs=MANY)]) - held([Workspace()])
     return Footprint(
         image=3 * (1 + COARSE),
-        pixel=held([Easel.of(SIDE, SIDE)]) / SIDE**2,
+        pixel=held([Easel.of(SIDE, SIDE, deep=True, recolored=True)]) / SIDE**2,
         gaussian=gaussians / MANY,
         copied=4.0 * layout.width(k),
         pair=pairs / MANY + ROOM * 4 * RECORD,
@@ -51,10 +57,6 @@ def held(things: Iterable[object]) -> int:
         elif is_dataclass(thing):
             size += held(getattr(thing, entry.name) for entry in fields(thing))
     return size
-
-
-def _shapes(k: int) -> dict[str, tuple[int, ...]]:
-    return {"means": (3,), "quats": (4,), "log_scales": (3,), "logit_opacities": (), "sh": (k, 3)}
 
 
 def _room(*, gaussians: int = 0, pairs: int = 0) -> Workspace:

@@ -1,4 +1,4 @@
-"""How near a picture is to the truth: PSNR and SSIM."""
+"""How near a picture is to the truth: PSNR and SSIM, with or without a change of colours."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ def squared_error(image: Float32, truth: Float32) -> Real:
                 sums += difference * difference
             total += sums
     return total
+
+
+def recolored(seen: Float32, truth: Float32) -> Float32:
+    """Return ``seen`` (H, W, 3) with its colours changed by the affine map that brings them nearest to ``truth``.
+
+    The map, (3, 3) and (3,), is the least-squares fit over all pixels; the result is clipped to [0, 1]. Its PSNR is
+    what the literature calls colour-corrected.
+    """
+    _same_shape(seen, truth)
+    colors = np.concatenate([seen.reshape(-1, 3), np.ones((seen.size // 3, 1))], axis=1, dtype=np.float64)
+    change = np.linalg.lstsq(colors.T @ colors, colors.T @ truth.reshape(-1, 3).astype(np.float64), rcond=None)[0]
+    out: Float32 = np.clip(colors @ change, 0, 1).reshape(seen.shape).astype(np.float32)
+    return out
 
 
 def _same_shape(a: Float32, b: Float32) -> None:

@@ -3,6 +3,7 @@
 rows    (N, W) parameters; first, second (N, W) Adam's moments, laid out alike, uint16: the upper halves of float32
 rates   (W,) float32, learning rate of each column, divided by 1 - beta1^t
 unbias  1 / sqrt(1 - beta2^t)
+pulls   as in pullback.py
 score   (N,) sum of |dLoss/d(u, v)| over the views that saw a Gaussian; seen (N,) how many did; weight (N,) the most
         that one of them shows of it: the sum of its blending weights, pixels
 
@@ -66,6 +67,7 @@ def pull_back_and_step(
     score: Float32,
     seen: Float32,
     weight: Float32,
+    pulls: tuple[Real, Real],
 ) -> None:
     """Differentiate as ``pullback.pull_back`` does and move the visible ``rows`` at once, for the ``move``-th time."""
     m, width, lines = len(visible), rows.shape[1], layout.lines(degree)
@@ -76,7 +78,7 @@ def pull_back_and_step(
         while r < end:
             count, r = next_sixteen(visible, touched, r, end, who)
             gather(rows, flat, records, slot_starts, touched, who[:count], lines, desk)
-            store(strain, 0, pull_sixteen(desk, cam, degree))
+            store(strain, 0, pull_sixteen(desk, cam, degree, pulls))
             for line in range(lines):
                 speed = load(rates, line * LINE)
                 for g in range(count):

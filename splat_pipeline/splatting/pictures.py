@@ -32,6 +32,8 @@ class Picture:
     """(24,) of ``project.camera_vector``."""
     factor: int = 1
     """By how much it was made smaller."""
+    number: int = 0
+    """Which of the training's views it is."""
 
 
 def coarse(camera: Camera, factor: int) -> Camera:
@@ -57,10 +59,10 @@ def block_mean(image: UInt8, factor: int) -> UInt8:
     return mean
 
 
-def at_size(image: UInt8, view: View, factor: int) -> Picture:
+def at_size(image: UInt8, view: View, factor: int, *, number: int = 0) -> Picture:
     """Return ``image`` taken by ``view``, ``factor`` times smaller."""
     cam = camera_vector(coarse(view.camera, factor), view.cam_from_world)
-    return Picture(image=block_mean(image, factor), cam=cam, factor=factor)
+    return Picture(image=block_mean(image, factor), cam=cam, factor=factor, number=number)
 
 
 @njit(cache=True, parallel=True)

@@ -6,14 +6,17 @@ t     the Gaussian's mean in the camera's axes (x right, y down, z forward)
 J     (2, 3) Jacobian of the perspective projection at t
 M     (3, 3) = rotation times diag(scale): the Gaussian's axes in the world
 A     (2, 3) = J R M, so that its covariance on the image is S = A A^T + BLUR I  (square pixels)
+rho   sqrt(det(A A^T) / det S) for Gaussians that are antialiased, else 1: what the blur makes wider it makes fainter,
+      so that a Gaussian thinner than a pixel gives the same light at every resolution
 d     a pixel's centre minus the projected mean, pixels
 L     upper triangular [[l11, l21], [0, l22]] with |L d|^2 = d^T S^-1 d / 2: alpha = opacity exp(-|L d|^2)
 flat  (N, 16) float32, one cache line a Gaussian: u, v (projected mean, pixels), l11, l21, l22, cut (|L d|^2 at which
-      alpha is 1/255), opacity, red, green, blue, depth z, half width and half height of the ellipse |L d|^2 = cut
-      (pixels), tilt (v of the ellipse's rightmost point minus v of its centre), 2 unused
+      alpha is 1/255), opacity times rho, red, green, blue, depth z, half width and half height of the ellipse
+      |L d|^2 = cut (pixels), tilt (v of the ellipse's rightmost point minus v of its centre), 2 unused
 
 Projection: Zwicker et al. 2001 (EWA splatting), eq. 27-31; the blur and the clamped tangents of the Jacobian are those
-of Kerbl et al. 2023 (reference code), off-centre principal points as in gsplat (Ye et al. 2024, appendix).
+of Kerbl et al. 2023 (reference code), off-centre principal points as in gsplat (Ye et al. 2024, appendix). rho is the
+2D filter of Mip-Splatting (Yu et al. 2024, eq. 10), with the blur of gsplat's ``rasterize_mode="antialiased"``.
 Sixteen Gaussians are worked on at once: sixteen cache lines are turned into sixteen columns, of one parameter each, the
 ``Lanes`` of the formulas; ``block`` (256,) float32 are the columns of the rows' first lines.
 L, not the inverse of S, because the sum of squares does not cancel: long thin ellipses stay exact in float32. For the
@@ -57,10 +60,15 @@ SQUARE = LINE * WIDTH
 MARGIN = np.float32(1)
 """Pixels by which the picture is taken larger here: which tiles are touched is for tiles.py to say."""
 ROOT_HALF = np.float32(math.sqrt(0.5))
+ANTIALIASED = 23
+"""Where ``cam`` says whether opacities are multiplied by rho: 1 or 0."""
 
 
-def camera_vector(camera: Camera, cam_from_world: NDArray[np.float64]) -> Float32:
-    """Return (24,): rotation (9, by rows), translation (3), fx, fy, cx, cy, centre (3), tangent limits -x, x, -y, y."""
+def camera_vector(camera: Camera, cam_from_world: NDArray[np.float64], *, antialiased: bool = False) -> Float32:
+    """Return (24,): rotation (9, by rows), translation (3), fx, fy, cx, cy, centre (3), tangent limits -x, x, -y, y.
+
+    The last is ``antialiased``.
+    """
     rotation, translation = cam_from_world[:3, :3], cam_from_world[:3, 3]
     center = -rotation.T @ translation
     spare_x = (TANGENT - 1) * 0.5 * camera.width_px / camera.fx_px
@@ -72,7 +80,7 @@ def camera_vector(camera: Camera, cam_from_world: NDArray[np.float64]) -> Float3
         (camera.height_px - camera.cy_px) / camera.fy_px + spare_y,
     ]
     lens = [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px]
-    return np.concatenate([rotation.ravel(), translation, lens, center, limits, [0.0]]).astype(np.float32)
+    return np.concatenate([rotation.ravel(), translation, lens, center, limits, [antialiased]]).astype(np.float32)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
@@ -141,16 +149,16 @@ def image_axes(block: Float32, jw: tuple[Any, ...], r: tuple[Any, ...]) -> tuple
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def covariance(a: tuple[Any, ...]) -> tuple[Any, Any, Any, Any]:
-    """Return S as (s11, s12, s22) and its determinant."""
+def covariance(a: tuple[Any, ...]) -> tuple[Any, Any, Any, Any, Any]:
+    """Return S as (s11, s12, s22), its determinant, and that of A A^T."""
     s11 = a[0] * a[0] + a[1] * a[1] + a[2] * a[2]
     s12 = a[0] * a[3] + a[1] * a[4] + a[2] * a[5]
     s22 = a[3] * a[3] + a[4] * a[4] + a[5] * a[5]
     c0 = a[1] * a[5] - a[2] * a[4]
     c1 = a[2] * a[3] - a[0] * a[5]
     c2 = a[0] * a[4] - a[1] * a[3]
-    determinant = c0 * c0 + c1 * c1 + c2 * c2 + (s11 + s22) * BLUR + BLUR * BLUR
-    return s11 + BLUR, s12, s22 + BLUR, determinant
+    sharp = c0 * c0 + c1 * c1 + c2 * c2
+    return s11 + BLUR, s12, s22 + BLUR, sharp + (s11 + s22) * BLUR + BLUR * BLUR, sharp
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
@@ -161,7 +169,10 @@ def flatten(block: Float32, cam: Float32, across: Real, down: Real, ellipse: Flo
     """
     tx, ty, tz = to_camera(block, cam)
     opacity = ONE / (ONE + exponential(-column(block, layout.OPACITY)))
-    s11, s12, s22, determinant = covariance(image_axes(block, jacobian_world(cam, tx, ty, tz), rotation_of(block)))
+    a = image_axes(block, jacobian_world(cam, tx, ty, tz), rotation_of(block))
+    s11, s12, s22, determinant, sharp = covariance(a)
+    if cam[ANTIALIASED] > ZERO:
+        opacity = opacity * root(sharp / determinant)
     cut = logarithm(greater(opacity * CUT_ALPHA, ONE))
     u, v = tx * cam[12] / tz + cam[14], ty * cam[13] / tz + cam[15]
     l11 = root(s22 / determinant) * ROOT_HALF

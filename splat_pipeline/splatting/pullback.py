@@ -1,6 +1,7 @@
 """From gradients on the image plane back to the Gaussians' parameters: the derivative of ``project.py``.
 
 rows     (N, W), cam (24,), flat (N, 16): as in layout.py and project.py; S, A, L, M, J, t as there
+pulls    (opacity, scale): dPenalty/d opacity and dPenalty/d of each standard deviation (world units), alike for all
 records  (P, 16) as ``blend.blend_backward`` writes them; a Gaussian's pairs lie together, from ``slot_starts`` on
 gradient (16 W,) float32: dLoss/d of every parameter of sixteen Gaussians, column by column, then row by row
 desk     (5, 16 W) float32, room for sixteen Gaussians: columns of their rows, of ``flat``, of their summed records, of
@@ -9,7 +10,7 @@ desk     (5, 16 W) float32, room for sixteen Gaussians: columns of their rows, o
 With m = sum of G L d and Q = sum of G (L d)(L d)^T over a Gaussian's pixels, and alpha = opacity exp(-|L d|^2):
     dLoss/d(u, v) = 2 L^T m        dLoss/dS = 2 L^T Q L        dLoss/d logit = (1 - opacity) sum of G
 as S^-1 = 2 L^T L. Then dLoss/dA = 2 dLoss/dS A, and the chain rule through A = J R M and J(t) (Ye et al. 2024,
-gsplat, appendix B, is the same with the conic in place of L).
+gsplat, appendix B, is the same with the conic in place of L). The opacity above is without rho: see mip.py.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from splat_pipeline.splatting import layout, project, tiles
 from splat_pipeline.splatting.harmonics import C0, direction, fill_basis, slope
 from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, choose, column, lanes, load, room, store
-from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64
+from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64, Real
+from splat_pipeline.splatting.mip import pull_rho
 from splat_pipeline.splatting.project import SQUARE
-from splat_pipeline.splatting.series import root
+from splat_pipeline.splatting.series import exponential, root
 from splat_pipeline.splatting.turns import transpose
 
 ONE = np.float32(1)
@@ -35,6 +37,7 @@ RECORD = 16
 """Floats of a pair's record: a cache line, of which ten are used."""
 WEIGHT = 9
 """Where a record holds the sum of the Gaussian's weights in the tile's pixels."""
+NO_PULLS = (ZERO, ZERO)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
@@ -87,7 +90,7 @@ def pull_rotation(row: Float32, inverse: Any, d: tuple[Any, ...], gradient: Floa
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def pull_columns(desk: Float32, cam: Float32, degree: int) -> Any:
+def pull_columns(desk: Float32, cam: Float32, degree: int, pulls: tuple[Real, Real]) -> Any:
     """Write the columns of the gradient of the sixteen Gaussians on the desk; return |dLoss/d(u, v)|, Lanes."""
     row, p, total, gradient = desk[0], desk[1], desk[2], desk[4]
     tx, ty, tz = project.to_camera(row, cam)
@@ -103,10 +106,22 @@ def pull_columns(desk: Float32, cam: Float32, degree: int) -> Any:
     d22 = (l21 * l21 * t3 + l21 * l22 * t4 * TWO + l22 * l22 * t5) * TWO
     a10, a11, a12 = (d11 * a[0] + d12 * a[3]) * TWO, (d11 * a[1] + d12 * a[4]) * TWO, (d11 * a[2] + d12 * a[5]) * TWO
     a20, a21, a22 = (d12 * a[0] + d22 * a[3]) * TWO, (d12 * a[1] + d22 * a[4]) * TWO, (d12 * a[2] + d22 * a[5]) * TWO
-    store(gradient, 7 * WIDTH, a10 * a[0] + a20 * a[3])
-    store(gradient, 8 * WIDTH, a11 * a[1] + a21 * a[4])
-    store(gradient, 9 * WIDTH, a12 * a[2] + a22 * a[5])
-    store(gradient, 10 * WIDTH, column(total, 0) * (ONE - column(p, tiles.OPACITY)))
+    strength, opacity = column(total, 0), column(p, tiles.OPACITY)
+    if cam[project.ANTIALIASED] > ZERO:
+        more = pull_rho(a, strength)
+        a10, a11, a12, a20, a21, a22 = (
+            a10 + more[0],
+            a11 + more[1],
+            a12 + more[2],
+            a20 + more[3],
+            a21 + more[4],
+            a22 + more[5],
+        )
+        opacity = ONE / (ONE + exponential(-column(row, layout.OPACITY)))
+    store(gradient, 7 * WIDTH, a10 * a[0] + a20 * a[3] + a[6] * pulls[1])
+    store(gradient, 8 * WIDTH, a11 * a[1] + a21 * a[4] + a[7] * pulls[1])
+    store(gradient, 9 * WIDTH, a12 * a[2] + a22 * a[5] + a[8] * pulls[1])
+    store(gradient, 10 * WIDTH, (strength + opacity * pulls[0]) * (ONE - opacity))
     b10, b11, b12, b20, b21, b22 = a10 * a[6], a11 * a[7], a12 * a[8], a20 * a[6], a21 * a[7], a22 * a[8]
     pull_rotation(
         row,
@@ -193,10 +208,10 @@ def gather(
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def pull_sixteen(desk: Float32, cam: Float32, degree: int) -> Any:
+def pull_sixteen(desk: Float32, cam: Float32, degree: int, pulls: tuple[Real, Real]) -> Any:
     """Write the gradients of the Gaussians on the desk, line by line of sixteen; return |dLoss/d(u, v)|, Lanes."""
     desk[4][:] = ZERO
-    strain = pull_columns(desk, cam, degree)
+    strain = pull_columns(desk, cam, degree, pulls)
     for line in range(layout.lines(degree)):
         transpose(desk[4], line * SQUARE)
     return strain
@@ -221,8 +236,9 @@ def pull_back(
     slot_starts: Int64,
     records: Float32,
     gradients: Float32,
+    pulls: tuple[Real, Real] = NO_PULLS,
 ) -> None:
-    """Write dLoss/d of the visible ``rows`` to ``gradients`` (N, W); the others are left as they are."""
+    """Write d(Loss + Penalty)/d of the visible ``rows`` to ``gradients`` (N, W); the others are left as they are."""
     m, width = len(visible), rows.shape[1]
     for c in prange(project.CHUNKS):
         desk, who = make_desk(width), np.zeros(WIDTH, np.int64)
@@ -230,7 +246,7 @@ def pull_back(
         while r < end:
             count, r = next_sixteen(visible, touched, r, end, who)
             gather(rows, flat, records, slot_starts, touched, who[:count], layout.lines(degree), desk)
-            pull_sixteen(desk, cam, degree)
+            pull_sixteen(desk, cam, degree, pulls)
             for g in range(count):
                 for j in range(width):
                     gradients[who[g], j] = desk[4, j // LINE * SQUARE + g * LINE + j % LINE]

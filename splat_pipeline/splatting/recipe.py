@@ -81,3 +81,28 @@ class TrainRecipe:
     """Iterations after which a loss that is not finite, or has blown up, has been noticed."""
     trained_ratio: float = 0.95
     """The loss after training must be below this share of the loss before."""
+    strategy: str = "ranked"
+    """How Gaussians come and go: ranked or mcmc, see strategies.py."""
+    mcmc_noise: float = 1.1e5
+    """Noise of mcmc, over the means' rate: 5e5 at the reference's rate, which is 2/9 of the one here."""
+    opacity_weight: float | None = None
+    """Weight in the loss of the mean opacity of all Gaussians; felt by those that a view sees (study: -0.3 dB).
+    None: the strategy's own."""
+    scale_weight: float | None = None
+    """The same of the mean standard deviation, in scene extents."""
+    exposure: str = "none"
+    """What is learned of each picture's exposure and white balance: none, gain or affine, see exposure.py."""
+    exposure_rate: float = 1e-2
+    exposure_rate_end: float = 1e-3
+    """Of gains and offsets, a step of the picture, at the start and at the end; exponential in between."""
+    exposure_weight: float = 1.0
+    """Pull towards the neutral."""
+    background: str = "black"
+    """black, white, random, learned or #rrggbb: see background.py."""
+    background_fade: float = 0.3
+    """Share of the training after which a background that stays is reached, beginning with grey: +0.15 to +0.3 dB on
+    two scenes, as long as they are trained for some hundred iterations."""
+    background_rate: float = 1e-2
+    """Of a learned background, sRGB an iteration at the start, falling to nothing at the end."""
+    antialias: bool = False
+    """Multiply opacities by rho of project.py: the 2D filter of Mip-Splatting."""

@@ -147,27 +147,28 @@ def render(
     camera: Camera,
     cam_from_world: NDArray[np.float64],
     *,
-    background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    background: tuple[float, float, float] | None = None,
     sh_degree: int | None = None,
 ) -> Rendered:
     """Render ``gaussians`` from ``camera`` placed at ``cam_from_world`` (4, 4).
 
-    Pixel (i, j) of the image is the light at (j + 0.5, i + 0.5) in the camera's pixel coordinates. ``sh_degree``: use
-    harmonics up to this degree only (None: all). The image is not clipped to [0, 1]: that is for whoever stores it.
+    Pixel (i, j) of the image is the light at (j + 0.5, i + 0.5) in the camera's pixel coordinates. ``background``: None
+    is the Gaussians' own. ``sh_degree``: use harmonics up to this degree only (None: all). The image is not clipped to
+    [0, 1]: that is for whoever stores it.
     Raises ValueError for a degree that the Gaussians do not have.
     """
     degree = gaussians.sh_degree if sh_degree is None else sh_degree
     if not 0 <= degree <= gaussians.sh_degree:
         raise ValueError(f"sh_degree must be 0 to {gaussians.sh_degree}, got {sh_degree}")
     canvas = Canvas.of(camera.width_px, camera.height_px)
-    cam = project.camera_vector(camera, np.asarray(cam_from_world, dtype=np.float64))
+    cam = project.camera_vector(camera, np.asarray(cam_from_world, dtype=np.float64), antialiased=gaussians.antialiased)
     draw(
         layout.pack(gaussians),
         cam,
         canvas,
         Workspace(),
         degree=degree,
-        background=np.asarray(background, dtype=np.float32),
+        background=np.asarray(gaussians.background if background is None else background, dtype=np.float32),
     )
     alpha, weighted = canvas.extra
     depth = np.where(alpha > 0, weighted / np.maximum(alpha, np.float32(1e-10)), np.float32(0))

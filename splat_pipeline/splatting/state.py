@@ -56,7 +56,13 @@ class Training:
         """Return a training that begins with the Gaussians ``first``."""
         people = Population.of(first, order.plan.max_gaussians)
         return Training(
-            studio=Studio(people=people, recipe=order.recipe, extent=seeds.scene_extent(order.views)),
+            studio=Studio(
+                people=people,
+                recipe=order.recipe,
+                extent=seeds.scene_extent(order.views),
+                seed=order.plan.seed,
+                views=len(order.views),
+            ),
             course=Course(
                 plan=order.plan,
                 recipe=order.recipe,
@@ -77,7 +83,6 @@ class Training:
         arrays |= {STUDIO + name: values for name, values in self.studio.state().items()}
         facts = {
             "coefficients": people.coefficients,
-            "moves": self.studio.moves,
             "course": {name: getattr(course, name) for name in COURSE},
             "rng": course.rng.bit_generator.state,
             "seconds": course.stopwatch.seconds(),
@@ -95,7 +100,6 @@ def resumed(order: Order, state: State) -> Training:
         training = Training.begun(order, _gaussians(state), rng)
         rng.bit_generator.state = facts["rng"]
         _fill(training.studio.people, state.arrays)
-        training.studio.moves = facts["moves"]
         training.studio.restore(_named(state.arrays, STUDIO))
         for name, value in facts["course"].items():
             setattr(training.course, name, value)
@@ -121,6 +125,7 @@ def taken_over(order: Order, state: State, rng: np.random.Generator) -> Training
         kept = replace(kept, sh=_fitted(kept.sh, harmonics.coefficients(plan.sh_degree)))
         training = Training.begun(order, kept, rng)
         training.studio.restore(_named(state.arrays, STUDIO))
+        training.studio.moves = 0  # the moments begin anew
         training.course.take_up(share, first=min(first, plan.max_gaussians))
         training.before = training.watch.best = state.facts["before"]
     except (KeyError, TypeError) as error:

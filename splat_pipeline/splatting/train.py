@@ -24,15 +24,25 @@ from splat_pipeline.splatting import seeds
 from splat_pipeline.splatting.checkpoint import Checkpoints, Fingerprint, Keeper
 from splat_pipeline.splatting.course import Stopwatch
 from splat_pipeline.splatting.cover import cover
-from splat_pipeline.splatting.densify import prune, settle, split
-from splat_pipeline.splatting.metrics import psnr, ssim
+from splat_pipeline.splatting.densify import settle
+from splat_pipeline.splatting.metrics import psnr, recolored, ssim
 from splat_pipeline.splatting.pictures import Picture, at_size
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.render import render
 from splat_pipeline.splatting.state import Order, Training, resumed, taken_over
 from splat_pipeline.splatting.studio import Studio
 
-__all__ = ["Checkpoints", "Probe", "Progress", "Step", "TrainRecipe", "Trained", "evaluate", "train"]
+__all__ = [
+    "Checkpoints",
+    "Probe",
+    "Progress",
+    "Step",
+    "TrainRecipe",
+    "Trained",
+    "evaluate",
+    "evaluate_corrected",
+    "train",
+]
 
 UInt8 = NDArray[np.uint8]
 LOOKS = 8
@@ -91,7 +101,7 @@ def train(
     if training is None:
         rng = np.random.default_rng(plan.seed)
         training = Training.begun(order, _first(images, views, points, colors, plan, recipe, rng), rng)
-    looks = [at_size(images[i], views[i], 1) for i in range(0, len(views), -(-len(views) // LOOKS))]
+    looks = [at_size(images[i], views[i], 1, number=i) for i in range(0, len(views), -(-len(views) // LOOKS))]
     if not np.isfinite(training.before):
         training.before = training.watch.best = _loss(training.studio, looks, plan)
     training.watch.tell = progress
@@ -100,7 +110,7 @@ def train(
     if not after < recipe.trained_ratio * before:
         done = training.course.done
         raise Untrained(f"the loss was {before:.4f} before and is {after:.4f} after {done} iterations")
-    return Trained(gaussians=training.studio.people.gaussians(), history=training.watch.history)
+    return Trained(gaussians=training.studio.gaussians(), history=training.watch.history)
 
 
 def evaluate(gaussians: Gaussians, images: Sequence[UInt8], views: Sequence[View]) -> list[tuple[float, float]]:
@@ -110,6 +120,19 @@ def evaluate(gaussians: Gaussians, images: Sequence[UInt8], views: Sequence[View
         seen = np.clip(render(gaussians, view.camera, view.cam_from_world).image, 0, 1)
         truth = image.astype(np.float32) / np.float32(255)
         scores.append((psnr(seen, truth), ssim(seen, truth)))
+    return scores
+
+
+def evaluate_corrected(gaussians: Gaussians, images: Sequence[UInt8], views: Sequence[View]) -> list[float]:
+    """Return the PSNR in dB of each of ``views`` after ``metrics.recolored`` has brought it nearest to its image.
+
+    What a camera's automatic exposure and white balance do to a held-out image no training can know.
+    """
+    scores = []
+    for image, view in zip(images, views, strict=True):
+        truth = image.astype(np.float32) / np.float32(255)
+        seen = np.clip(render(gaussians, view.camera, view.cam_from_world).image, 0, 1)
+        scores.append(psnr(recolored(seen, truth), truth))
     return scores
 
 
@@ -148,21 +171,21 @@ def _run(
     while not course.over:
         if course.factor != factor:
             factor = course.factor
-            pictures = [at_size(image, view, factor) for image, view in zip(images, course.views, strict=True)]
+            pairs = enumerate(zip(images, course.views, strict=True))
+            pictures = [at_size(image, view, factor, number=n) for n, (image, view) in pairs]
         picture, share = pictures[course.next_view()], course.share
         loss = studio.step(picture, course.degree, share)
         course.count(looks=looks)
         training.watch.note(course, loss, studio, picture)
         wanted = course.wanted(share)
         if wanted is not None:
-            prune(studio.people, studio.extent, course.recipe)
-            split(studio.people, wanted, course.recipe)
+            studio.adapt(wanted)
             if course.rounds % course.recipe.settle_every == 0:
                 settle(studio.people)
         if probe and asked and course.share >= asked[0]:
             asked = [share for share in asked if share > course.share]
             with stopwatch.stopped():
-                probe.call(studio.people.gaussians(), course.done, stopwatch.seconds())
+                probe.call(studio.gaussians(), course.done, stopwatch.seconds())
         if keeper is not None and not course.over:
             keeper.offer(course.done, stopwatch.seconds, training.state)
 

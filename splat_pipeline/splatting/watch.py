@@ -55,7 +55,7 @@ class Watch:
         self.losses.append(loss)
         if course.done % PSNR_EVERY == 1:
             easel = studio.easel(picture)
-            self.errors.append(float(squared_error(easel.canvas.image, easel.truth)) / easel.truth.size)
+            self.errors.append(float(squared_error(easel.shown, easel.truth)) / easel.truth.size)
         self._check(course, loss, studio)
         seconds = course.stopwatch.seconds()
         step = Step(

@@ -103,7 +103,7 @@ def write_inputs(folders: dict[str, Path]) -> None:
     step = {"rung": "reduced", "psnr_db": 20.0, "gaussians": 600, "factor": 1, "seconds": 1.0}
     history = [{**step, "iteration": i, "loss": 1 / (i + 2)} for i in range(9)]
     tables.write_table(folders["splat"] / "training.parquet", tables.TRAINING, history)
-    heldout = [{"keyframe_id": i, "psnr_db": 20.0 + i, "ssim": 0.8} for i in (4, 12)]
+    heldout = [{"keyframe_id": i, "psnr_db": 20.0 + i, "ssim": 0.8, "psnr_corrected_db": None} for i in (4, 12)]
     tables.write_table(folders["splat"] / "heldout.parquet", tables.HELDOUT, heldout)
     plan = {"detail": "reduced", "reasons": ["reprojection_well: 2.1 px <script>"], "attempts": [], "iterations": 9}
     (folders["splat"] / "plan.json").write_text(json.dumps(plan))

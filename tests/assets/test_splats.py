@@ -95,6 +95,9 @@ class MoodyTrainer:
     def evaluate(self, gaussians, views: TrainingViews) -> list[tuple[float, float]]:
         return [(self.psnr_db, 0.9) for _ in views.views]
 
+    def evaluate_corrected(self, gaussians, views: TrainingViews) -> list[float]:
+        return [self.psnr_db + 1 for _ in views.views]
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> FileStore:
@@ -187,10 +190,13 @@ def test_an_unknown_detail_is_refused_with_the_known_ones(store: FileStore, inst
 
 
 def test_overrides_of_the_job_reach_the_trainer(store: FileStore, instance: dg.DagsterInstance):
-    given(store, recipe=Recipe().overridden({"training": {"iterations": 123}, "seed": 9}, source="job.yaml"))
+    asked = {"training": {"iterations": 123, "antialias": True}, "seed": 9}
+    given(store, recipe=Recipe().overridden(asked, source="job.yaml"))
     trainer = MoodyTrainer()
     assert run(store, instance, trainer).success
     assert (trainer.plans[0].iterations, trainer.plans[0].seed) == (123, 9)
+    assert trainer.plans[0].options == {"antialias": True}
+    assert plan_of(store)["options"] == {"antialias": True}
 
 
 @pytest.mark.parametrize("error", [Diverged("loss is nan"), OutOfMemory("8 GB"), MemoryError("8 GB")])
@@ -238,7 +244,8 @@ def test_the_artifact_holds_gaussians_history_and_scores(store: FileStore, insta
     assert run(store, instance, MoodyTrainer()).success
     folder = store.fetch(JOB, "splat").folder
     assert len(read_ply(folder / "gaussians.ply")) == 5
-    assert list(tables.read_table(folder / "heldout.parquet", tables.HELDOUT)["keyframe_id"]) == [8]
+    rows = tables.read_table(folder / "heldout.parquet", tables.HELDOUT).to_dict("records")
+    assert rows == [pytest.approx({"keyframe_id": 8, "psnr_db": 27.0, "ssim": 0.9, "psnr_corrected_db": 28.0})]
     assert list(tables.read_table(folder / "training.parquet", tables.TRAINING)["rung"]) == ["full", "full"]
 
 

@@ -18,6 +18,13 @@ def test_the_ladder_goes_down_to_preview_and_ends_there():
     assert plan.seed == 1
 
 
+def test_what_was_asked_of_the_trainer_is_asked_on_every_rung():
+    plan = replace(plan_for(Detail.FULL, seed=1), options={"strategy": "mcmc"})
+    lower = step_down(plan, "no memory")
+    assert lower is not None
+    assert lower.options == {"strategy": "mcmc"}
+
+
 def test_each_lower_rung_asks_for_less_of_everything():
     for upper in Detail:
         if upper.below is not None:
@@ -37,5 +44,5 @@ def test_a_lower_rung_never_asks_for_more_than_the_plan_did():
 
 
 def test_a_plan_survives_json():
-    plan = plan_for(Detail.REDUCED, seed=7).because("few registered")
+    plan = replace(plan_for(Detail.REDUCED, seed=7).because("few registered"), options={"background": "white"})
     assert plan_from_json(plan_to_json(plan)) == plan

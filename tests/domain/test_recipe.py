@@ -26,6 +26,8 @@ def test_none_means_not_overridden():
         ({"frames": {"colour": 2}}, r"frames\.colour"),
         ({"detail": "huge"}, "detail"),
         ({"seed": "x"}, "seed"),
+        ({"training": {"strategy": "best"}}, r"training\.strategy"),
+        ({"training": {"background": "#12"}}, r"training\.background"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_file(changes: dict[str, object], named: str):

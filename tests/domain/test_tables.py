@@ -12,7 +12,7 @@ import pytest
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import BadTable
 
-ROW = {"keyframe_id": 3, "psnr_db": 31.5, "ssim": 0.9}
+ROW = {"keyframe_id": 3, "psnr_db": 31.5, "ssim": 0.9, "psnr_corrected_db": 32.0}
 
 
 def test_rows_survive_a_round_trip_with_their_types(tmp_path: Path):
@@ -31,6 +31,7 @@ def test_units_and_docs_are_written_into_the_file(tmp_path: Path):
     ("row", "named"),
     [
         ({"keyframe_id": 3, "psnr_db": 31.5}, "ssim"),
+        ({"keyframe_id": 3, "psnr_db": 31.5, "ssim": 0.9}, "psnr_corrected_db"),
         ({**ROW, "extra": 1}, "extra"),
         ({**ROW, "keyframe_id": "three"}, "keyframe_id"),
         ({**ROW, "keyframe_id": None}, "keyframe_id"),
@@ -63,6 +64,14 @@ def test_a_file_of_another_table_is_refused(tmp_path: Path):
     (tmp_path / "no.parquet").write_text("no")
     with pytest.raises(BadTable, match=r"no\.parquet"):
         tables.read_table(tmp_path / "no.parquet", tables.HELDOUT)
+
+
+def test_a_file_from_before_a_column_was_added_reads_as_empty_there(tmp_path: Path):
+    older = tables.to_table(tables.HELDOUT, [ROW]).drop_columns(["psnr_corrected_db"])
+    pq.write_table(older, tmp_path / "t.parquet")
+    frame = tables.read_table(tmp_path / "t.parquet", tables.HELDOUT)
+    assert list(frame.columns) == list(ROW)
+    assert frame["psnr_corrected_db"].isna().all()
 
 
 def test_every_table_and_column_is_named_once_and_documented():

@@ -52,10 +52,11 @@ def rotation(q):
     )
 
 
-def render(p, camera, cam_from_world, *, background=(0, 0, 0), degree=3, near=0.01, order=None):
+def render(p, camera, cam_from_world, *, background=(0, 0, 0), degree=3, near=0.01, order=None, antialiased=False):
     """``p``: dict of float64 arrays means, quats, log_scales, logit_opacities, sh. Return image, alpha, depth.
 
-    ``order``: blend in this order rather than by depth.
+    ``order``: blend in this order rather than by depth. ``antialiased``: opacities are multiplied by
+    sqrt(det(cov without blur) / det(cov)).
     """
     R, t = cam_from_world[:3, :3], cam_from_world[:3, 3]
     center = -R.T @ t
@@ -74,12 +75,15 @@ def render(p, camera, cam_from_world, *, background=(0, 0, 0), degree=3, near=0.
             [[camera.fx_px / z, 0, -camera.fx_px * tan_x / z], [0, camera.fy_px / z, -camera.fy_px * tan_y / z]]
         )
         M = rotation(p["quats"][i]) @ np.diag(np.exp(p["log_scales"][i]))
-        cov = J @ R @ M @ M.T @ R.T @ J.T + 0.3 * np.eye(2)
+        sharp = J @ R @ M @ M.T @ R.T @ J.T
+        cov = sharp + 0.3 * np.eye(2)
         conic = np.linalg.inv(cov)
         dx = xs - (camera.fx_px * x / z + camera.cx_px)
         dy = ys - (camera.fy_px * y / z + camera.cy_px)
         power = 0.5 * (conic[0, 0] * dx**2 + 2 * conic[0, 1] * dx * dy + conic[1, 1] * dy**2)
         opacity = 1 / (1 + np.exp(-p["logit_opacities"][i]))
+        if antialiased:
+            opacity *= np.sqrt(max(np.linalg.det(sharp), 0) / np.linalg.det(cov))
         alpha = np.minimum(opacity * np.exp(-power), 0.99)
         alpha = np.where((alpha >= 1 / 255) & (through >= 1e-4), alpha, 0)
         d = p["means"][i] - center

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,8 +9,13 @@ from test_train import PLAN, world
 from resources.cpu_trainer import CpuTrainer
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import OutOfMemory
+from splat_pipeline.domain.recipe import TrainingOptions
 from splat_pipeline.ports import SplatTrainer, TrainingViews
 from splat_pipeline.splatting import train as training
+from splat_pipeline.splatting.background import FIXED, Background
+from splat_pipeline.splatting.exposure import KINDS
+from splat_pipeline.splatting.recipe import TrainRecipe
+from splat_pipeline.splatting.strategies import STRATEGIES
 from splat_pipeline.splatting.studio import Studio
 
 __all__ = ["world"]
@@ -24,14 +30,29 @@ def test_the_trainer_fulfils_the_port_and_its_history_is_the_training_table(worl
     trainer: SplatTrainer = CpuTrainer()
     said = []
     _, _, points, colors = world
-    result = trainer.train(views, points.astype("f4"), colors, replace(PLAN, iterations=40), say=said.append)
+    result = trainer.train(views, points.astype("f4"), colors, replace(PLAN, iterations=80), say=said.append)
     assert trainer.name == "cpu"
-    assert "iteration 40 of 40" in said[-1]
+    assert "iteration 80 of 80" in said[-1]
     rows = [{"rung": "preview", **row} for row in result.history]
-    assert tables.to_table(tables.TRAINING, rows).num_rows == 40
+    assert tables.to_table(tables.TRAINING, rows).num_rows == 80
     scores = trainer.evaluate(result.gaussians, views)
     assert len(scores) == 8
+    corrected = trainer.evaluate_corrected(result.gaussians, views)
+    assert all(more > psnr - 0.01 for more, (psnr, _) in zip(corrected, scores, strict=True))
     assert all(psnr > 10 and 0 < ssim <= 1 for psnr, ssim in scores)
+
+
+def test_what_a_job_may_ask_is_what_the_trainer_has(world, views):
+    recipe = TrainRecipe()
+    assert all(hasattr(recipe, name) for name in TrainingOptions.model_fields)
+    for name, known in (("strategy", STRATEGIES), ("exposure", KINDS)):
+        assert get_args(get_args(TrainingOptions.model_fields[name].annotation)[0]) == tuple(known)
+    for name in [*FIXED, "random", "learned", "#0aF010"]:
+        assert Background.of(TrainingOptions(background=name).background, seed=0).name == name
+    plan = replace(PLAN, iterations=40, options={"background": "#ff0000", "antialias": True})
+    _, _, points, colors = world
+    trained = CpuTrainer().train(views, points.astype("f4"), colors, plan, say=lambda _: None).gaussians
+    assert (trained.background, trained.antialiased) == ((1, 0, 0), True)
 
 
 def test_missing_memory_is_said_in_the_project_s_words(world, views, monkeypatch):

@@ -10,21 +10,20 @@ from splat_pipeline.splatting.render import Canvas, Workspace, draw
 SMALL = Camera(width_px=37, height_px=23, fx_px=30, fy_px=32, cx_px=17, cy_px=12)
 
 
-def backward(g, camera, pose, upstream, background=(0.1, 0.5, 0.9)):
-    """Return dLoss/d of every parameter for Loss = sum(upstream * image), and what ``draw`` gave."""
+def backward(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), pulls=(0, 0)):
+    """Return d(Loss + Penalty)/d of every parameter for Loss = sum(upstream * image), and what ``draw`` gave."""
     k, n = g.sh.shape[1], len(g)
     rows, room = layout.pack(g), Workspace()
     canvas = Canvas.of(camera.width_px, camera.height_px)
-    cam = project.camera_vector(camera, pose)
+    cam = project.camera_vector(camera, pose, antialiased=g.antialiased)
     drawn = draw(rows, cam, canvas, room, degree=g.sh_degree, background=np.float32(background))
     records = np.full((len(drawn.ids), pullback.RECORD), np.nan, np.float32)
     planes = np.ascontiguousarray(upstream.transpose(2, 0, 1), dtype=np.float32)
     where = (drawn.flat, canvas.starts, drawn.ids, drawn.slots, canvas.used, drawn.blocks)
     blend.blend_backward(*where, canvas.image, planes, records)
     gradients = np.zeros_like(rows)
-    pullback.pull_back(
-        rows, cam, g.sh_degree, drawn.flat, drawn.visible, drawn.touched, drawn.slot_starts, records, gradients
-    )
+    where = (drawn.flat, drawn.visible, drawn.touched, drawn.slot_starts, records)
+    pullback.pull_back(rows, cam, g.sh_degree, *where, gradients, (np.float32(pulls[0]), np.float32(pulls[1])))
     columns = {
         "means": gradients[:, :3],
         "quats": gradients[:, 3:7],
@@ -35,15 +34,17 @@ def backward(g, camera, pose, upstream, background=(0.1, 0.5, 0.9)):
     return columns, (rows, cam, drawn, records)
 
 
-def differences(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), step=1e-5):
+def differences(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), step=1e-5, pulls=(0, 0)):
     """The same by central differences of the slow renderer, and where they cannot be trusted (a cut moved)."""
     p = arrays(g)
     # Order does not change with the parameters: derivatives are taken at the order of the start.
     order = np.argsort((p["means"] @ pose[:3, :3].T + pose[:3, 3])[:, 2], kind="stable")
 
     def loss():
-        image, _, _ = oracle.render(p, camera, pose, background=background, degree=g.sh_degree, order=order)
-        return float((image * upstream).sum())
+        how = {"background": background, "degree": g.sh_degree, "order": order, "antialiased": g.antialiased}
+        image, _, _ = oracle.render(p, camera, pose, **how)
+        opacities, sigmas = 1 / (1 + np.exp(-p["logit_opacities"])), np.exp(p["log_scales"])
+        return float((image * upstream).sum() + pulls[0] * opacities.sum() + pulls[1] * sigmas.sum())
 
     slopes, smooth = {}, {}
     for name, value in p.items():
@@ -60,10 +61,10 @@ def differences(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), step=1e-5
     return slopes, smooth
 
 
-def check(g, camera=SMALL, pose=HERE):
+def check(g, camera=SMALL, pose=HERE, pulls=(0, 0)):
     upstream = np.random.default_rng(5).normal(size=(camera.height_px, camera.width_px, 3))
-    got, _ = backward(g, camera, pose, upstream)
-    want, smooth = differences(g, camera, pose, upstream)
+    got, _ = backward(g, camera, pose, upstream, pulls=pulls)
+    want, smooth = differences(g, camera, pose, upstream, pulls=pulls)
     for name in got:
         ok = smooth[name]
         assert ok.mean() > 0.8, f"{name}: the oracle jumps too often to say anything"
@@ -95,11 +96,22 @@ def test_gradients_hold_from_a_turned_and_shifted_camera():
         {"logit_opacities": 9},
         {"logit_opacities": -5.3},
         {"quats": [0, 0, 3, 0]},
+        {"antialiased": True},
+        {"antialiased": True, "log_scales": -4, "logit_opacities": 3},
+        {"antialiased": True, "log_scales": [-1, -4, -4]},
+        {"antialiased": True, "log_scales": [0.5, 1, -6]},
     ],
     ids=str,
 )
 def test_gradients_hold_at_the_edges(columns):
     check(changed(scene(4, seed=3, degree=1, scale=-1.5), **columns))
+
+
+@pytest.mark.parametrize("antialiased", [False, True])
+def test_penalties_on_opacity_and_size_are_part_of_the_gradient(antialiased):
+    g = changed(scene(6, seed=1, degree=0, scale=-1.5), means=scene(6).means * [0.2, 0.2, 1], antialiased=antialiased)
+    assert backward(g, SMALL, HERE, np.zeros((23, 37, 3)))[1][2].touched.all(), "what no view sees feels no penalty"
+    check(g, pulls=(40.0, 70.0))
 
 
 def test_a_stack_of_opaque_gaussians_keeps_its_front_gradients():
@@ -131,7 +143,9 @@ def test_one_fused_step_is_the_gradient_followed_by_adam():
     first, second = widened(m), widened(v)
     moved = rows.copy()
     score, seen, weight = (np.zeros(50, np.float32) for _ in range(3))
-    optim.pull_back_and_step(moved, m, v, 1, rates, np.float32(1.5), cam, 2, *where, score, seen, weight)
+    optim.pull_back_and_step(
+        moved, m, v, 1, rates, np.float32(1.5), cam, 2, *where, score, seen, weight, pullback.NO_PULLS
+    )
     mask = np.zeros((50, 1), bool)
     mask[:, 0] = drawn.touched > 0
     want_m = np.where(mask, 0.9 * first + 0.1 * gradients, first)

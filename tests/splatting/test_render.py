@@ -29,17 +29,23 @@ def arrays(g):
 
 
 def changed(g, **columns):
+    antialiased = columns.pop("antialiased", g.antialiased)
     values = {k: v.astype("f4") for k, v in arrays(g).items()}
     for name, value in columns.items():
         values[name] = np.broadcast_to(np.asarray(value, "f4"), values[name].shape).copy()
-    return Gaussians(**values)
+    return Gaussians(**values, antialiased=antialiased)
 
 
 def agree(g, camera=CAMERA, pose=HERE, *, atol=2e-5, **kwargs):
     seen = render(g, camera, pose, **kwargs)
     degree = kwargs.pop("sh_degree", None)
     image, alpha, depth = oracle.render(
-        arrays(g), camera, pose, degree=g.sh_degree if degree is None else degree, **kwargs
+        arrays(g),
+        camera,
+        pose,
+        degree=g.sh_degree if degree is None else degree,
+        antialiased=g.antialiased,
+        **kwargs,
     )
     np.testing.assert_allclose(seen.image, image, atol=atol)
     np.testing.assert_allclose(seen.alpha, alpha, atol=atol)
@@ -75,12 +81,33 @@ def test_a_degree_that_is_not_there_is_refused():
         {"logit_opacities": -7},
         {"logit_opacities": 15, "log_scales": 0},
         {"quats": [0, 0, 3, 0]},
+        {"antialiased": True},
+        {"antialiased": True, "log_scales": -5, "logit_opacities": 5},
+        {"antialiased": True, "log_scales": [0.5, -4, -4]},
     ],
     ids=str,
 )
 def test_edge_cases_are_those_of_the_slow_renderer(columns):
     # Needles of thousands of pixels meet float32's limit: their edge moves by a hundredth of a pixel.
     agree(changed(scene(30), **columns), atol=6e-3 if columns.get("log_scales") == [3, -9, -9] else 1e-4)
+
+
+@few
+@given(st.integers(0, 10_000))
+def test_antialiasing_keeps_the_light_of_thin_things_when_the_resolution_is_halved(seed):
+    r = np.random.default_rng(seed)
+    # Wires of a tenth to a half of a coarse pixel across.
+    thin = r.uniform(np.log(0.004), np.log(0.02), (40, 3))
+    thin[:, 0] = np.log(0.3)
+    wires = changed(scene(40, seed, degree=0), means=r.uniform([-1, -1, 2], [1, 1, 3], (40, 3)), log_scales=thin)
+    fine = Camera(width_px=64, height_px=64, fx_px=60, fy_px=60, cx_px=32, cy_px=32)
+    half = fine.resized(32, 32)
+
+    def off(g):
+        blocks = render(g, fine, HERE).image.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
+        return np.abs(render(g, half, HERE).image - blocks).mean() / blocks.mean()
+
+    assert off(changed(wires, antialiased=True)) < 0.5 * off(wires)
 
 
 def test_gaussians_at_equal_depth_are_drawn_in_their_order():

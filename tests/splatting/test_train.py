@@ -71,15 +71,25 @@ def test_training_raises_psnr_by_more_than_5_db_and_reports_its_progress(world):
     assert all(b.seconds - a.seconds >= 0.99 for a, b in pairwise(told[:-1]))
 
 
-def test_the_same_seed_gives_the_same_gaussians_whatever_the_number_of_threads(world):
-    plan = replace(PLAN, iterations=60)
-    several = train(*world, plan)
+OPTIONS = [
+    {},
+    {"antialias": True},
+    {"background": "random"},
+    {"background": "learned", "exposure": "gain"},
+    {"strategy": "mcmc", "exposure": "affine"},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_the_same_seed_gives_the_same_gaussians_whatever_the_number_of_threads(world, options):
+    plan, recipe = replace(PLAN, iterations=60), TrainRecipe(**options)
+    several = train(*world, plan, recipe=recipe)
     numba.set_num_threads(1)
     try:
-        one = train(*world, plan)
+        one = train(*world, plan, recipe=recipe)
     finally:
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-    other = train(*world, replace(plan, seed=8))
+    other = train(*world, replace(plan, seed=8), recipe=recipe)
     for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
         np.testing.assert_array_equal(getattr(several.gaussians, name), getattr(one.gaussians, name))
     assert not np.array_equal(several.gaussians.means[:50], other.gaussians.means[:50])
@@ -188,3 +198,14 @@ print(sum(sum(k.stats.cache_misses.values()) for k in kernels), sum(not k.stats.
 """
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
     assert runs[1].stdout.split() == ["0", "0"], "none compiled, and none that was not loaded"
+
+
+def test_gaussians_trained_antialiased_say_so_and_are_drawn_so(world):
+    images, views, _, _ = world
+    plain = train(*world, PLAN)
+    mip = train(*world, PLAN, recipe=TrainRecipe(antialias=True))
+    assert (plain.gaussians.antialiased, mip.gaussians.antialiased) == (False, True)
+    wrong = replace(mip.gaussians, antialiased=False)
+    psnr = [np.mean(evaluate(g, images, views), axis=0)[0] for g in (plain.gaussians, mip.gaussians, wrong)]
+    assert psnr[1] > psnr[0] - 0.5
+    assert psnr[2] < psnr[1]

@@ -50,8 +50,18 @@ def export(gaussians: Gaussians, folder: Path, *, stem: str) -> list[dict[str, A
         require_finite(got)
         error = float(np.abs(got.means - want.means).max(initial=0))
         row = {"format": name, "file": path.name, "size_bytes": path.stat().st_size, "gaussians": len(got)}
-        rows.append({**row, "max_error": error, "axes": kind.axes})
+        rows.append({**row, "max_error": error, "axes": kind.axes, "lost": _lost(want, got)})
     return rows
+
+
+def _lost(want: Gaussians, got: Gaussians) -> str | None:
+    """Return what a file does not say of the Gaussians, in words; None: nothing."""
+    lost = [f"harmonics above degree {got.sh_degree}"] if got.sh_degree < want.sh_degree else []
+    if want.antialiased and not got.antialiased:
+        lost.append("that opacities are meant for an antialiased renderer")
+    if not np.allclose(got.background, want.background, atol=1e-6):
+        lost.append("the background ({:.3g}, {:.3g}, {:.3g})".format(*want.background))
+    return "; ".join(lost) or None
 
 
 def require_finite(gaussians: Gaussians) -> None:

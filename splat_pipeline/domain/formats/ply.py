@@ -7,10 +7,15 @@ N Gaussians, K = (degree + 1)^2 harmonics a channel. One element ``vertex`` of l
 ``opacity`` is a logit, ``scale_*`` are natural logarithms of standard deviations, ``rot_*`` is wxyz; ``f_rest`` holds
 all coefficients of red, then of green, then of blue (channel-major). Normals are zero. Axes are those of the
 Gaussians: COLMAP's custom, y down. Source: the reference code of Kerbl et al. 2023.
+
+Comments of the header say how the Gaussians are to be drawn: ``SplatRenderMode: mip`` where they are antialiased, as
+Brush writes it and others read it (Postshot's ``antialiased 1`` is understood too), and ``Background: R G B``, sRGB in
+[0, 1], where they were trained against another colour than black.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +30,7 @@ _TYPES = {
     "uint16": "<u2", "int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4", "float": "<f4", "float32": "<f4",
     "double": "<f8", "float64": "<f8",
 }  # fmt: skip
+_MIP = "SplatRenderMode: mip"
 _HEADER_LIMIT = 1 << 16
 _CHUNK = 1 << 16
 """Gaussians written at once: 16 MB at degree 3."""
@@ -35,7 +41,10 @@ def write_ply(path: Path, gaussians: Gaussians, *, comments: Sequence[str] = ())
     names = property_names(gaussians.sh_degree)
     if any(not (text.isascii() and text.isprintable()) for text in comments):
         raise ValueError(f"PLY comments must be printable ASCII, got {list(comments)!r}")
-    lines = ["ply", "format binary_little_endian 1.0", *(f"comment {text}" for text in comments)]
+    told = [*comments, *([_MIP] if gaussians.antialiased else [])]
+    if any(gaussians.background):
+        told.append("Background: " + " ".join(f"{value:.6f}" for value in gaussians.background))
+    lines = ["ply", "format binary_little_endian 1.0", *(f"comment {text}" for text in told)]
     lines += [f"element vertex {len(gaussians)}", *(f"property float {name}" for name in names), "end_header\n"]
     with path.open("wb") as file:
         file.write("\n".join(lines).encode("ascii"))
@@ -48,7 +57,7 @@ def read_ply(path: Path) -> Gaussians:
 
     Raises ``CorruptArtifact``. The header is held against the size of the file before any memory is taken.
     """
-    dtype, count, offset = _read_header(path)
+    dtype, count, offset, comments = _read_header(path)
     want, got = offset + count * dtype.itemsize, path.stat().st_size
     if got != want:
         raise _corrupt(path, f"its header speaks of {count} Gaussians, {want} bytes, but it has {got} bytes")
@@ -66,6 +75,8 @@ def read_ply(path: Path) -> Gaussians:
         log_scales=_columns(table, [f"scale_{i}" for i in range(3)]),
         logit_opacities=_columns(table, ["opacity"])[:, 0],
         sh=np.concatenate([dc, rest.reshape(count, 3, rest.shape[1] // 3).transpose(0, 2, 1)], axis=1),
+        background=_background(comments),
+        antialiased=_MIP in comments or "antialiased 1" in comments,
     )
 
 
@@ -94,14 +105,15 @@ def _rows(gaussians: Gaussians) -> NDArray[np.void]:
     return rows
 
 
-def _read_header(path: Path) -> tuple[np.dtype[np.void], int, int]:
-    """Return the record's type, how many there are, and where they start."""
+def _read_header(path: Path) -> tuple[np.dtype[np.void], int, int, list[str]]:
+    """Return the record's type, how many there are, where they start, and the comments."""
     with path.open("rb") as file:
         head = file.read(_HEADER_LIMIT)
     end = head.find(b"end_header\n")
     if not head.startswith(b"ply\n") or end < 0:
         raise _corrupt(path, "it has no PLY header")
     lines = [line.split() for line in head[:end].decode("ascii", "replace").splitlines()[1:]]
+    comments = [" ".join(line[1:]) for line in lines if line and line[0] == "comment"]
     lines = [line for line in lines if line and line[0] not in ("comment", "obj_info")]
     if not lines or lines[0] != ["format", "binary_little_endian", "1.0"]:
         raise _corrupt(path, f"its format must be binary_little_endian 1.0, is {' '.join(lines[0]) if lines else ''!r}")
@@ -115,7 +127,14 @@ def _read_header(path: Path) -> tuple[np.dtype[np.void], int, int]:
     names = [name for name, _ in fields]
     if not names or len(set(names)) != len(names):
         raise _corrupt(path, "its properties must have different names, one at least")
-    return np.dtype(fields), int(lines[1][2]), end + len(b"end_header\n")
+    return np.dtype(fields), int(lines[1][2]), end + len(b"end_header\n"), comments
+
+
+def _background(comments: Sequence[str]) -> tuple[float, float, float]:
+    """Return the colour of the last comment that names one; black where none does."""
+    found = [re.fullmatch(r"Background: ([01]\.\d{6}) ([01]\.\d{6}) ([01]\.\d{6})", text) for text in comments]
+    named = [match for match in found if match]
+    return (float(named[-1][1]), float(named[-1][2]), float(named[-1][3])) if named else (0.0, 0.0, 0.0)
 
 
 def _degree(path: Path, dtype: np.dtype[np.void]) -> int:

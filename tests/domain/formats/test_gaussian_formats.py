@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,27 @@ def test_what_a_ply_gives_back_has_the_bits_that_were_written(tmp_path: Path, n:
     got = read_ply(tmp_path / "g.ply")
     for name in ATTRIBUTES:
         np.testing.assert_array_equal(getattr(got, name), getattr(want, name), err_msg=name)
+
+
+def test_a_ply_says_whether_gaussians_are_antialiased_and_other_programs_words_for_it_are_read(tmp_path: Path) -> None:
+    g = some_gaussians(3, 1, 2)
+    write_ply(tmp_path / "plain.ply", g)
+    write_ply(tmp_path / "mip.ply", replace(g, antialiased=True))
+    write_ply(tmp_path / "other.ply", g, comments=["antialiased 1"])
+    assert [read_ply(tmp_path / f"{n}.ply").antialiased for n in ("plain", "mip", "other")] == [False, True, True]
+    assert PlyData.read(tmp_path / "mip.ply").comments == ["SplatRenderMode: mip"]
+    assert g.take(np.arange(2)).antialiased is False
+    assert replace(g, antialiased=True).take(np.arange(2)).antialiased
+
+
+def test_a_ply_says_what_the_gaussians_are_seen_against_and_a_splat_notes_that_it_cannot(tmp_path: Path) -> None:
+    g = replace(some_gaussians(3, 0, 2), background=(1.0, 0.25, 0.000001))
+    write_ply(tmp_path / "g.ply", g)
+    assert PlyData.read(tmp_path / "g.ply").comments == ["Background: 1.000000 0.250000 0.000001"]
+    assert read_ply(tmp_path / "g.ply").background == g.background
+    assert [row["lost"] for row in export(g, tmp_path, stem="m")] == [None, "the background (1, 0.25, 1e-06)"]
+    write_ply(tmp_path / "g.ply", some_gaussians(3, 0, 2), comments=["Background: sky"])
+    assert read_ply(tmp_path / "g.ply").background == (0, 0, 0)
 
 
 def test_an_independent_reader_finds_every_value_in_its_place(tmp_path: Path) -> None:
@@ -168,6 +190,9 @@ def test_exports_hold_what_went_in_and_refuse_what_is_no_number(tmp_path: Path) 
     rows = export(g, tmp_path, stem="model-20261120100000")
     assert [row["file"] for row in rows] == [f"model-20261120100000.{kind}" for kind in FORMATS]
     assert all(row["gaussians"] == 30 and row["max_error"] == 0 for row in rows)
+    assert {row["format"]: row["lost"] for row in rows} == {"ply": None, "splat": "harmonics above degree 0"}
+    row = export(replace(g, antialiased=True), tmp_path, stem="mip")[1]
+    assert row["lost"] == "harmonics above degree 0; that opacities are meant for an antialiased renderer"
     g.sh[3, 2, 1] = np.inf
     with pytest.raises(CorruptArtifact, match="1 values of sh"):
         require_finite(g)
