@@ -14,7 +14,6 @@ rename after its bytes were flushed: on ext4 a rename without both fsyncs left e
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -28,7 +27,8 @@ from typing import Any
 
 import pandas as pd
 
-from splat_pipeline.domain.errors import CorruptArtifact, DiskFull, MissingArtifact, UnsafeUpload
+from resources.disk import disk_errors, replace_folder, sync_tree, write, write_atomic
+from splat_pipeline.domain.errors import CorruptArtifact, MissingArtifact, UnsafeUpload
 from splat_pipeline.domain.tables import TableSpec, read_table, write_table
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.ports import Artifact
@@ -48,10 +48,10 @@ class FileStore:
     def scratch(self, job: str, asset: str) -> Iterator[Path]:
         """Give a fresh folder beside the artifacts, so that publication is a rename; it is removed afterwards."""
         folder = self._root / "scratch" / f"{_checked(job)}-{_checked(asset)}-{uuid.uuid4().hex[:12]}"
-        with _disk_errors():
+        with disk_errors():
             folder.mkdir(parents=True)
         try:
-            with _disk_errors():
+            with disk_errors():
                 yield folder
         finally:
             if folder.exists():
@@ -61,7 +61,7 @@ class FileStore:
         """Return the folder of unfinished work; what was left for another ``key`` is removed."""
         home = self._ongoing(job, asset)
         folder = home / _checked(key)
-        with _disk_errors():
+        with disk_errors():
             folder.mkdir(parents=True, exist_ok=True)
         for other in home.iterdir():
             if other != folder:
@@ -75,12 +75,12 @@ class FileStore:
         digest = _digest(asset, files)
         version = digest[:16]
         manifest = {"asset": asset, "job": job, "digest": digest, "files": files, **provenance}
-        with _disk_errors():
+        with disk_errors():
             home.mkdir(parents=True, exist_ok=True)
             if not _holds(home / version, digest):
-                _write(folder / MANIFEST, json.dumps(manifest, indent=1))
-                _replace_folder(folder, home / version)
-            _write_atomic(home / CURRENT, json.dumps({"version": version, **provenance}, indent=1))
+                write(folder / MANIFEST, json.dumps(manifest, indent=1))
+                replace_folder(folder, home / version)
+            write_atomic(home / CURRENT, json.dumps({"version": version, **provenance}, indent=1))
         if self._ongoing(job, asset).exists():
             shutil.rmtree(self._ongoing(job, asset))
         return self._artifact(job, asset, version, manifest)
@@ -101,9 +101,9 @@ class FileStore:
     def register(self, upload: Upload) -> None:
         """Remember, or move, a job's upload."""
         home = self._root / "jobs" / _checked(upload.job)
-        with _disk_errors():
+        with disk_errors():
             home.mkdir(parents=True, exist_ok=True)
-            _write_atomic(home / "upload.json", json.dumps(upload.to_json(), indent=1))
+            write_atomic(home / "upload.json", json.dumps(upload.to_json(), indent=1))
 
     def upload(self, job: str) -> Upload:
         """Return a job's upload."""
@@ -120,7 +120,7 @@ class FileStore:
         """Add rows as a part of their own: no lock, no lost update."""
         folder = self._root / "tables" / f"{spec.name}.parquet"
         part = uuid.uuid4().hex
-        with _disk_errors():
+        with disk_errors():
             folder.mkdir(parents=True, exist_ok=True)
             hidden = folder / f".{part}"  # readers of Parquet folders skip names with a leading dot
             write_table(hidden, spec, rows)
@@ -145,13 +145,13 @@ class FileStore:
         """Copy an artifact to ``<delivered>/<job>/<version>`` whole or not at all and point ``latest`` at it."""
         home = self._delivered / _checked(artifact.job)
         target = home / artifact.version
-        with _disk_errors():
+        with disk_errors():
             home.mkdir(parents=True, exist_ok=True)
             if not target.exists():
                 half = home / f".{uuid.uuid4().hex}"
                 shutil.copytree(artifact.folder, half)
-                _sync_tree(half)
-                _replace_folder(half, target)
+                sync_tree(half)
+                replace_folder(half, target)
             link = home / f".{uuid.uuid4().hex}"
             link.symlink_to(target.name)
             link.replace(home / "latest")
@@ -216,52 +216,3 @@ def _holds(folder: Path, digest: str) -> bool:
     except (FileNotFoundError, CorruptArtifact, json.JSONDecodeError):
         return False
     return bool(manifest["digest"] == digest)
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write_atomic(path: Path, text: str) -> None:
-    half = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    _write(half, text)
-    half.replace(path)
-    _sync_folder(path.parent)
-
-
-def _replace_folder(half: Path, target: Path) -> None:
-    """Rename ``half`` to ``target``; a damaged folder that is in the way steps aside first."""
-    for folder in [half, *(path for path in half.rglob("*") if path.is_dir())]:
-        _sync_folder(folder)
-    if target.exists():
-        target.rename(target.with_name(f".damaged-{target.name}-{uuid.uuid4().hex}"))
-    half.rename(target)
-    _sync_folder(target.parent)
-
-
-def _sync_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _disk_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"no space left while writing {error.filename or 'an artifact'}") from error
-        raise

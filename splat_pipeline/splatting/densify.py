@@ -68,8 +68,8 @@ def prune(people: Population, extent: float, recipe: TrainRecipe) -> int:
     rows = people.rows[: people.count]
     least = np.log(recipe.prune_opacity / (1 - recipe.prune_opacity))
     largest = rows[:, layout.SCALE : layout.SCALE + 3].max(axis=1)
-    shown = (people.weight[: people.count] >= recipe.prune_weight) | (people.seen[: people.count] < recipe.prune_seen)
-    keep = shown & (rows[:, layout.OPACITY] >= least) & (largest <= np.log(recipe.prune_extents * extent))
+    solid = rows[:, layout.OPACITY] >= least
+    keep = solid & (largest <= np.log(recipe.prune_extents * extent)) & _shown(people, recipe)
     kept = int(keep.sum())
     gone = people.count - kept
     if gone:
@@ -77,6 +77,15 @@ def prune(people: Population, extent: float, recipe: TrainRecipe) -> int:
             values[:kept] = values[: people.count][keep]
         people.count = kept
     return gone
+
+
+def _shown(people: Population, recipe: TrainRecipe) -> NDArray[np.bool_]:
+    """Return (N,) whether each Gaussian shows enough to be kept, or has not been looked at often enough to say."""
+    weight, judged = people.weight[: people.count], people.seen[: people.count] >= recipe.prune_seen
+    if not judged.any():
+        return ~judged
+    shown: NDArray[np.bool_] = ~judged | (weight >= recipe.prune_weight * np.median(weight[judged]))
+    return shown
 
 
 def split(people: Population, wanted: int, recipe: TrainRecipe) -> int:

@@ -60,9 +60,9 @@ class TrainRecipe:
     """Opacity of a child as a share of its parent's (study)."""
     prune_opacity: float = 0.005
     """Gaussians more transparent than this go (reference)."""
-    prune_weight: float = 0.2
-    """Gaussians of which no view shows more than this, pixels (the sum of their blending weights), go: a fifth of all
-    carried half a hundredth of the pictures, and their places are worth more elsewhere."""
+    prune_weight: float = 0.05
+    """Gaussians go of which no view shows more (the sum of their blending weights, pixels) than this share of what the
+    median Gaussian shows: a fifth of all carried half a hundredth of the pictures, their places are worth more."""
     prune_seen: int = 3
     """... if as many views have seen them since the last round."""
     prune_extents: float = 2.0
@@ -99,7 +99,7 @@ class TrainRecipe:
     """Pull towards the neutral."""
     background: str = "black"
     """black, white, random, learned or #rrggbb: see background.py."""
-    background_fade: float = 0.3
+    background_fade: float = 0.6
     """Share of the training after which a background that stays is reached, beginning with grey: +0.15 to +0.3 dB on
     two scenes, as long as they are trained for some hundred iterations."""
     background_rate: float = 1e-2

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from splat_pipeline.domain.errors import Diverged
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.splatting import blend, layout, optim, project
 from splat_pipeline.splatting.background import Background
@@ -133,8 +134,10 @@ class Studio:
         return loss
 
     def adapt(self, wanted: int) -> None:
-        """Have Gaussians come and go, on the way to ``wanted``."""
+        """Have Gaussians come and go, on the way to ``wanted``. Raises ``Diverged`` when none is left."""
         self.strategy.adapt(self.people, wanted, self.moves)
+        if self.people.count == 0:
+            raise Diverged(f"all Gaussians were transparent or beyond all measure after {self.moves} steps")
 
     def gaussians(self) -> Gaussians:
         """Return a copy of what has been trained, with how it is to be drawn."""

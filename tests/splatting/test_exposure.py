@@ -37,11 +37,11 @@ def test_gradients_of_exposures_and_of_the_picture_before_them_are_the_finite_di
     image, truth = (r.uniform(0.1, 0.9, (3, 20, 26)).astype("f4") for _ in range(2))
     exposures = Exposures.of(kind, 2, weight=0.3)
     start = exposures.few.values[1] = r.normal(0, 0.1, 12) * exposures.learned
-    maps, gradient, out = np.zeros((3, *image.shape), "f4"), np.zeros_like(image), np.zeros_like(image)
+    gradient, out = np.zeros_like(image), np.zeros_like(image)
 
     def loss(values, picture=image):
         recolor(picture, np.float32(np.eye(3, 4) + values.reshape(3, 4)), out)
-        apart, _ = loss_and_gradient(out, truth, maps, gradient)
+        apart, _ = loss_and_gradient(out, truth, gradient)
         return apart + 0.3 * float((values**2).sum())
 
     loss(start)

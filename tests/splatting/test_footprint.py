@@ -56,7 +56,7 @@ def measured(count, width_px, height_px, gaussians, iterations):
 @pytest.fixture(scope="module")
 def compiled():
     """The compiler takes memory of its own, once in the life of an installation."""
-    measured(2, 64, 64, 500, 60)
+    measured(8, 64, 64, 500, 60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's accounting is read from /proc")
@@ -75,10 +75,10 @@ def test_the_estimate_is_within_a_quarter_of_the_peak(count, width_px, height_px
 
 def test_the_figures_are_those_of_the_arrays():
     of = footprint(1)
-    easel = Easel.of(64, 48)
+    easel = Easel.of(64, 48, deep=True, recolored=True)
     arrays = (easel.truth, easel.gradient, easel.canvas.image)
     assert held([easel]) >= sum(a.nbytes for a in arrays)
-    assert of.pixel == pytest.approx(held([Easel.of(512, 512)]) / 512**2, rel=0.01)
+    assert of.pixel == pytest.approx(held([Easel.of(512, 512, deep=True, recolored=True)]) / 512**2, rel=0.01)
     assert footprint(3).gaussian > of.gaussian
     assert held([np.zeros(5), "text", None, 3]) == 40
     assert {"rows", "first", "second"} <= set(Population.__dataclass_fields__)

@@ -20,7 +20,7 @@ KERNELS = {
     blend.blend_tile: (TABLE, WHO, BITS, LINE, LINE, REAL, REAL, types.boolean),
     blend.differentiate_tile: (TABLE, WHO, WHO, BITS, LINE, LINE, REAL, REAL, TABLE),
     project.flatten: (LINE, LINE, REAL, REAL, LINE),
-    pullback.pull_columns: (TABLE, LINE, types.int64, types.int64),
+    pullback.pull_columns: (TABLE, LINE, types.int64, types.UniTuple(REAL, 2)),
 }
 
 

@@ -161,6 +161,11 @@ def test_a_number_that_is_not_finite_is_noticed_in_the_parameters_when_no_pictur
         watched(world, [0.1] * 150, spoil=spoil)
 
 
+def test_a_training_that_loses_all_its_gaussians_is_stopped(world):
+    with pytest.raises(Diverged, match="all Gaussians were transparent or beyond all measure"):
+        train(*world, PLAN, recipe=TrainRecipe(prune_extents=1e-6))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_points_that_are_not_finite_are_refused(world, value):
     images, views, points, colors = world
