@@ -37,10 +37,13 @@ from splat_pipeline.domain import charts
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.sample import sample_camera, scene, walk
 from splat_pipeline.ports import TrainingViews
-from splat_pipeline.splatting import layout, project
+from splat_pipeline.splatting import layout, project, seeds
+from splat_pipeline.splatting.densify import Population
 from splat_pipeline.splatting.film import film
+from splat_pipeline.splatting.pictures import at_size
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.render import Canvas, Workspace, draw
+from splat_pipeline.splatting.studio import Studio
 
 VIEWS = 4
 COUNTS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
@@ -175,9 +178,11 @@ def peak_memory(count: int, width_px: int, height_px: int) -> dict[str, int]:
 
 def _only_memory(count: int, width_px: int, height_px: int) -> dict[str, int]:
     with LocalMachine().metered() as before:
-        gaussians, pictures = of_count(scene(load_textures()), count), shown(width_px, height_px)
+        people, pictures = Population.of(of_count(scene(load_textures()), count), count), shown(width_px, height_px)
     with LocalMachine().metered() as usage:
-        ms_per_phase(gaussians, pictures, TrainRecipe(), views=VIEWS, rounds=1)
+        studio = Studio(people=people, recipe=TrainRecipe(), extent=seeds.scene_extent(pictures.views))
+        for image, view in zip(pictures.images, pictures.views, strict=True):
+            studio.step(at_size(image, view, 1), 3, 1.0)
     return {"peak_rss_bytes": usage.peak_rss_bytes, "peak_rss_bytes_before_training": before.peak_rss_bytes}
 
 

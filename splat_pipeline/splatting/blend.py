@@ -39,8 +39,20 @@ from splat_pipeline.splatting.blocks import (
     write_row,
 )
 from splat_pipeline.splatting.kernels import njit
-from splat_pipeline.splatting.lanes import WIDTH, bits, choose, fetch, first_bit, lanes, lesser, load, room, store
-from splat_pipeline.splatting.layout import LINE, Float32, Int32, Int64, Real
+from splat_pipeline.splatting.lanes import (
+    WIDTH,
+    bits,
+    choose,
+    fetch,
+    first_bit,
+    lanes,
+    lesser,
+    load,
+    room,
+    store,
+    store_ten,
+)
+from splat_pipeline.splatting.layout import LINE, RECORD, Float32, Int32, Int64, Real
 from splat_pipeline.splatting.shares import WORKERS, take_next
 from splat_pipeline.splatting.tiles import BLUE, CUT, DEPTH, GREEN, L11, L21, L22, RED, TILE
 from splat_pipeline.splatting.turns import totals
@@ -164,7 +176,7 @@ def differentiate_tile(
     for s in range(len(ids)):
         soon = min(s + AHEAD, last)
         fetch(lines, ids[soon] * LINE)
-        fetch(written, slots[soon] * LINE)
+        fetch(written, slots[soon] * RECORD)
         p = flat[ids[s]]
         place(p, left, top, grid, spots, 0)
         wx0, wy0, dim = px * p[L11] + py * p[L21], py * p[L22], DIM - p[CUT]
@@ -193,7 +205,7 @@ def differentiate_tile(
             m0, mx, my = m0 + g, mx + gx, my + gy
             mxx, mxy, myy = mxx + gx * wx, mxy + gx * wy, myy + gy * wy
             sr, sg, sb, sw = sr + w * dred, sg + w * dgreen, sb + w * dblue, sw + w
-        store(written, slots[s] * LINE, totals((m0, mx, my, mxx, mxy, myy, sr, sg, sb, sw)))
+        store_ten(written, slots[s] * RECORD, totals((m0, mx, my, mxx, mxy, myy, sr, sg, sb, sw)))
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
@@ -210,9 +222,9 @@ def blend_backward(
 ) -> None:
     """Differentiate ``blend``: from ``gradient`` (3, H, W), dLoss/dC, to one record a pair.
 
-    ``records`` (P, 16), at the pair's slot. With G = dLoss/dalpha alpha and (a, b) = L d, sums over the tile's pixels
+    ``records`` (P, 10), at the pair's slot. With G = dLoss/dalpha alpha and (a, b) = L d, sums over the tile's pixels
     of G, G a, G b, G a a, G a b, G b b, of w dLoss/dC for red, green and blue, and of w: ``pullback.py`` makes
-    derivatives of them (the other six mean nothing). The tile is walked front to back again, so T needs no division;
+    derivatives of them. The tile is walked front to back again, so T needs no division;
     what lies behind a Gaussian is the finished pixel minus what has been blended so far, one number a pixel:
     (dLoss/dC) . C.
     """

@@ -1,6 +1,6 @@
 """Where Gaussians are added and taken away while a scene is trained.
 
-N Gaussians of at most ``cap``; rows, first, second (cap, W), score, seen (cap,): see optim.py
+N Gaussians of at most ``cap``; rows, second (cap, W), first (cap, 16), score, seen, weight (cap,): see optim.py
 
 Those that the loss pulls hardest across the image are split: the mean |dLoss/d(u, v)| over the views that saw them, as
 in Kerbl et al. 2023, section 5.2, but ranked rather than held against a threshold: the number grows as planned.
@@ -41,7 +41,7 @@ class Population:
             count=len(gaussians),
             coefficients=gaussians.sh.shape[1],
             rows=rows,
-            first=layout.halves(*rows.shape),
+            first=layout.halves(len(rows), layout.LINE),
             second=layout.halves(*rows.shape),
             score=np.zeros(len(rows), np.float32),
             seen=np.zeros(len(rows), np.float32),
@@ -51,6 +51,10 @@ class Population:
     def arrays(self) -> tuple[NDArray[Any], ...]:
         """Return all that is kept of each Gaussian, a row or a number each."""
         return self.rows, self.first, self.second, self.score, self.seen, self.weight
+
+    def forget(self) -> None:
+        """Give up the optimiser's memory: nothing is trained any more."""
+        self.first, self.second = layout.halves(0, layout.LINE), layout.halves(0, self.rows.shape[1])
 
     def gaussians(self) -> Gaussians:
         """Return a copy of what has been trained."""

@@ -12,7 +12,6 @@ from splat_pipeline.domain.memory import Footprint
 from splat_pipeline.splatting import layout
 from splat_pipeline.splatting.densify import Population
 from splat_pipeline.splatting.harmonics import coefficients
-from splat_pipeline.splatting.pullback import RECORD
 from splat_pipeline.splatting.render import Workspace
 from splat_pipeline.splatting.studio import Easel
 
@@ -43,7 +42,7 @@ def footprint(degree: int) -> Footprint:
         pixel=held([Easel.of(SIDE, SIDE, deep=True, recolored=True)]) / SIDE**2,
         gaussian=gaussians / MANY,
         copied=4.0 * layout.width(k),
-        pair=pairs / MANY + ROOM * 4 * RECORD,
+        pair=pairs / MANY + ROOM * 4 * layout.RECORD,
         fixed=FIXED,
     )
 

@@ -167,6 +167,21 @@ def store(_typing: Any, array: Any, _at: Any, value: Any) -> Any:
 
 
 @intrinsic
+def store_ten(_typing: Any, array: Any, _at: Any, _value: Any) -> Any:
+    """Write the first ten of Lanes to ``array`` from ``at`` on. Bounds are not looked at."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        for first, count in ((0, 8), (8, 2)):
+            part = shuffle(builder, args[2], args[2], list(range(first, first + count)))
+            place = builder.gep(data, [builder.add(args[1], ir.Constant(ir.IntType(64), first))])
+            builder.store(part, builder.bitcast(place, part.type.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, LANES), generate
+
+
+@intrinsic
 def load_half(_typing: Any, array: Any, _at: Any) -> Any:
     """Return the sixteen bfloat16 (the upper halves of float32) of ``array``, of uint16, from ``at`` on."""
 

@@ -40,12 +40,19 @@ COLOR = 11
 SH = 16
 LINE = 16
 """Floats in a cache line of 64 bytes."""
+RECORD = 10
+"""Floats of what the backward pass writes of a pair of tile and Gaussian: see blend.py."""
 
 
 @njit(cache=True)
 def lines(degree: int) -> int:
     """Return how many cache lines of a row harmonics up to ``degree`` take, the geometry's among them."""
     return (SH + 3 * ((degree + 1) ** 2 - 1) + LINE - 1) // LINE
+
+
+def make_records(pairs: int) -> Float32:
+    """Return (pairs, RECORD), with some memory to spare behind it, as kernels read a whole line at a time."""
+    return np.zeros(pairs * RECORD + LINE, np.float32)[: pairs * RECORD].reshape(pairs, RECORD)
 
 
 def width(coefficients: int) -> int:

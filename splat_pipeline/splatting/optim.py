@@ -1,7 +1,9 @@
 """Adam on the Gaussians that a view saw, in the same pass that computes their gradients.
 
-rows    (N, W) parameters; first, second (N, W) Adam's moments, laid out alike, uint16: the upper halves of float32
-rates   (W,) float32, learning rate of each column, divided by 1 - beta1^t
+rows    (N, W) parameters
+first   (N, 16) Adam's first moment of the first line, uint16: the upper halves of float32
+second  (N, W) Adam's second moment, uint16 likewise
+rates   (W,) float32, learning rate of each column, of the first line divided by 1 - beta1^t
 unbias  1 / sqrt(1 - beta2^t)
 pulls   as in pullback.py
 score   (N,) sum of |dLoss/d(u, v)| over the views that saw a Gaussian; seen (N,) how many did; weight (N,) the most
@@ -9,8 +11,8 @@ score   (N,) sum of |dLoss/d(u, v)| over the views that saw a Gaussian; seen (N,
 
 Kingma and Ba 2015, algorithm 1. Only visible Gaussians move: the others have no gradient, and decaying their moments
 would cost more memory traffic than the rest of the step (Mallick et al. 2024, Taming 3DGS, section 4). For the same
-reason the moments are bfloat16. The second is rounded at random: it changes by a thousandth at a time, which rounding
-to the nearest would swallow.
+reason the moments are bfloat16; the second is rounded at random: it changes by a thousandth at a time, which rounding
+to the nearest would swallow. And harmonics have no first moment (Adam with beta1 = 0): held-out PSNR is the same.
 """
 
 from __future__ import annotations
@@ -40,13 +42,22 @@ EPSILON = np.float32(1e-15)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def adam(row: Float32, first: UInt16, second: UInt16, at: int, g: Any, rates: Any, unbias: Real, key: int) -> None:
-    """Move the sixteen parameters from ``at`` on against their gradients ``g`` (Lanes); ``key`` decides roundings."""
+def smoothed(first: UInt16, at: int, g: Any) -> Any:
+    """Return the first moments from ``at`` on with the gradients ``g`` (Lanes) taken in, and keep them."""
     m = load_half(first, at) * KEEP1 + g * TAKE1
-    v = load_half(second, at) * KEEP2 + g * g * TAKE2
     store_half(first, at, m, even_noise())
+    return m
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def move_line(row: Float32, second: UInt16, at: int, g: Any, way: Any, unbias: Real, key: int) -> None:
+    """Move the sixteen parameters from ``at`` on against ``way``, scaled by what their gradients ``g`` have been.
+
+    ``way``: rates times first moments. ``key`` decides how the second moments are rounded.
+    """
+    v = load_half(second, at) * KEEP2 + g * g * TAKE2
     store_half(second, at, v, hashed_noise(key))
-    store(row, at, load(row, at) - rates * m / (root(v) * unbias + EPSILON))
+    store(row, at, load(row, at) - way / (root(v) * unbias + EPSILON))
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
@@ -84,8 +95,8 @@ def pull_back_and_step(
                 for g in range(count):
                     gradient = load(desk[4], line * LINE * WIDTH + g * LINE)
                     at = who[g] * width + line * LINE
-                    key = at + move * STRIDE
-                    adam(parameters, firsts, seconds, at, gradient, speed, unbias, key)
+                    way = speed * (smoothed(firsts, who[g] * LINE, gradient) if line == 0 else gradient)
+                    move_line(parameters, seconds, at, gradient, way, unbias, at + move * STRIDE)
             for g in range(count):
                 score[who[g]] += strain[g]
                 weight[who[g]] = max(weight[who[g]], desk[2, WEIGHT * WIDTH + g])

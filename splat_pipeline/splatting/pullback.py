@@ -2,7 +2,8 @@
 
 rows     (N, W), cam (24,), flat (N, 16): as in layout.py and project.py; S, A, L, M, J, t as there
 pulls    (opacity, scale): dPenalty/d opacity and dPenalty/d of each standard deviation (world units), alike for all
-records  (P, 16) as ``blend.blend_backward`` writes them; a Gaussian's pairs lie together, from ``slot_starts`` on
+records  (P, 10) of ``layout.make_records``, as ``blend.blend_backward`` writes them; a Gaussian's pairs lie together,
+         from ``slot_starts`` on
 gradient (16 W,) float32: dLoss/d of every parameter of sixteen Gaussians, column by column, then row by row
 desk     (5, 16 W) float32, room for sixteen Gaussians: columns of their rows, of ``flat``, of their summed records, of
          the basis, and ``gradient``
@@ -24,7 +25,7 @@ from splat_pipeline.splatting import layout, project, tiles
 from splat_pipeline.splatting.harmonics import C0, direction, fill_basis, slope
 from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, choose, column, lanes, load, room, store
-from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64, Real
+from splat_pipeline.splatting.layout import FAST, LINE, RECORD, Float32, Int32, Int64, Real
 from splat_pipeline.splatting.mip import pull_rho
 from splat_pipeline.splatting.project import SQUARE
 from splat_pipeline.splatting.series import exponential, root
@@ -33,8 +34,6 @@ from splat_pipeline.splatting.turns import transpose
 ONE = np.float32(1)
 TWO = np.float32(2)
 ZERO = np.float32(0)
-RECORD = 16
-"""Floats of a pair's record: a cache line, of which ten are used."""
 WEIGHT = 9
 """Where a record holds the sum of the Gaussian's weights in the tile's pixels."""
 NO_PULLS = (ZERO, ZERO)

@@ -20,7 +20,6 @@ from splat_pipeline.splatting.exposure import Exposures, recolor
 from splat_pipeline.splatting.layout import Float32
 from splat_pipeline.splatting.loss import loss_and_gradient
 from splat_pipeline.splatting.pictures import Picture, to_planes
-from splat_pipeline.splatting.pullback import RECORD
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.render import Canvas, Drawn, Workspace, draw
 from splat_pipeline.splatting.strategies import Strategy, strategy_of
@@ -62,7 +61,7 @@ class Studio:
     """Pictures that are trained on."""
     room: Workspace = field(default_factory=Workspace)
     easels: dict[tuple[int, int], Easel] = field(default_factory=dict)
-    records: Float32 = field(default_factory=lambda: np.zeros((0, RECORD), np.float32))
+    records: Float32 = field(default_factory=lambda: layout.make_records(0))
     moves: int = 0
     """Adam's steps so far."""
     background: Background = field(init=False)
@@ -96,7 +95,7 @@ class Studio:
             first, last = self.recipe.exposure_rate, self.recipe.exposure_rate_end
             self.exposures.learn(picture.number, canvas.image, easel.gradient, first * (last / first) ** share)
         if len(self.records) < len(drawn.ids):
-            self.records = layout.aligned(len(drawn.ids) * 5 // 4, RECORD)
+            self.records = layout.make_records(len(self.room.ids))
         blend.blend_backward(
             drawn.flat,
             canvas.starts,
@@ -144,6 +143,13 @@ class Studio:
         red, green, blue = (round(float(value), 6) for value in self.background.still())
         trained = self.people.gaussians()
         return replace(trained, background=(red, green, blue), antialiased=self.recipe.antialias)
+
+    def finish(self) -> Gaussians:
+        """Return what has been trained and give up all else: a copy beside it would be the peak of the memory."""
+        self.room, self.records = Workspace(), layout.make_records(0)
+        self.easels.clear()
+        self.people.forget()
+        return self.gaussians()
 
     def state(self) -> dict[str, NDArray[np.float64]]:
         """Return copies, by name, of all but ``people`` that a checkpoint needs: a step after it is the same again."""
@@ -205,4 +211,5 @@ def rates(recipe: TrainRecipe, extent: float, share: float, moves: int, people: 
     out[layout.OPACITY] = recipe.opacity_rate * calm
     out[layout.COLOR : layout.COLOR + 3] = recipe.color_rate * calm
     out[layout.SH :] = recipe.detail_rate * calm
-    return (out / (1 - optim.BETA1**moves)).astype(np.float32)
+    out[: layout.LINE] /= 1 - optim.BETA1**moves
+    return out.astype(np.float32)

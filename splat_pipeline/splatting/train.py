@@ -110,7 +110,7 @@ def train(
     if not after < recipe.trained_ratio * before:
         done = training.course.done
         raise Untrained(f"the loss was {before:.4f} before and is {after:.4f} after {done} iterations")
-    return Trained(gaussians=training.studio.gaussians(), history=training.watch.history)
+    return Trained(gaussians=training.studio.finish(), history=training.watch.history)
 
 
 def evaluate(gaussians: Gaussians, images: Sequence[UInt8], views: Sequence[View]) -> list[tuple[float, float]]:
