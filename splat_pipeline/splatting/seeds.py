@@ -6,15 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.gaussians import SH_C0, Gaussians
 from splat_pipeline.splatting.harmonics import coefficients
-from splat_pipeline.splatting.neighbors import mean_distance
 from splat_pipeline.splatting.recipe import TrainRecipe
 
 Float64 = NDArray[np.float64]
 UInt8 = NDArray[np.uint8]
+
+NEAREST = 3
+"""Neighbours whose distance is averaged."""
 
 
 def scene_extent(views: Sequence[View]) -> float:
@@ -64,6 +67,19 @@ def scatter(
         points[i] = pose[:3, :3].T @ (ray * z - pose[:3, 3])
         colors[i] = images[v][int(y), int(x)]
     return points, colors
+
+
+def mean_distance(points: Float64) -> NDArray[np.float32]:
+    """Return (P,) the mean distance of each of ``points`` (P, 3) to its three nearest others, in their unit.
+
+    As in Kerbl et al. 2023, section 4. Points at the same place are each other's neighbours at distance 0. With fewer
+    than four points: to those there are.
+    """
+    distances, _ = KDTree(points).query(points, k=1 + NEAREST, workers=-1)
+    others = distances[:, 1:]  # the first is the point itself, or one in its place
+    there = np.isfinite(others)
+    mean: NDArray[np.float32] = np.where(there, others, 0).sum(axis=1, dtype=np.float32)
+    return mean / np.maximum(there.sum(axis=1), 1).astype(np.float32)
 
 
 def nearest_camera(points: Float64, views: Sequence[View]) -> Float64:

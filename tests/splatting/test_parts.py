@@ -8,9 +8,9 @@ from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.splatting import layout, seeds
 from splat_pipeline.splatting.cover import cover
 from splat_pipeline.splatting.densify import Population, prune, split, target_count
-from splat_pipeline.splatting.neighbors import mean_distance
 from splat_pipeline.splatting.pictures import block_mean, coarse
 from splat_pipeline.splatting.recipe import TrainRecipe
+from splat_pipeline.splatting.seeds import mean_distance
 
 RECIPE = TrainRecipe()
 few = settings(max_examples=15, deadline=None)

@@ -186,7 +186,7 @@ def test_a_second_process_compiles_nothing():
 import numpy as np
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.plans import Detail, TrainingPlan
-from splat_pipeline.splatting import blend, loss, metrics, neighbors, optim, pictures, project, tiles
+from splat_pipeline.splatting import blend, loss, metrics, optim, pictures, project, tiles
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.train import train
 camera = Camera(width_px=32, height_px=32, fx_px=30, fy_px=30, cx_px=16, cy_px=16)
@@ -198,7 +198,7 @@ train([np.full((32, 32, 3), 99, np.uint8)], [view], points, np.zeros((200, 3), n
 kernels = [project.project, tiles.collect, tiles.number_pairs,
            tiles.sort_by_depth, tiles.stack_rows, tiles.count_lists, tiles.place_lists, tiles.fill_lists,
            blend.blend, blend.blend_backward, optim.pull_back_and_step, loss.differentiate,
-           metrics.squared_error, pictures.to_planes, neighbors._search]
+           metrics.squared_error, pictures.to_planes]
 print(sum(sum(k.stats.cache_misses.values()) for k in kernels), sum(not k.stats.cache_hits for k in kernels))
 """
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
