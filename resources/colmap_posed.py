@@ -38,15 +38,16 @@ def triangulate(request: Request) -> dict[str, Any]:
     cameras = known_cameras(request)
     longer_side_px = max(max(camera.width, camera.height) for camera in cameras.values())
     agreement = overall(dict(_agreements(database, request, poses, cameras)))
-    answer = {
+    outliers = agreement.outliers(longer_side_px)
+    answer: dict[str, Any] = {
         "matches": agreement.matches,
         "epipolar_px": agreement.error_px,
-        "contradicted": list(agreement.outliers(longer_side_px)),
+        "contradicted": list(outliers),
         "contradiction": agreement.contradiction(longer_side_px),
     }
     say(f"{agreement.matches} matches, median epipolar error {agreement.error_px:.2f} px")
-    if wrong := answer["contradicted"]:
-        say(f"the poses of {len(wrong)} images do not agree with the others, e.g. {wrong[0]}")
+    if outliers:
+        say(f"the poses of {len(outliers)} images do not agree with the others, e.g. {outliers[0]}")
     if not agreement.matches or answer["contradiction"]:
         return answer
     model = _triangulated(database, request, _posed(request, poses, cameras), agreement)
