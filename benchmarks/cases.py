@@ -8,27 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from colmap_text import read_text_model
 from numpy.typing import NDArray
+from posed_photos import Posed, has_colmap, has_transforms, posed_by_colmap, posed_by_transforms, triangulated
 
 from resources.images import KeyframeImages, lens_for
 from resources.inbox import list_upload
 from resources.sample import load_textures
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.cameras import Camera, View
-from splat_pipeline.domain.errors import InputError, PoseError
-from splat_pipeline.domain.formats.colmap import ColmapCamera, read_model
-from splat_pipeline.domain.rigid import rigid, rotation_from_quat
+from splat_pipeline.domain.errors import PoseError
 from splat_pipeline.domain.sample import sample_camera, scene, walk
-from splat_pipeline.domain.uploads import natural_order
 from splat_pipeline.launch import run_upload
 from splat_pipeline.overview import store_of
 from splat_pipeline.ports import TrainingViews
@@ -36,10 +30,6 @@ from splat_pipeline.settings import Settings
 from splat_pipeline.splatting.film import film
 
 HOLDOUT = 8
-SPARSE = ("sparse/0", "sparse", "colmap/sparse/0", ".")
-TRANSFORMS = ("transforms.json", "transforms_train.json", "transforms_val.json", "transforms_test.json")
-OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
-"""Cameras of nerfstudio and instant-ngp have +y up and look along -z."""
 STAGES = [
     "source_videos",
     "frame_quality",
@@ -74,37 +64,36 @@ class Case:
         return train, held
 
 
-def load(folder: Path | None, *, poses: str, longer_side_px: int, cache: Path | None, home: Path) -> Case:
+def load(
+    folder: Path | None, *, poses: str, longer_side_px: int, cache: Path | None, home: Path, points: str = "auto"
+) -> Case:
     """Return the case of ``folder``, the project's own scene if it is None.
 
     ``poses``: auto, pipeline, transforms or colmap. ``cache``: a folder in which cases are kept. ``home``: where the
-    pipeline may work. Raises ``InputError`` and, from the pipeline, ``PoseError``.
+    pipeline and COLMAP may work. ``points``: auto triangulates them where poses came without, none does not.
+    Raises ``InputError`` and, from the pipeline or of wrong poses, ``PoseError``.
     """
     if folder is None:
         return made(longer_side_px)
     chosen = _found(folder) if poses == "auto" else poses
-    kept = cache / _key(folder, chosen, longer_side_px) if cache else None
+    made_of = chosen if chosen == "pipeline" or points == "none" else f"{chosen}-{points}"
+    kept = cache / _key(folder, made_of, longer_side_px) if cache else None
     if kept and (kept / "case.json").exists():
         return read_case(kept)
-    if chosen == "colmap":
-        case = from_colmap(folder, longer_side_px)
-    elif chosen == "transforms":
-        case = from_transforms(folder, longer_side_px)
-    else:
+    if chosen == "pipeline":
         case = from_pipeline(folder, longer_side_px, home)
+    else:
+        photos = posed_by_colmap(folder) if chosen == "colmap" else posed_by_transforms(folder)
+        case = from_photos(photos, longer_side_px, points=points, home=home)
     if kept:
         write_case(kept, case)
     return case
 
 
 def _found(folder: Path) -> str:
-    if any(_model_files(folder / place) for place in SPARSE):
+    if has_colmap(folder):
         return "colmap"
-    return "transforms" if any((folder / name).exists() for name in TRANSFORMS) else "pipeline"
-
-
-def _model_files(folder: Path) -> str | None:
-    return next((kind for kind in (".bin", ".txt") if (folder / f"images{kind}").exists()), None)
+    return "transforms" if has_transforms(folder) else "pipeline"
 
 
 def made(longer_side_px: int, frames: int = 40) -> Case:
@@ -121,85 +110,21 @@ def made(longer_side_px: int, frames: int = 40) -> Case:
     )
 
 
-def from_colmap(folder: Path, longer_side_px: int) -> Case:
-    """Read a COLMAP model, binary or text, beside or above ``images``."""
-    place = next((folder / place for place in SPARSE if _model_files(folder / place)), None)
-    if place is None:
-        raise InputError(f"no COLMAP model in {folder} ({', '.join(SPARSE)})", remedy="Name another folder.")
-    model = read_model(place) if _model_files(place) == ".bin" else read_text_model(place)
-    photos = folder / "images" if (folder / "images").is_dir() else folder
-    lenses = {number: lens_for(camera, longer_side_px) for number, camera in model.cameras.items()}
-    by_name = {image.name: image for image in model.images.values()}
-    images, views = [], []
-    for name in natural_order(by_name):
-        image = by_name[name]
-        lens = lenses[image.camera_id]
-        pose = rigid(rotation_from_quat(image.quat), image.translation)
-        images.append(lens.apply(photos / name))
-        views.append(View(name=name, camera=lens.camera, cam_from_world=pose))
-    points = model.points.xyz.astype(np.float32)
-    return Case(origin=f"COLMAP, {place}", images=images, views=views, points=points, colors=model.points.rgb)
-
-
-def from_transforms(folder: Path, longer_side_px: int) -> Case:
-    """Read the poses of nerfstudio or instant-ngp; there are no points among them.
-
-    Frames without an image are left out, as by both programs: who drops blurred images need not edit the file.
-    """
-    files = [folder / name for name in TRANSFORMS if (folder / name).exists()]
-    files = files[:1] if files and files[0].name == TRANSFORMS[0] else files
-    found = {name: row for file in files for name, row in _frames(folder, json.loads(file.read_text()))}
-    there = {name: row for name, row in found.items() if (folder / name).is_file()}
-    if len(there) < len(found):
-        print(f"{len(found) - len(there)} of {len(found)} frames have no image", file=sys.stderr)
-    if not there:
-        raise InputError(f"no frames with images in {', '.join(TRANSFORMS)} of {folder}", remedy="Name another folder.")
-    images, views, lenses = [], [], {}
-    for name in natural_order(there):
-        lens_camera, pose = there[name]
-        if lens_camera not in lenses:
-            lenses[lens_camera] = lens_for(lens_camera, longer_side_px)
-        lens = lenses[lens_camera]
-        images.append(lens.apply(folder / name))
-        views.append(View(name=name, camera=lens.camera, cam_from_world=pose))
-    none = np.zeros((0, 3))
-    origin = f"{', '.join(file.name for file in files)} of {folder}"
-    return Case(origin=origin, images=images, views=views, points=none.astype("f4"), colors=none.astype("u1"))
-
-
-def _frames(folder: Path, data: dict[str, Any]) -> Iterator[tuple[str, tuple[ColmapCamera, NDArray[np.float64]]]]:
-    for frame in data["frames"]:
-        name = os.path.normpath(frame["file_path"])
-        name = name if Path(name).suffix else f"{name}.png"
-        world_from_cam = np.array(frame["transform_matrix"], np.float64)
-        yield name, (_lens_of(data | frame, folder / name), np.linalg.inv(world_from_cam @ OPENCV_FROM_OPENGL))
-
-
-def _lens_of(values: dict[str, Any], image: Path) -> ColmapCamera:
-    """Return the lens of a frame; its own values come before those of the file. Radial terms from k3 on must be 0."""
-    odd = [name for name in ("k3", "k4") if values.get(name)]
-    model = values.get("camera_model", "OPENCV")
-    if (
-        odd
-        or values.get("is_fisheye")
-        or model not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
-    ):
-        raise InputError(
-            f"{image.name}: the lens {model} {odd} is not one that is understood", remedy="Undistort first."
-        )
-    width, height = (int(values[side]) for side in ("w", "h")) if "w" in values else _size(image)
-    fx = values["fl_x"] if "fl_x" in values else 0.5 * width / np.tan(0.5 * values["camera_angle_x"])
-    centre = (values.get("cx", width / 2), values.get("cy", height / 2))
-    bend = [values.get(name, 0.0) for name in ("k1", "k2", "p1", "p2")]
-    params = tuple(float(value) for value in (fx, values.get("fl_y", fx), *centre, *bend))
-    return ColmapCamera(model="OPENCV", width_px=width, height_px=height, params=params)
-
-
-def _size(path: Path) -> tuple[int, int]:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return image.size
+def from_photos(photos: Posed, longer_side_px: int, *, points: str, home: Path) -> Case:
+    """Undistort posed photos; without points among them, triangulate some unless ``points`` is none."""
+    if points == "auto" and not len(photos.points.xyz):
+        photos = triangulated(photos, home)
+    lenses = {lens: lens_for(lens, longer_side_px) for lens in dict.fromkeys(shot.lens for shot in photos.shots)}
+    return Case(
+        origin=photos.origin,
+        images=[lenses[shot.lens].apply(photos.folder / shot.name) for shot in photos.shots],
+        views=[
+            View(name=shot.name, camera=lenses[shot.lens].camera, cam_from_world=shot.cam_from_world)
+            for shot in photos.shots
+        ],
+        points=photos.points.xyz.astype(np.float32),
+        colors=photos.points.rgb,
+    )
 
 
 def from_pipeline(folder: Path, longer_side_px: int, home: Path) -> Case:

@@ -4,8 +4,9 @@
     python benchmarks/cpu_splatting.py --case DIR --longer-side 480 --seconds 45 --json FILE
 
 DIR holds clips or photos, which the pipeline poses first (slow: keep the outcome with --cache), or images with poses:
-COLMAP's sparse/0, binary or text, or nerfstudio's or instant-ngp's transforms.json, undistorted on the way. Without
-points (transforms.json has none) the trainer begins on random ones.
+COLMAP's sparse/0, binary or text, or nerfstudio's or instant-ngp's transforms.json, undistorted on the way. Where
+poses come without points, as in transforms.json, COLMAP triangulates them first (a minute or two; --cache keeps them
+too), and poses that contradict the images are refused; with --points none the trainer begins on random ones.
 
 Every 8th view is held out. Figures: PSNR and SSIM held out, milliseconds an iteration (of the training as a whole,
 coarse levels included) and of each phase of a step (of the trained Gaussians at the full resolution), Gaussians, peak
@@ -52,7 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         numba.set_num_threads(args.threads)
     try:
         with tempfile.TemporaryDirectory() as home:
-            case = load(args.case, poses=args.poses, longer_side_px=args.longer_side, cache=args.cache, home=Path(home))
+            case = load(
+                args.case,
+                poses=args.poses,
+                longer_side_px=args.longer_side,
+                cache=args.cache,
+                home=Path(home),
+                points=args.points,
+            )
         figures = measured(case, plan_of(args), seconds=args.seconds)
     except SplatError as error:
         sys.exit(f"{error.cause}. {error.remedy}")
@@ -67,6 +75,7 @@ def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", type=Path, metavar="DIR", help="see above; default: a scene of the project")
     parser.add_argument("--poses", choices=("auto", "pipeline", "transforms", "colmap"), default="auto")
+    parser.add_argument("--points", choices=("auto", "none"), default="auto", help="triangulate them if there are none")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keep posed cases here")
     parser.add_argument("--longer-side", type=int, default=320, help="pixels")
     parser.add_argument("--gaussians", type=int, help="cap; default 20000 of the project's scene, 50000 of others")

@@ -12,11 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resources.sandbox import Finished, watch_child
+from resources import posed
+from resources.sandbox import Finished, run_child, watch_child
 from resources.workers import run_python_worker, worker_answer, worker_argv
 from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.poses import rms_px
-from splat_pipeline.ports import Attempt, FeatureRequest, ReconstructionRequest, Say
+from splat_pipeline.ports import (
+    Attempt,
+    FeatureRequest,
+    ReconstructionRequest,
+    Say,
+    Triangulation,
+    TriangulationRequest,
+)
 
 WORKER = "resources.colmap_worker"
 
@@ -113,6 +121,35 @@ class ColmapBackend:
             models=len(answer["models"]),
             registered=answer["registered"],
             rms=rms_px(read_model(folder)),
+        )
+
+    def triangulate(self, request: TriangulationRequest, folder: Path, *, say: Say) -> Triangulation:
+        """Write a model of the given cameras and poses with points of what the images show to ``folder``.
+
+        Poses and intrinsics stay as they are. Raises ``WrongPoses`` and ``FewPoints`` (see ``resources.posed``),
+        ``ToolError``.
+        """
+        posed.check(request)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
+            message = posed.message(request) | {"out": str(folder), "scratch": scratch, "threads": self.threads}
+            finished = run_child(
+                worker_argv(WORKER, message, folder=Path(scratch)),
+                time_limit_s=request.recipe.time_limit_s,
+                memory_limit_bytes=self.memory_limit_bytes,
+                cwd=Path(scratch),
+                say=Progress(say),
+            )
+            answer = worker_answer(Path(scratch))
+        posed.judge(answer, request)
+        return Triangulation(
+            registered=answer["registered"],
+            points=answer["points"],
+            rms_px=rms_px(read_model(folder)),
+            matches=answer["matches"],
+            epipolar_px=answer["epipolar_px"],
+            contradicted=answer["contradicted"],
+            seconds=finished.seconds,
+            peak_rss_bytes=finished.peak_rss_bytes,
         )
 
     def _message(self, request: ReconstructionRequest, *, folder: Path, scratch: str) -> dict[str, Any]:

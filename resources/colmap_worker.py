@@ -1,6 +1,7 @@
-"""The one place that imports pycolmap: ``python -P -m resources.colmap_worker request.json``, always a child process.
+"""What runs pycolmap: ``python -P -m resources.colmap_worker request.json``, always a child process.
 
 Its native code aborts the process on errors in threads, and its module exports zlib's symbols: zlib comes first.
+Nothing but this module and what it alone imports, ``colmap_database`` and ``colmap_posed``, may import pycolmap.
 """
 
 from __future__ import annotations
@@ -15,27 +16,16 @@ from typing import Any
 
 import numpy as np
 import pycolmap as pc
-from numpy.typing import NDArray
 
-from resources.features import ImageFeatures, read_features, segment_of, write_features
+from resources.colmap_database import Descriptors, Pairs, Request, fill, match, say, write_named
+from resources.colmap_posed import triangulate
+from resources.features import ImageFeatures, segment_of, write_features
 from splat_pipeline.domain.errors import CorruptArtifact
-from splat_pipeline.domain.pairs import all_pairs, appearance, sampled, sequence_pairs, similar_pairs
+from splat_pipeline.domain.pairs import all_pairs, appearance, sequence_pairs, similar_pairs
 
-Request = dict[str, Any]
-Descriptors = NDArray[np.uint8]
-
-SURE_INLIERS = 30
-"""Far pairs of a sequence need this many: false loops were seen with 15 and 16."""
-FOCAL_PRIOR = 1.2
-"""Times the longer side, as COLMAP guesses without EXIF."""
 FOCAL_RANGE = (0.3, 3.0)
 """Times the longer side: outside, a reconstruction is junk."""
 MAX_DISTORTION = 0.5
-
-
-def say(text: str) -> None:
-    """Print one line for the person; the adapter knows it by its beginning."""
-    print(f"splat: {text}", flush=True)  # noqa: T201  # stdout is how a worker talks to its adapter
 
 
 def extract(request: Request) -> dict[str, Any]:
@@ -95,8 +85,8 @@ def reconstruct(request: Request) -> dict[str, Any]:
     matches = Path(request["matches"])
     if not matches.is_file():
         fresh = scratch / "matching.db"
-        _fill(fresh, request)
-        _match(fresh, request)
+        near, far = _pairs(request, fill(fresh, request))
+        match(fresh, request, near=near, far=far)
         fresh.replace(matches)
     database = scratch / "mapping.db"
     shutil.copyfile(matches, database)  # the view graph calibration edits it
@@ -106,83 +96,22 @@ def reconstruct(request: Request) -> dict[str, Any]:
     say(f"models of {[model.num_reg_images() for model in models]} images")
     chosen = next((model for model in models if _is_sane(model)), None)
     if chosen is not None:
-        _write(chosen, out, request)
+        write_named(chosen, out, request)
     return {
         "models": [model.num_reg_images() for model in models],
         "registered": 0 if chosen is None else chosen.num_reg_images(),
     }
 
 
-def _fill(path: Path, request: Request) -> None:
-    """Write cameras, images and features. Images are called by their position: pair lists know no spaces."""
-    images = request["images"]
-    camera_ids = dict(zip(images, request["camera_ids"], strict=True))
-    positions = {name: i for i, name in enumerate(images)}
-    sizes: dict[int, tuple[int, int]] = {}
-    looks: list[Descriptors] = [np.zeros((0, 128), np.uint8)] * len(images)
-    with pc.Database.open(path) as db:
-        for row in read_features(Path(request["features"]), images):
-            camera_id = camera_ids[row.image]
-            if camera_id not in sizes:
-                sizes[camera_id] = (row.width_px, row.height_px)
-                _write_camera(db, camera_id, row)
-            if sizes[camera_id] != (row.width_px, row.height_px):
-                raise CorruptArtifact(f"camera {camera_id} has images of several sizes", file=row.image)
-            _write_image(db, positions[row.image] + 1, camera_id, row)
-            looks[positions[row.image]] = sampled(row.descriptors)
-    _plan(path, request, looks)
-
-
-def _write_camera(db: pc.Database, camera_id: int, row: ImageFeatures) -> None:
-    focal = FOCAL_PRIOR * max(row.width_px, row.height_px)
-    camera = pc.Camera.create_from_model_name(camera_id, "SIMPLE_RADIAL", focal, row.width_px, row.height_px)
-    db.write_camera(camera, use_camera_id=True)
-    rig = pc.Rig(rig_id=camera_id + 1)
-    rig.add_ref_sensor(camera.sensor_id)
-    db.write_rig(rig, use_rig_id=True)
-
-
-def _write_image(db: pc.Database, image_id: int, camera_id: int, row: ImageFeatures) -> None:
-    image = pc.Image(name=_alias(image_id), keypoints=np.zeros((0, 2)), camera_id=camera_id, image_id=image_id)
-    db.write_image(image, use_image_id=True)
-    frame = pc.Frame(frame_id=image_id, rig_id=camera_id + 1)
-    frame.add_data_id(image.data_id)
-    db.write_frame(frame, use_frame_id=True)
-    db.write_keypoints(image_id, row.keypoints)
-    db.write_descriptors(image_id, pc.FeatureDescriptors(type=pc.FeatureExtractorType.SIFT, data=row.descriptors))
-
-
-def _alias(image_id: int) -> str:
-    return f"{image_id:06d}"
-
-
-def _plan(path: Path, request: Request, looks: list[Descriptors]) -> None:
-    """Write the pairs to match beside the database: neighbours and, for long sequences, views that look alike."""
+def _pairs(request: Request, looks: list[Descriptors]) -> tuple[Pairs, Pairs]:
+    """Return the pairs to match: neighbours and, for long sequences, views that look alike."""
     images, overlap = request["images"], request["overlap"]
-    near, far = all_pairs(len(images)), set()
-    if not request["every_pair"]:
-        near = sequence_pairs(len(images), overlap)
-        groups = [segment_of(name) for name in images]
-        alike = appearance(looks, seed=request["seed"])
-        far = similar_pairs(alike, groups, overlap=overlap, each=max(2, overlap // 2)) - near
-    for name, pairs in (("near", near), ("far", far)):
-        lines = "".join(f"{_alias(i + 1)} {_alias(j + 1)}\n" for i, j in sorted(pairs))
-        path.with_suffix(f".{name}").write_text(lines)
-
-
-def _match(path: Path, request: Request) -> None:
-    options = pc.FeatureMatchingOptions()
-    options.num_threads, options.use_gpu = request["threads"], False
-    verification = pc.TwoViewGeometryOptions()
-    verification.ransac.random_seed = request["seed"]
-    for name, least in (("near", verification.min_num_inliers), ("far", SURE_INLIERS)):
-        pairs = path.with_suffix(f".{name}")
-        if not pairs.stat().st_size:
-            continue
-        say(f"matching {len(pairs.read_text().splitlines())} {name} pairs")
-        pairing = pc.ImportedPairingOptions(match_list_path=pairs, block_size=64)
-        verification.min_num_inliers = least
-        pc.match_image_pairs(path, options, pairing, verification, pc.Device.cpu)
+    if request["every_pair"]:
+        return all_pairs(len(images)), set()
+    near = sequence_pairs(len(images), overlap)
+    groups = [segment_of(name) for name in images]
+    alike = appearance(looks, seed=request["seed"])
+    return near, similar_pairs(alike, groups, overlap=overlap, each=max(2, overlap // 2)) - near
 
 
 def _map_global(database: Path, request: Request) -> dict[int, pc.Reconstruction]:
@@ -228,15 +157,11 @@ def _is_sane(model: pc.Reconstruction) -> bool:
     return bool(used)
 
 
-def _write(model: pc.Reconstruction, out: Path, request: Request) -> None:
-    for image in model.images.values():
-        image.name = request["images"][image.image_id - 1]
-    model.extract_colors_for_all_images(request["folder"])
-    out.mkdir(parents=True, exist_ok=True)
-    model.write_binary(out)
-
-
-COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {"extract": extract, "reconstruct": reconstruct}
+COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {
+    "extract": extract,
+    "reconstruct": reconstruct,
+    "triangulate": triangulate,
+}
 
 
 def main() -> None:

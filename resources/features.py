@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -60,17 +61,28 @@ def read_features(folder: Path, images: Sequence[str]) -> Iterator[ImageFeatures
                 wanted.remove(row.image)
                 yield row
     if wanted:
-        raise MissingArtifact(f"{len(wanted)} images have no features, e.g. {min(wanted)}")
+        raise _without(wanted)
+
+
+def image_sizes(folder: Path, images: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return (width_px, height_px) of ``images`` as their features say. Raises as ``read_features``."""
+    sizes: dict[str, tuple[int, int]] = {}
+    for segment in dict.fromkeys(segment_of(image) for image in images):
+        with _opened(folder / f"{segment}.parquet") as file:
+            rows = file.read(columns=["image", "width_px", "height_px"]).to_pylist()
+        sizes |= {row["image"]: (row["width_px"], row["height_px"]) for row in rows}
+    absent = set(images) - set(sizes)
+    if absent:
+        raise _without(absent)
+    return {image: sizes[image] for image in images}
+
+
+def _without(images: set[str]) -> MissingArtifact:
+    return MissingArtifact(f"{len(images)} images have no features, e.g. {min(images)}")
 
 
 def _rows(path: Path) -> Iterator[ImageFeatures]:
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise BadTable(f"{path.name} cannot be read as features: {error}", file=path.name) from None
-    with file:
-        if not file.schema_arrow.equals(FEATURES.schema):
-            raise BadTable(f"{path.name} is not a table of features", file=path.name)
+    with _opened(path) as file:
         for batch in file.iter_batches(batch_size=BATCH):
             for row in batch.to_pylist():
                 keypoints = np.frombuffer(row["keypoints"], "<f4").reshape(-1, KEYPOINT)
@@ -84,3 +96,15 @@ def _rows(path: Path) -> Iterator[ImageFeatures]:
                     keypoints=keypoints,
                     descriptors=descriptors,
                 )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadTable(f"{path.name} cannot be read as features: {error}", file=path.name) from None
+    with file:
+        if not file.schema_arrow.equals(FEATURES.schema):
+            raise BadTable(f"{path.name} is not a table of features", file=path.name)
+        yield file

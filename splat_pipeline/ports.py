@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.cameras import View
+from splat_pipeline.domain.formats.colmap import ColmapCamera
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.memory import Footprint, Pictures
@@ -167,6 +168,42 @@ class Attempt:
     peak_rss_bytes: int
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TriangulationRequest:
+    """Images whose N poses are known. An image's name is its path in ``folder``; pictures are as they were taken."""
+
+    folder: Path
+    images: Sequence[str]
+    camera_ids: Sequence[int]
+    cameras: Mapping[int, ColmapCamera]
+    """By camera id, lens distortion included, for images of the stored size."""
+    cams_from_world: NDArray[np.float64]
+    """(N, 4, 4) rigid, OpenCV's axes, world units."""
+    features: Path
+    """What ``extract_features`` wrote."""
+    recipe: PoseRecipe
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triangulation:
+    """What became of known poses. The model lies in the folder that was asked for."""
+
+    registered: int
+    """Images that see a point; those that see none are in the model too."""
+    points: int
+    rms_px: float
+    """Over all observations, after bad ones were dropped."""
+    matches: int
+    """Verified between two images, whatever the poses say."""
+    epipolar_px: float
+    """Median distance of those matches from the epipolar lines of the given poses: how good poses and lenses are."""
+    contradicted: Sequence[str]
+    """Images whose own median distance says that their pose is wrong, worst first."""
+    seconds: float
+    peak_rss_bytes: int
+
+
 class SfmBackend(Protocol):
     """Features and structure from motion. Native code runs in a child process with limits."""
 
@@ -181,6 +218,13 @@ class SfmBackend(Protocol):
 
     def reconstruct(self, request: ReconstructionRequest, folder: Path, *, say: Say) -> Attempt:
         """Write the largest submodel (COLMAP binary) to ``folder``; outcome says when there is none."""
+        ...
+
+    def triangulate(self, request: TriangulationRequest, folder: Path, *, say: Say) -> Triangulation:
+        """Write a model (COLMAP binary) of the given cameras and poses, unchanged, and points to ``folder``.
+
+        Raises ``WrongPoses``, ``FewPoints``, ``MissingArtifact``, ``ToolError``.
+        """
         ...
 
 

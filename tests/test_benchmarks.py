@@ -17,6 +17,7 @@ import cases  # noqa: E402
 import cpu_render  # noqa: E402
 import cpu_scaling  # noqa: E402
 import cpu_splatting  # noqa: E402
+import posed_photos  # noqa: E402
 
 from splat_pipeline.domain.errors import CorruptArtifact, InputError  # noqa: E402
 from splat_pipeline.domain.formats.colmap import read_model  # noqa: E402
@@ -45,7 +46,7 @@ def write_transforms(folder, case, **changes):
 
 def test_transforms_json_gives_back_the_images_and_views_in_order_of_their_names(tiny, tmp_path):
     write_transforms(tmp_path, tiny)
-    case = cases.load(tmp_path, poses="auto", longer_side_px=64, cache=None, home=tmp_path)
+    case = cases.load(tmp_path, poses="auto", longer_side_px=64, cache=None, home=tmp_path, points="none")
     assert len(case.views) == 16
     assert len(case.points) == 0
     for view, image, want, picture in zip(case.views, case.images, tiny.views, tiny.images, strict=True):
@@ -54,9 +55,13 @@ def test_transforms_json_gives_back_the_images_and_views_in_order_of_their_names
         np.testing.assert_array_equal(image, picture)
 
 
+def transformed(folder, longer_side_px):
+    return cases.load(folder, poses="transforms", longer_side_px=longer_side_px, cache=None, home=folder, points="none")
+
+
 def test_a_lens_s_distortion_is_taken_out(tiny, tmp_path):
     write_transforms(tmp_path, tiny, k1=0.1, p1=0.001)
-    view = cases.from_transforms(tmp_path, 32).views[0]
+    view = transformed(tmp_path, 32).views[0]
     assert (view.camera.width_px, view.camera.height_px) == (32, 18)
     assert view.camera.fx_px > 1.01 * tiny.views[0].camera.fx_px / 2, "zoomed in to valid pixels"
 
@@ -64,13 +69,59 @@ def test_a_lens_s_distortion_is_taken_out(tiny, tmp_path):
 def test_a_lens_that_is_not_understood_is_refused_and_a_missing_image_left_out(tiny, tmp_path):
     write_transforms(tmp_path / "fisheye", tiny, camera_model="OPENCV_FISHEYE")
     with pytest.raises(InputError, match="OPENCV_FISHEYE"):
-        cases.from_transforms(tmp_path / "fisheye", 64)
+        transformed(tmp_path / "fisheye", 64)
     write_transforms(tmp_path / "gap", tiny)
     (tmp_path / "gap" / "images" / "3.png").unlink()
-    assert len(cases.from_transforms(tmp_path / "gap", 64).views) == 15
+    assert len(transformed(tmp_path / "gap", 64).views) == 15
     shutil.rmtree(tmp_path / "gap" / "images")
     with pytest.raises(InputError, match="no frames with images"):
-        cases.from_transforms(tmp_path / "gap", 64)
+        transformed(tmp_path / "gap", 64)
+
+
+@pytest.fixture
+def without_points(capture, tmp_path):
+    """A transforms.json of the rendered capture with its true poses."""
+    from scene import FOCALS
+
+    def write(turn=FLIP):
+        frames = []
+        for name, camera_id, pose in zip(capture.names, capture.camera_ids, capture.truth, strict=True):
+            focal = list(FOCALS.values())[camera_id]
+            matrix = (np.linalg.inv(pose) @ turn).tolist()
+            frames.append({"file_path": name, "fl_x": focal, "fl_y": focal, "transform_matrix": matrix})
+        folder = tmp_path / "case"
+        shutil.copytree(capture.images, folder)
+        (folder / "transforms.json").write_text(json.dumps({"w": 400, "h": 300, "frames": frames}))
+        return folder
+
+    return write
+
+
+def test_poses_without_points_are_given_points_once(without_points, tmp_path, capsys):
+    case, again = (
+        cases.load(folder, poses="auto", longer_side_px=200, cache=tmp_path / "kept", home=tmp_path)
+        for folder in [without_points()] * 2
+    )
+    assert len(case.points) == len(case.colors) > 1000
+    off = np.abs(case.points[:, [1, 2, 0]] - [1, 2, -2]).min(axis=1)
+    assert np.median(off) < 0.01, "from the nearest wall"
+    assert case.origin.endswith("points triangulated")
+    assert capsys.readouterr().err.count("triangulating them from 14 images") == 1
+    np.testing.assert_array_equal(case.points, again.points)
+    assert not list(tmp_path.glob("points-*"))
+
+
+def test_poses_that_contradict_the_images_end_the_benchmark_with_the_cause(without_points):
+    folder = without_points(turn=np.eye(4))
+    with pytest.raises(SystemExit, match=r"do not agree with the images.*Check the axes"):
+        cpu_splatting.main(["--case", str(folder), "--longer-side", "64", "--iterations", "20"])
+
+
+def test_a_scene_too_small_to_triangulate_begins_without_points(tiny, tmp_path, capsys):
+    write_transforms(tmp_path / "case", tiny)
+    case = cases.load(tmp_path / "case", poses="auto", longer_side_px=32, cache=None, home=tmp_path)
+    assert len(case.points) == 0
+    assert "there are no points to begin with" in capsys.readouterr().err
 
 
 def write_text(folder, model):
@@ -107,13 +158,15 @@ def test_colmap_s_text_and_binary_models_say_the_same(capture, tmp_path):
         np.testing.assert_allclose(one.cam_from_world, other.cam_from_world)
     (tmp_path / "text" / "sparse" / "0" / "images.txt").write_text("1 0.5\n")
     with pytest.raises(CorruptArtifact, match="no COLMAP text model"):
-        cases.from_colmap(tmp_path / "text", 200)
+        posed_photos.posed_by_colmap(tmp_path / "text")
 
 
 def test_a_kept_case_is_not_read_anew_and_is_the_same(tiny, tmp_path):
     write_transforms(tmp_path / "case", tiny)
     first, second = (
-        cases.load(tmp_path / "case", poses="auto", longer_side_px=64, cache=tmp_path / "kept", home=tmp_path)
+        cases.load(
+            tmp_path / "case", poses="auto", longer_side_px=64, cache=tmp_path / "kept", home=tmp_path, points="none"
+        )
         for _ in range(2)
     )
     assert [path.name for path in (tmp_path / "kept").glob("*/*")].count("case.npz") == 1
@@ -186,5 +239,5 @@ def test_looking_through_opengl_s_axes_is_looking_the_other_way():
     pose = look_at(np.array([0.0, 0, -3]), np.zeros(3))
     frame = {"file_path": "a.png", "transform_matrix": (np.linalg.inv(pose) @ FLIP).tolist()}
     data = {"w": 4, "h": 2, "fl_x": 3.0, "frames": [frame]}
-    ((_, (_, found)),) = cases._frames(Path(), data)
-    np.testing.assert_allclose(found @ [0, 0, 0, 1], [0, 0, 3, 1])
+    (found,) = posed_photos.frames(Path(), data)
+    np.testing.assert_allclose(found.cam_from_world @ [0, 0, 0, 1], [0, 0, 3, 1])

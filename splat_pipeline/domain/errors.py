@@ -13,7 +13,9 @@
     ├── PoseError             cameras could not be found well enough
     │   ├── FewRegistered         most frames did not join the reconstruction
     │   ├── NoReconstruction      the mapper found no model at all
-    │   └── MissingWindow         a planned window has no artifact
+    │   ├── MissingWindow         a planned window has no artifact
+    │   ├── WrongPoses            poses that came with the images contradict them
+    │   └── FewPoints             hardly a point could be triangulated from known poses
     ├── TrainingError         the optimiser failed
     │   ├── Diverged              NaN or growing loss
     │   └── Untrained             the loss did not fall
@@ -126,6 +128,19 @@ class NoReconstruction(PoseError):
 
 class MissingWindow(PoseError):
     remedy = "Materialize local_reconstructions again for this job: a window's result was lost."
+    retry: ClassVar[Retry] = "never"
+
+
+class WrongPoses(PoseError):
+    remedy = (
+        "Check the axes of the poses (camera from world; +x right, +y down, +z forward, where OpenGL's are flipped), "
+        "that each belongs to its image, and that the intrinsics are of images of this size."
+    )
+    retry: ClassVar[Retry] = "never"
+
+
+class FewPoints(PoseError):
+    remedy = "Add images that show more texture and overlap more, from places that lie apart."
     retry: ClassVar[Retry] = "never"
 
 

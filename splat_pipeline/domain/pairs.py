@@ -18,6 +18,8 @@ PER_WORD = 8
 ROUNDS = 6
 TRAINED_ON = 40_000
 PER_IMAGE = 1500
+FACING_DEG = 60.0
+"""Cameras that look further apart are taken to see different things."""
 
 
 def appearance(descriptors: Sequence[NDArray[np.uint8]], *, seed: int) -> Float:
@@ -86,4 +88,25 @@ def similar_pairs(looks: Float, groups: Sequence[str], *, overlap: int, each: in
     for excluded in (near, same):
         ranked = np.argsort(-np.where(excluded, -np.inf, score), axis=1, kind="stable")[:, :each]
         pairs |= {(min(i, j), max(i, j)) for i, row in enumerate(ranked) for j in row.tolist() if not excluded[i, j]}
+    return pairs
+
+
+def posed_pairs(cams_from_world: NDArray[np.float64], *, each: int) -> set[tuple[int, int]]:
+    """Return pairs of (N, 4, 4) posed cameras: of each one, up to ``each`` that stand near it and look its way.
+
+    They are ranked by distance over the median distance plus angle over ``FACING_DEG``, and the ranks taken grow
+    geometrically: the nearest share most, those farther off see the same points under wide angles. Turning all cameras'
+    axes alike, as a mistaken convention does, changes no pair.
+    """
+    rotations, count = cams_from_world[:, :3, :3], len(cams_from_world)
+    centers = -np.einsum("nji,nj->ni", rotations, cams_from_world[:, :3, 3])
+    apart = np.linalg.norm(centers[:, None] - centers[None], axis=2)
+    angle_deg = np.degrees(np.arccos(np.clip(rotations[:, 2] @ rotations[:, 2].T, -1, 1)))
+    score = apart / max(float(np.median(apart)), 1e-12) + angle_deg / FACING_DEG
+    score[(angle_deg > FACING_DEG) | np.eye(count, dtype=bool)] = np.inf
+    pairs: set[tuple[int, int]] = set()
+    for i, row in enumerate(score):
+        near = np.argsort(row, kind="stable")[: int(np.isfinite(row).sum())]
+        ranks = np.unique(np.geomspace(1, max(1, len(near)), each).round().astype(int)) - 1
+        pairs |= {(min(i, j), max(i, j)) for j in near[ranks[ranks < len(near)]].tolist()}
     return pairs

@@ -3,7 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splat_pipeline.domain.pairs import PER_IMAGE, all_pairs, appearance, sampled, sequence_pairs, similar_pairs
+from splat_pipeline.domain.orbit import look_at
+from splat_pipeline.domain.pairs import (
+    PER_IMAGE,
+    all_pairs,
+    appearance,
+    posed_pairs,
+    sampled,
+    sequence_pairs,
+    similar_pairs,
+)
 
 
 def places(visits, seed=0, per_place=60):
@@ -58,3 +67,32 @@ def test_a_sample_is_small_spreads_over_all_and_is_its_own_sample(count):
     np.testing.assert_array_equal(sampled(few), few)
     if count:
         np.testing.assert_array_equal(few[0], rows[0])
+
+
+def ring(count, *, outward=False):
+    """Cameras on a circle that look at its centre, or away from it."""
+    at = [np.array([np.sin(a), 0, -np.cos(a)]) for a in np.linspace(0, 2 * np.pi, count, endpoint=False)]
+    return np.stack([look_at(center, 2 * center if outward else np.zeros(3)) for center in at])
+
+
+@pytest.mark.parametrize("outward", [False, True])
+def test_posed_cameras_are_paired_with_neighbours_around_the_circle_and_some_farther_off(outward):
+    pairs = posed_pairs(ring(40, outward=outward), each=8)
+    steps = [min(j - i, 40 - j + i) for i, j in pairs]
+    assert all(i < j for i, j in pairs)
+    assert steps.count(1) == 40, "every neighbour, the last with the first too"
+    assert max(steps) * 9 <= 60, "no camera that looks another way"
+    assert max(steps) >= 5, "wide angles too"
+    assert len(pairs) <= 40 * 8
+
+
+def test_posed_pairs_do_not_depend_on_the_convention_of_axes():
+    poses = ring(30)
+    assert posed_pairs(np.diag([1.0, -1, -1, 1]) @ poses, each=6) == posed_pairs(poses, each=6)
+
+
+def test_cameras_back_to_back_and_single_ones_have_no_pairs():
+    there, back = look_at(np.zeros(3), np.array([0.0, 0, 1])), look_at(np.zeros(3), np.array([0.0, 0, -1]))
+    assert posed_pairs(np.stack([there, back]), each=4) == set()
+    assert posed_pairs(there[None], each=4) == set()
+    assert posed_pairs(np.stack([there, there]), each=4) == {(0, 1)}

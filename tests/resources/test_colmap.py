@@ -176,8 +176,13 @@ def test_progress_lets_a_tenth_of_a_count_through():
     assert len(said) == 12
 
 
-def test_the_worker_is_the_only_module_that_imports_pycolmap():
+def test_pycolmap_is_imported_by_the_worker_and_its_own_modules_only():
     root = Path(colmap.__file__).parent.parent
-    files = [*(root / "resources").rglob("*.py"), *(root / "splat_pipeline").rglob("*.py")]
-    importing = [path.name for path in files if "import pycolmap" in path.read_text()]
-    assert importing == ["colmap_worker.py"]
+    texts = {
+        path.stem: path.read_text() for tree in ("resources", "splat_pipeline") for path in (root / tree).rglob("*.py")
+    }
+    importing = {name for name, text in texts.items() if "import pycolmap" in text}
+    assert importing == {"colmap_worker", "colmap_database", "colmap_posed"}
+    for name, text in texts.items():
+        found = {other for other in importing if f"from resources.{other} " in text or f"import {other}" in text}
+        assert not found or name in importing, f"{name} would import pycolmap by way of {found}"

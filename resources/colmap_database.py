@@ -1,0 +1,127 @@
+"""COLMAP's database for the worker: cameras, images and features in, matches found in it. In the child process only."""
+
+from __future__ import annotations
+
+import zlib  # noqa: F401  # before pycolmap, or gzip and PNG break: see docs/lab-notes.md
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycolmap as pc
+from numpy.typing import NDArray
+
+from resources.features import ImageFeatures, read_features
+from splat_pipeline.domain.errors import CorruptArtifact
+from splat_pipeline.domain.pairs import sampled
+
+Request = dict[str, Any]
+Descriptors = NDArray[np.uint8]
+Pairs = set[tuple[int, int]]
+
+SURE_INLIERS = 30
+"""Far pairs of a sequence need this many: false loops were seen with 15 and 16."""
+FOCAL_PRIOR = 1.2
+"""Times the longer side, as COLMAP guesses without EXIF."""
+
+
+def say(text: str) -> None:
+    """Print one line for the person; the adapter knows it by its beginning."""
+    print(f"splat: {text}", flush=True)  # noqa: T201  # stdout is how a worker talks to its adapter
+
+
+def fill(path: Path, request: Request) -> list[Descriptors]:
+    """Write cameras, images and features. Images are called by their position: pair lists know no spaces.
+
+    Cameras are those of ``request["cameras"]``, guessed where there are none. Returns some descriptors of each image.
+    """
+    images = request["images"]
+    camera_ids = dict(zip(images, request["camera_ids"], strict=True))
+    positions = {name: i for i, name in enumerate(images)}
+    known = known_cameras(request)
+    sizes: dict[int, tuple[int, int]] = {}
+    looks: list[Descriptors] = [np.zeros((0, 128), np.uint8)] * len(images)
+    with pc.Database.open(path) as db:
+        for row in read_features(Path(request["features"]), images):
+            camera_id = camera_ids[row.image]
+            if camera_id not in sizes:
+                sizes[camera_id] = (row.width_px, row.height_px)
+                _write_camera(db, known.get(camera_id) or _guessed(camera_id, row))
+            if sizes[camera_id] != (row.width_px, row.height_px):
+                raise CorruptArtifact(f"camera {camera_id} has images of several sizes", file=row.image)
+            _write_image(db, positions[row.image] + 1, camera_id, row)
+            looks[positions[row.image]] = sampled(row.descriptors)
+    return looks
+
+
+def known_cameras(request: Request) -> dict[int, pc.Camera]:
+    """Return the cameras that came with the request, by id."""
+    cameras = {}
+    for camera_id, values in request.get("cameras", []):
+        camera = pc.Camera(camera_id=camera_id, **values)
+        camera.has_prior_focal_length = True
+        cameras[camera_id] = camera
+    return cameras
+
+
+def _guessed(camera_id: int, row: ImageFeatures) -> pc.Camera:
+    focal = FOCAL_PRIOR * max(row.width_px, row.height_px)
+    return pc.Camera.create_from_model_name(camera_id, "SIMPLE_RADIAL", focal, row.width_px, row.height_px)
+
+
+def rig_of(camera: pc.Camera) -> pc.Rig:
+    """Return the rig of one camera; its id is never 0."""
+    rig = pc.Rig(rig_id=camera.camera_id + 1)
+    rig.add_ref_sensor(camera.sensor_id)
+    return rig
+
+
+def _write_camera(db: pc.Database, camera: pc.Camera) -> None:
+    db.write_camera(camera, use_camera_id=True)
+    db.write_rig(rig_of(camera), use_rig_id=True)
+
+
+def framed(image_id: int, camera_id: int) -> tuple[pc.Image, pc.Frame]:
+    """Return an image without keypoints and its frame, which has its id."""
+    image = pc.Image(name=alias(image_id), keypoints=np.zeros((0, 2)), camera_id=camera_id, image_id=image_id)
+    frame = pc.Frame(frame_id=image_id, rig_id=camera_id + 1)
+    frame.add_data_id(image.data_id)
+    return image, frame
+
+
+def _write_image(db: pc.Database, image_id: int, camera_id: int, row: ImageFeatures) -> None:
+    image, frame = framed(image_id, camera_id)
+    db.write_image(image, use_image_id=True)
+    db.write_frame(frame, use_frame_id=True)
+    db.write_keypoints(image_id, row.keypoints)
+    db.write_descriptors(image_id, pc.FeatureDescriptors(type=pc.FeatureExtractorType.SIFT, data=row.descriptors))
+
+
+def alias(image_id: int) -> str:
+    """Return what an image is called in the database."""
+    return f"{image_id:06d}"
+
+
+def match(path: Path, request: Request, *, near: Pairs, far: Pairs) -> None:
+    """Match and verify pairs of positions in the list of images; ``far`` ones need ``SURE_INLIERS``."""
+    options = pc.FeatureMatchingOptions()
+    options.num_threads, options.use_gpu = request["threads"], False
+    verification = pc.TwoViewGeometryOptions()
+    verification.ransac.random_seed = request["seed"]
+    for name, pairs, least in (("near", near, verification.min_num_inliers), ("far", far, SURE_INLIERS)):
+        if not pairs:
+            continue
+        say(f"matching {len(pairs)} {name} pairs")
+        listed = path.with_suffix(f".{name}")
+        listed.write_text("".join(f"{alias(i + 1)} {alias(j + 1)}\n" for i, j in sorted(pairs)))
+        pairing = pc.ImportedPairingOptions(match_list_path=listed, block_size=64)
+        verification.min_num_inliers = least
+        pc.match_image_pairs(path, options, pairing, verification, pc.Device.cpu)
+
+
+def write_named(model: pc.Reconstruction, out: Path, request: Request) -> None:
+    """Write a model whose images have their names, and whose points have colours."""
+    for image in model.images.values():
+        image.name = request["images"][image.image_id - 1]
+    model.extract_colors_for_all_images(request["folder"])
+    out.mkdir(parents=True, exist_ok=True)
+    model.write_binary(out)
