@@ -78,8 +78,8 @@ def mean_distance(points: Float64) -> NDArray[np.float32]:
     distances, _ = KDTree(points).query(points, k=1 + NEAREST, workers=-1)
     others = distances[:, 1:]  # the first is the point itself, or one in its place
     there = np.isfinite(others)
-    mean: NDArray[np.float32] = np.where(there, others, 0).sum(axis=1, dtype=np.float32)
-    return mean / np.maximum(there.sum(axis=1), 1).astype(np.float32)
+    mean: NDArray[np.float32] = np.where(there, others, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    return mean.astype(np.float32)
 
 
 def nearest_camera(points: Float64, views: Sequence[View]) -> Float64:
