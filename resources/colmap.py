@@ -20,6 +20,7 @@ from splat_pipeline.domain.poses import rms_px
 from splat_pipeline.ports import (
     Attempt,
     FeatureRequest,
+    MatchRequest,
     ReconstructionRequest,
     Say,
     Triangulation,
@@ -94,6 +95,31 @@ class ColmapBackend:
                 say=Progress(say),
             )
 
+    def match(self, request: MatchRequest, path: Path, *, say: Say) -> None:
+        """Write the match graph of all images to ``path``. Raises ``ToolError``."""
+        recipe = request.recipe
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".sfm-") as scratch:
+            message = {
+                "command": "match",
+                "images": list(request.images),
+                "camera_ids": [int(camera_id) for camera_id in request.camera_ids],
+                "features": str(request.features),
+                "every_pair": len(request.images) <= recipe.exhaustive_up_to,
+                "overlap": recipe.overlap,
+                "seed": request.seed,
+                "out": str(path),
+                "scratch": scratch,
+                "threads": self.threads,
+            }
+            run_python_worker(
+                WORKER,
+                message,
+                folder=Path(scratch),
+                time_limit_s=recipe.time_limit_s,
+                memory_limit_bytes=self.memory_limit_bytes,
+                say=Progress(say),
+            )
+
     def reconstruct(self, request: ReconstructionRequest, folder: Path, *, say: Say) -> Attempt:
         """Write the largest submodel with sane intrinsics to ``folder``.
 
@@ -164,6 +190,8 @@ class ColmapBackend:
             "every_pair": every_pair,
             "overlap": recipe.overlap * (2 if strategy.wide and not every_pair else 1),
             "seed": request.seed,
+            "graph": None if request.graph is None else str(request.graph),
+            "match_more": strategy.wide,
         }
         same = hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()[:16]
         return {

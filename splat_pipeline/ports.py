@@ -154,6 +154,20 @@ class ReconstructionRequest:
     """A name out of ``SfmBackend.strategies``."""
     recipe: PoseRecipe
     seed: int
+    graph: Path | None = None
+    """What ``match`` wrote, of these images and others. None: the attempt matches by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchRequest:
+    """All images of a job, in order of clip and time; an image's name is its path in the images folder."""
+
+    images: Sequence[str]
+    camera_ids: Sequence[int]
+    features: Path
+    """What ``extract_features`` wrote."""
+    recipe: PoseRecipe
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +228,10 @@ class SfmBackend(Protocol):
 
     def extract_features(self, request: FeatureRequest, folder: Path, *, say: Say) -> None:
         """Write ``folder/<segment>.parquet`` for every image folder <segment>. Raises ``ToolError``."""
+        ...
+
+    def match(self, request: MatchRequest, path: Path, *, say: Say) -> None:
+        """Match neighbours and look-alikes and write them to ``path``: see ``domain.matches``. Raises ``ToolError``."""
         ...
 
     def reconstruct(self, request: ReconstructionRequest, folder: Path, *, say: Say) -> Attempt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from splat_pipeline.assets.failures import classified
 from splat_pipeline.assets.partitions import GROUP, jobs
 from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import MissingWindow, NoReconstruction
+from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs
 from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_table, write_table
 from splat_pipeline.domain.windows import Window, complete, is_enough, ladder, plan_windows, settle, window_row
-from splat_pipeline.ports import FeatureRequest, ReconstructionRequest, SfmBackend
+from splat_pipeline.ports import FeatureRequest, MatchRequest, ReconstructionRequest, SfmBackend
 
 IMAGES = "images"
+PAIRS_FILE = "pairs.parquet"
 JSON = "json_io"
 """Carries the small values between the ops: which windows, and what became of them."""
 
@@ -44,7 +46,38 @@ def features(
     return work.result()
 
 
-@dg.op(ins={"features": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key=JSON))
+@job_asset(deps=["keyframes", "features"], kinds={"colmap"})
+def match_graph(
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, sfm: Sfm
+) -> dg.MaterializeResult[Any]:
+    """Matches between keyframes, verified: neighbours in time and views that look alike. Made once, for all windows."""
+    with stage(context, store, machine) as work:
+        keyframes = _keyframes(work)
+        request = MatchRequest(
+            images=_names(keyframes),
+            camera_ids=keyframes["camera_id"].tolist(),
+            features=work.input("features") / "features",
+            recipe=work.recipe.poses,
+            seed=work.recipe.seed,
+        )
+        sfm.match(request, work.folder / PAIRS_FILE, say=work.log)
+        work.publish(metadata=_matched(read_pairs(work.folder / PAIRS_FILE)))
+    return work.result()
+
+
+def _matched(pairs: Iterable[MatchedPair]) -> dict[str, int]:
+    counts = {"pairs": 0, "verified": 0, "far": 0, "far_verified": 0, "flat": 0}
+    for pair in pairs:
+        found = pair.inliers > 0
+        counts["pairs"] += 1
+        counts["verified"] += found
+        counts["far"] += pair.far
+        counts["far_verified"] += pair.far and found
+        counts["flat"] += pair.config in FLAT
+    return counts
+
+
+@dg.op(ins={"match_graph": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key=JSON))
 @classified
 def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput[dict[str, Any]]]:
     """Decide which keyframes are reconstructed together."""
@@ -97,11 +130,11 @@ def gather(
 
 
 @dg.graph_asset(
-    ins={"features": dg.AssetIn(dagster_type=dg.Nothing)}, partitions_def=jobs, group_name=GROUP, kinds={"colmap"}
+    ins={"match_graph": dg.AssetIn(dagster_type=dg.Nothing)}, partitions_def=jobs, group_name=GROUP, kinds={"colmap"}
 )
-def local_reconstructions(features: Any) -> Any:
+def local_reconstructions(match_graph: Any) -> Any:
     """Structure from motion, one step a window; the largest sane submodel of the best attempt is kept."""
-    return gather(plan(features).map(reconstruct).collect())
+    return gather(plan(match_graph).map(reconstruct).collect())
 
 
 def _keyframes(work: Work) -> pd.DataFrame:
@@ -126,6 +159,7 @@ def _attempts(work: Work, window: Window, sfm: SfmBackend, tries: Path) -> list[
             strategy=strategy,
             recipe=work.recipe.poses,
             seed=work.recipe.seed,
+            graph=work.input("match_graph") / PAIRS_FILE,
         )
         attempt = sfm.reconstruct(request, tries / strategy, say=work.log)
         rows.append(asdict(attempt) | {"window_id": window.window_id, "attempt": len(rows), "strategy": strategy})

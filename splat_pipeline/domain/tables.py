@@ -153,6 +153,21 @@ FEATURES = TableSpec(
     ),
 )
 
+PAIRS = TableSpec(
+    "pairs",
+    1,
+    (
+        Column("first", S, "", "image, by its path in the keyframes' images folder; before second in clip and time"),
+        Column("second", S, "", "image"),
+        Column("far", B, "", "found by looks, not a neighbour in time: needs more inliers"),
+        Column("inliers", I, "", "verified matches; 0: tried in vain"),
+        Column("config", S, "", "COLMAP's two-view geometry, e.g. CALIBRATED, PLANAR_OR_PANORAMIC", nullable=True),
+        Column("geometry", pa.large_binary(), "", "F, E, H: 27 float64 row by row, NaN where unknown", nullable=True),
+        Column("second_from_first", pa.large_binary(), "", "(3, 4) float64, translation of length 1", nullable=True),
+        Column("matches", pa.large_binary(), "", "(inliers, 2) uint32: positions of keypoints in first and second"),
+    ),
+)
+
 WINDOWS = TableSpec(
     "windows",
     1,
@@ -343,8 +358,8 @@ STAGES = TableSpec(
 )
 
 ALL: tuple[TableSpec, ...] = (
-    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, FEATURES, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT, POINTS, TRAINING,
-    HELDOUT, FORMATS, GATES, STAGES,
+    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, FEATURES, PAIRS, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT, POINTS,
+    TRAINING, HELDOUT, FORMATS, GATES, STAGES,
 )  # fmt: skip
 
 

@@ -77,7 +77,13 @@ def store(tmp_path, capture) -> FileStore:
 
 
 def run(instance: dg.DagsterInstance, store: FileStore, sfm: Any, *assets: str) -> dg.ExecuteInProcessResult:
-    made = [poses.camera_poses, poses.point_cloud, reconstructions.features, reconstructions.local_reconstructions]
+    made = [
+        poses.camera_poses,
+        poses.point_cloud,
+        reconstructions.features,
+        reconstructions.match_graph,
+        reconstructions.local_reconstructions,
+    ]
     definitions = dg.Definitions(
         assets=[source_videos, keyframes, *made],
         jobs=[dg.define_asset_job("some", selection=dg.AssetSelection.assets(*assets))],
@@ -93,7 +99,7 @@ def run(instance: dg.DagsterInstance, store: FileStore, sfm: Any, *assets: str) 
     return job.execute_in_process(partition_key=JOB, instance=instance, raise_on_error=False)
 
 
-ALL = ("features", "local_reconstructions", "camera_poses", "point_cloud")
+ALL = ("features", "match_graph", "local_reconstructions", "camera_poses", "point_cloud")
 
 
 def folder_of(store, asset):
@@ -154,7 +160,7 @@ def test_points_project_to_their_colour_in_the_training_images(instance, store, 
 
 
 def test_the_search_ends_with_the_first_good_attempt(instance, store, capture):
-    run(instance, store, ReplayedSfm(capture), "features", "local_reconstructions")
+    run(instance, store, ReplayedSfm(capture), "features", "match_graph", "local_reconstructions")
     attempts = read_table(folder_of(store, "local_reconstructions") / "attempts.parquet", ATTEMPTS)
     assert attempts[["strategy", "outcome"]].to_numpy().tolist() == [["global", "kept"]]
 
@@ -173,7 +179,7 @@ def test_the_best_of_weak_attempts_is_kept_and_a_crash_is_not_the_end(instance, 
 
 
 def test_a_window_is_an_artifact_without_leftovers_of_its_attempts(instance, store, capture):
-    run(instance, store, ReplayedSfm(capture), "features", "local_reconstructions")
+    run(instance, store, ReplayedSfm(capture), "features", "match_graph", "local_reconstructions")
     names = {path.name for path in folder_of(store, "window_0000").iterdir()}
     assert names == {"model", "attempts.parquet", "windows.parquet", "artifact.json"}
 
@@ -214,7 +220,7 @@ class Forgetful(FileStore):
 
 def test_a_window_of_an_earlier_run_is_not_taken_for_this_ones(instance, store, capture):
     forgetful = Forgetful(store._root, store._delivered)
-    result = run(instance, forgetful, ReplayedSfm(capture), "features", "local_reconstructions")
+    result = run(instance, forgetful, ReplayedSfm(capture), "features", "match_graph", "local_reconstructions")
     assert not result.success
     assert (
         "MissingWindow: window_0000 is not the one that this run made" in failure(result).user_failure_data.description
