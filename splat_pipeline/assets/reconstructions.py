@@ -6,6 +6,7 @@ import shutil
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,19 @@ import pandas as pd
 
 from splat_pipeline.assets.failures import classified
 from splat_pipeline.assets.partitions import GROUP, jobs
-from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
-from splat_pipeline.domain.errors import MissingWindow, NoReconstruction
+from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, recipe_of, stage
+from splat_pipeline.domain.errors import ArtifactError, MissingWindow, NoReconstruction
 from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs
 from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_table, write_table
 from splat_pipeline.domain.windows import Window, complete, is_enough, ladder, plan_windows, settle, window_row
-from splat_pipeline.ports import FeatureRequest, MatchRequest, ReconstructionRequest, SfmBackend
+from splat_pipeline.ports import Artifact, FeatureRequest, MatchRequest, ReconstructionRequest, SfmBackend, Store
 
 IMAGES = "images"
 PAIRS_FILE = "pairs.parquet"
+REPEATS_TAG = "dagster/parent_run_id"
+"""Of a run that Dagster, or a person in its UI, started to repeat another one."""
+WINDOW_INPUTS = ("features", "keyframes", "match_graph", "source_videos")
+"""What a window is computed from."""
 JSON = "json_io"
 """Carries the small values between the ops: which windows, and what became of them."""
 
@@ -81,8 +86,9 @@ def _matched(pairs: Iterable[MatchedPair]) -> dict[str, int]:
 @classified
 def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput[dict[str, Any]]]:
     """Decide which keyframes are reconstructed together."""
-    artifact = store.fetch(context.partition_key, "keyframes")
-    windows = plan_windows(read_table(artifact.folder / "keyframes.parquet", KEYFRAMES))
+    job = context.partition_key
+    keyframes = read_table(store.fetch(job, "keyframes").folder / "keyframes.parquet", KEYFRAMES)
+    windows = plan_windows(keyframes, recipe_of(store.fetch(job, "source_videos")).poses)
     return [dg.DynamicOutput(asdict(window), mapping_key=window.name) for window in windows]
 
 
@@ -93,6 +99,10 @@ def reconstruct(
 ) -> dict[str, Any]:
     """Reconstruct one window: strategy after strategy until one is good enough; the best is kept."""
     this = Window(**window)
+    earlier = _earlier(context, store, this)
+    if earlier is not None:
+        context.log.info(f"{this.name} was reconstructed from the same inputs by the run that this one repeats: kept")
+        return {"window_id": this.window_id, "digest": earlier.digest}
     with stage(context, store, machine, name=this.name) as work:
         tries = work.folder / "tries"
         attempts = _attempts(work, this, sfm, tries)
@@ -107,6 +117,24 @@ def reconstruct(
     return {"window_id": this.window_id, "digest": work.published.digest}
 
 
+def _earlier(context: dg.OpExecutionContext, store: Store, window: Window) -> Artifact | None:
+    """Return the window as an earlier run or try made it from the same inputs by the same code.
+
+    Only where Dagster repeats work that failed: to materialize anew is to compute anew.
+    """
+    if context.retry_number == 0 and REPEATS_TAG not in context.run.tags:
+        return None
+    try:
+        found = store.fetch(context.partition_key, window.name)
+        row = read_table(found.folder / "windows.parquet", WINDOWS).iloc[0]
+    except ArtifactError as error:
+        context.log.info(f"{window.name} is computed: {error}")
+        return None
+    now = {name: store.fetch(context.partition_key, name).digest for name in WINDOW_INPUTS}
+    same = found.manifest["inputs"] == now and found.manifest["code_version"] == version("splat_pipeline")
+    return found if same and (row["first"], row["stop"]) == (window.first, window.stop) else None
+
+
 @dg.op(out=dg.Out(io_manager_key=JSON))
 @classified
 def gather(
@@ -114,7 +142,7 @@ def gather(
 ) -> dg.Output[dict[str, Any]]:
     """Bring the windows together. After a crash windows were seen to be missing here: each planned one is asked for."""
     with stage(context, store, machine, name="local_reconstructions") as work:
-        planned = plan_windows(_keyframes(work))
+        planned = plan_windows(_keyframes(work), work.recipe.poses)
         complete(planned, [row["window_id"] for row in done])
         digests = {row["window_id"]: row["digest"] for row in done}
         windows = _gathered(work, planned, digests)

@@ -102,8 +102,8 @@ class Work:
     @cached_property
     def recipe(self) -> Recipe:
         """The job's own settings, as ``source_videos`` resolved them."""
-        manifest = json.loads((self.input("source_videos") / "manifest.json").read_text())
-        return Recipe.model_validate(manifest["recipe"])
+        self.input("source_videos")
+        return recipe_of(self.inputs["source_videos"])
 
     def publish(self, *, metadata: Mapping[str, Any], metrics: Mapping[str, float] | None = None) -> None:
         """Publish the scratch folder, judge ``metrics`` by the stage's gates and keep ``metadata`` for the UI."""
@@ -140,6 +140,12 @@ class Work:
             "bytes_out": self.published.size_bytes,
             "artifact": dg.MetadataValue.path(str(self.published.folder)),
         }
+
+
+def recipe_of(source_videos: Artifact) -> Recipe:
+    """Return the settings that a job was resolved with."""
+    manifest = json.loads((source_videos.folder / "manifest.json").read_text())
+    return Recipe.model_validate(manifest["recipe"])
 
 
 @contextmanager
@@ -241,5 +247,5 @@ def job_asset(
 
 __all__ = [
     "Context", "Loaders", "Machines", "Movies", "Readers", "Sfm", "Sheets", "SplatError", "Stores", "Trainers", "Work",
-    "gate_row", "job_asset", "lineage_of", "stage",
+    "gate_row", "job_asset", "lineage_of", "recipe_of", "stage",
 ]  # fmt: skip

@@ -37,6 +37,11 @@ class PoseRecipe(_Section):
     max_features: int = Field(4096, ge=256, le=32768, description="SIFT features an image")
     overlap: int = Field(10, ge=2, le=200, description="neighbours matched in a sequence")
     exhaustive_up_to: int = Field(60, ge=0, description="every pair is matched up to this many images")
+    window_over: int = Field(
+        400, ge=20, description="up to this many keyframes are reconstructed together, more in windows"
+    )
+    window_size: int = Field(120, ge=20, description="keyframes of a window")
+    window_overlap: int = Field(30, ge=5, description="keyframes that neighbouring windows share")
     time_limit_s: float = Field(3600, gt=0, description="wall time of one reconstruction attempt")
 
 

@@ -76,7 +76,9 @@ def store(tmp_path, capture) -> FileStore:
     return made
 
 
-def run(instance: dg.DagsterInstance, store: FileStore, sfm: Any, *assets: str) -> dg.ExecuteInProcessResult:
+def run(
+    instance: dg.DagsterInstance, store: FileStore, sfm: Any, *assets: str, tags: dict[str, str] | None = None
+) -> dg.ExecuteInProcessResult:
     made = [
         poses.camera_poses,
         poses.point_cloud,
@@ -96,7 +98,7 @@ def run(instance: dg.DagsterInstance, store: FileStore, sfm: Any, *assets: str) 
     )
     instance.add_dynamic_partitions("jobs", [JOB])
     job = definitions.resolve_job_def("some")
-    return job.execute_in_process(partition_key=JOB, instance=instance, raise_on_error=False)
+    return job.execute_in_process(partition_key=JOB, instance=instance, raise_on_error=False, tags=tags)
 
 
 ALL = ("features", "match_graph", "local_reconstructions", "camera_poses", "point_cloud")
@@ -206,6 +208,42 @@ def test_few_images_stop_the_job_by_its_gate(instance, store, capture):
     }
     materialized = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
     assert "point_cloud" not in materialized
+
+
+class Counting(ReplayedSfm):
+    """Counts its attempts."""
+
+    attempts = 0
+
+    def reconstruct(self, request, folder, *, say):
+        self.attempts += 1
+        return super().reconstruct(request, folder, say=say)
+
+
+def test_a_repeated_run_keeps_windows_of_the_same_inputs_and_a_new_one_computes_anew(instance, store, capture):
+    sfm = Counting(capture)
+    repeats = {"dagster/parent_run_id": "0a1b2c3d-0000-0000-0000-000000000000"}
+    assert run(instance, store, sfm, *ALL, tags=repeats).success, "nothing to keep yet"
+    before = store.fetch(JOB, "window_0000").digest
+    assert sfm.attempts == 1
+    assert run(instance, store, sfm, "local_reconstructions", "camera_poses", tags=repeats).success
+    assert sfm.attempts == 1
+    assert store.fetch(JOB, "window_0000").digest == before
+    assert run(instance, store, sfm, "local_reconstructions").success
+    assert sfm.attempts == 2
+
+
+def test_a_repeated_run_computes_a_window_whose_inputs_changed(instance, store, capture):
+    sfm = Counting(capture)
+    assert run(instance, store, sfm, *ALL).success
+    with store.scratch(JOB, "source_videos") as folder:
+        recipe = Recipe(poses=RECIPE, seed=7)
+        (folder / "manifest.json").write_text(json.dumps({"recipe": recipe.model_dump()}))
+        write_table(folder / "videos.parquet", VIDEOS, [])
+        store.publish(JOB, "source_videos", folder, provenance={})
+    repeats = {"dagster/parent_run_id": "0a1b2c3d-0000-0000-0000-000000000000"}
+    assert run(instance, store, sfm, "local_reconstructions", tags=repeats).success
+    assert sfm.attempts == 2
 
 
 class Forgetful(FileStore):
