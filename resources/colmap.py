@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resources import posed
+from resources import joined, posed
 from resources.sandbox import Finished, run_child, watch_child
 from resources.workers import run_python_worker, worker_answer, worker_argv
 from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.poses import rms_px
 from splat_pipeline.ports import (
+    AdjustmentRequest,
     Attempt,
     FeatureRequest,
     MatchRequest,
@@ -148,6 +149,19 @@ class ColmapBackend:
             registered=answer["registered"],
             rms=rms_px(read_model(folder)),
         )
+
+    def adjust(self, request: AdjustmentRequest, folder: Path, *, say: Say) -> None:
+        """Write the refined model to ``folder``. Raises ``ToolError``."""
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
+            message = joined.message(request) | {"out": str(folder), "scratch": scratch, "threads": self.threads}
+            run_python_worker(
+                WORKER,
+                message,
+                folder=Path(scratch),
+                time_limit_s=request.recipe.time_limit_s,
+                memory_limit_bytes=self.memory_limit_bytes,
+                say=Progress(say),
+            )
 
     def triangulate(self, request: TriangulationRequest, folder: Path, *, say: Say) -> Triangulation:
         """Write a model of the given cameras and poses with points of what the images show to ``folder``.

@@ -55,14 +55,18 @@ def prepare(database: Path, request: Request) -> None:
 
 
 def take(database: Path, request: Request) -> Pairs:
-    """Copy the verified matches of ``request["images"]`` from the graph. Returns the pairs that were tried."""
+    """Copy the verified matches of ``request["images"]`` from the graph, but those ``left_out``.
+
+    Returns all pairs that were tried.
+    """
     positions = {name: i for i, name in enumerate(request["images"])}
+    left_out = {tuple(pair) for pair in request.get("left_out", [])}
     tried: Pairs = set()
     with pc.Database.open(database) as db, pc.DatabaseTransaction(db):
         for pair in read_pairs(Path(request["graph"]), positions):
             i, j = positions[pair.first], positions[pair.second]
             tried.add((i, j))
-            if pair.inliers:
+            if pair.inliers and (pair.first, pair.second) not in left_out:
                 db.write_matches(i + 1, j + 1, pair.matches)
                 db.write_two_view_geometry(i + 1, j + 1, _geometry(pair))
     say(f"{len(tried)} pairs taken from the match graph")

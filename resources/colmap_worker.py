@@ -1,8 +1,8 @@
 """What runs pycolmap: ``python -P -m resources.colmap_worker request.json``, always a child process.
 
 Its native code aborts the process on errors in threads, and its module exports zlib's symbols: zlib comes first.
-Nothing but this module and what it alone imports (``colmap_database``, ``colmap_matches``, ``colmap_posed``) may import
-pycolmap.
+Nothing but this module and what it alone imports (``colmap_database``, ``colmap_joined``, ``colmap_matches``,
+``colmap_posed``) may import pycolmap.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import pycolmap as pc
 
 from resources.colmap_database import Request, say, write_named
+from resources.colmap_joined import adjust
 from resources.colmap_matches import match_graph, prepare
 from resources.colmap_posed import triangulate
 from resources.features import ImageFeatures, segment_of, write_features
@@ -147,6 +148,7 @@ def _is_sane(model: pc.Reconstruction) -> bool:
 
 
 COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {
+    "adjust": adjust,
     "extract": extract,
     "match": match_graph,
     "reconstruct": reconstruct,

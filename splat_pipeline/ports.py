@@ -183,6 +183,28 @@ class Attempt:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class AdjustmentRequest:
+    """Images whose N poses are roughly known: the windows of a job in one frame."""
+
+    folder: Path
+    images: Sequence[str]
+    camera_ids: Sequence[int]
+    cameras: Mapping[int, ColmapCamera]
+    """By camera id, lens distortion included, for images of the stored size."""
+    cams_from_world: NDArray[np.float64]
+    """(N, 4, 4) rigid, OpenCV's axes, world units."""
+    features: Path
+    """What ``extract_features`` wrote."""
+    graph: Path
+    """What ``match`` wrote."""
+    left_out: Sequence[tuple[str, str]]
+    """Pairs of images of the graph whose matches are not believed."""
+    refine_intrinsics: bool
+    recipe: PoseRecipe
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TriangulationRequest:
     """Images whose N poses are known. An image's name is its path in ``folder``; pictures are as they were taken."""
 
@@ -236,6 +258,10 @@ class SfmBackend(Protocol):
 
     def reconstruct(self, request: ReconstructionRequest, folder: Path, *, say: Say) -> Attempt:
         """Write the largest submodel (COLMAP binary) to ``folder``; outcome says when there is none."""
+        ...
+
+    def adjust(self, request: AdjustmentRequest, folder: Path, *, say: Say) -> None:
+        """Triangulate and refine all poses together, and write the model (COLMAP binary). Raises ``ToolError``."""
         ...
 
     def triangulate(self, request: TriangulationRequest, folder: Path, *, say: Say) -> Triangulation:

@@ -9,21 +9,19 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from splat_pipeline.assets.stages import Machines, Stores, job_asset, stage
+from splat_pipeline.assets.joining import one_model
+from splat_pipeline.assets.stages import Machines, Sfm, Stores, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
 from splat_pipeline.domain.formats.points_ply import write_points
 from splat_pipeline.domain.points import is_aerial, point_rows, trusted, upright_from
 from splat_pipeline.domain.poses import (
-    alignment_row,
     cam_from_world,
     cameras_json,
-    moved,
     path_sketch,
     pose_rows,
     rms_px,
 )
-from splat_pipeline.domain.rigid import Similarity
 from splat_pipeline.domain.tables import (
     ALIGNMENT,
     KEYFRAMES,
@@ -31,40 +29,29 @@ from splat_pipeline.domain.tables import (
     POINTS,
     POSES,
     VIDEOS,
-    WINDOWS,
     read_table,
     write_table,
 )
-from splat_pipeline.domain.windows import Window
 
 
-@job_asset(deps=["keyframes", "local_reconstructions"])
-def camera_poses(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> dg.MaterializeResult[Any]:
+@job_asset(deps=["keyframes", "features", "match_graph", "local_reconstructions"])
+def camera_poses(
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, sfm: Sfm
+) -> dg.MaterializeResult[Any]:
     """One pose a keyframe in one frame of reference, with what it rests on and how far to trust it."""
     with stage(context, store, machine) as work:
-        source = work.input("local_reconstructions")
         keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
-        window = _largest(read_table(source / "windows.parquet", WINDOWS))
-        world_from_window = Similarity.identity()  # one window: its frame is the world's
-        model = moved(read_model(source / "windows" / window.name), world_from_window)
-        inside = {int(keyframe_id): [window.window_id] for keyframe_id in window.of(keyframes)["keyframe_id"]}
-        poses = pd.DataFrame(pose_rows(model, keyframes, inside))
+        found = one_model(work, sfm, keyframes)
+        poses = pd.DataFrame(pose_rows(found.model, keyframes, found.window_ids))
         (work.folder / "sparse").mkdir()
-        write_model(work.folder / "sparse", model)
+        write_model(work.folder / "sparse", found.model)
         write_table(work.folder / "poses.parquet", POSES, poses)
-        write_table(work.folder / "loops.parquet", LOOPS, [])
-        write_table(work.folder / "alignment.parquet", ALIGNMENT, [alignment_row(window.window_id, world_from_window)])
-        (work.folder / "cameras.json").write_text(json.dumps(cameras_json(model), indent=1))
-        metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms_px(model)}
-        work.publish(metadata=_shown(model, poses) | metrics, metrics=metrics)
+        write_table(work.folder / "loops.parquet", LOOPS, found.loops)
+        write_table(work.folder / "alignment.parquet", ALIGNMENT, found.alignment)
+        (work.folder / "cameras.json").write_text(json.dumps(cameras_json(found.model), indent=1))
+        metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms_px(found.model)}
+        work.publish(metadata=_shown(found.model, poses) | dict(found.shown) | metrics, metrics=metrics)
     return work.result()
-
-
-def _largest(windows: pd.DataFrame) -> Window:
-    row = max(windows.to_dict("records"), key=lambda each: int(each["registered"]), default=None)
-    if row is None or not row["registered"]:
-        raise NoReconstruction("no window has a model")
-    return Window(window_id=int(row["window_id"]), first=int(row["first"]), stop=int(row["stop"]))
 
 
 def _shown(model: ColmapModel, poses: pd.DataFrame) -> dict[str, Any]:

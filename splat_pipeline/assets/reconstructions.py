@@ -41,7 +41,7 @@ def features(
         keyframes = _keyframes(work)
         request = FeatureRequest(
             folder=work.input("keyframes") / IMAGES,
-            images=_names(keyframes),
+            images=names_of(keyframes),
             camera_ids=keyframes["camera_id"].tolist(),
             recipe=work.recipe.poses,
             seed=work.recipe.seed,
@@ -59,7 +59,7 @@ def match_graph(
     with stage(context, store, machine) as work:
         keyframes = _keyframes(work)
         request = MatchRequest(
-            images=_names(keyframes),
+            images=names_of(keyframes),
             camera_ids=keyframes["camera_id"].tolist(),
             features=work.input("features") / "features",
             recipe=work.recipe.poses,
@@ -169,7 +169,7 @@ def _keyframes(work: Work) -> pd.DataFrame:
     return read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
 
 
-def _names(keyframes: pd.DataFrame) -> list[str]:
+def names_of(keyframes: pd.DataFrame) -> list[str]:
     """Images are named relative to the artifact's images folder."""
     return [file.removeprefix(f"{IMAGES}/") for file in keyframes["file"]]
 
@@ -181,7 +181,7 @@ def _attempts(work: Work, window: Window, sfm: SfmBackend, tries: Path) -> list[
     for strategy in ladder(sfm.strategies, work.recipe.poses.mapper):
         request = ReconstructionRequest(
             folder=work.input("keyframes") / IMAGES,
-            images=_names(keyframes),
+            images=names_of(keyframes),
             camera_ids=keyframes["camera_id"].tolist(),
             features=work.input("features") / "features",
             strategy=strategy,
