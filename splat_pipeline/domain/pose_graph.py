@@ -167,21 +167,69 @@ def optimised(start: Poses, edges: Sequence[Edge], root: int) -> Poses:
             if node in index:
                 pattern[7 * row : 7 * row + 7, 7 * index[node] : 7 * index[node] + 7] = 1
 
+    nodes = list(start)
+    row_of = {node: i for i, node in enumerate(nodes)}
+    moving = np.array([row_of[node] for node in index])
+    begin = _Frames.of([start[node] for node in nodes])
+    ends = [np.array([row_of[end] for end in each]) for each in ([e.first for e in inside], [e.second for e in inside])]
+    measured = _Frames.of([e.first_from_second for e in inside])
+    weight = np.array([e.weight for e in inside])[:, None] / SIGMA
+
     def residuals(x: Float) -> Float:
-        now = {**start, **{node: _moved(start[node], x[7 * i : 7 * i + 7]) for node, i in index.items()}}
-        gaps = [difference(e.first_from_second, now[e.first].inverse() @ now[e.second]) * e.weight for e in inside]
-        return np.concatenate([gap / SIGMA for gap in gaps])
+        change = np.zeros((len(nodes), 7))
+        change[moving] = x.reshape(-1, 7)
+        now = begin.moved(change)
+        return np.asarray(measured.differences(now.at(ends[0]).between(now.at(ends[1]))) * weight).ravel()
 
     found = least_squares(residuals, np.zeros(7 * len(index)), jac_sparsity=pattern, loss="soft_l1", x_scale="jac")
-    return {**start, **{node: _moved(start[node], found.x[7 * i : 7 * i + 7]) for node, i in index.items()}}
+    change = np.zeros((len(nodes), 7))
+    change[moving] = found.x.reshape(-1, 7)
+    return dict(zip(nodes, begin.moved(change).similarities(), strict=True))
 
 
-def _moved(pose: Similarity, x: Float) -> Similarity:
-    return Similarity(
-        scale=pose.scale * float(np.exp(x[0])),
-        rotation=pose.rotation @ Rotation.from_rotvec(x[1:4]).as_matrix(),
-        translation=pose.translation + pose.scale * x[4:],
-    )
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Frames:
+    """N similarities at once."""
+
+    log_scale: Float
+    rotation: Float
+    """(N, 3, 3)."""
+    shift: Float
+
+    @classmethod
+    def of(cls, poses: Sequence[Similarity]) -> _Frames:
+        return cls(
+            log_scale=np.log([pose.scale for pose in poses]),
+            rotation=np.stack([pose.rotation for pose in poses]),
+            shift=np.stack([pose.translation for pose in poses]),
+        )
+
+    def similarities(self) -> list[Similarity]:
+        parts = zip(np.exp(self.log_scale), self.rotation, self.shift, strict=True)
+        return [Similarity(scale=float(scale), rotation=turn, translation=shift) for scale, turn, shift in parts]
+
+    def at(self, rows: NDArray[np.int64]) -> _Frames:
+        return _Frames(log_scale=self.log_scale[rows], rotation=self.rotation[rows], shift=self.shift[rows])
+
+    def moved(self, x: Float) -> _Frames:
+        """By (N, 7) log scale, rotation vector and shift, each in the frame's own units."""
+        return _Frames(
+            log_scale=self.log_scale + x[:, 0],
+            rotation=self.rotation @ Rotation.from_rotvec(x[:, 1:4]).as_matrix(),
+            shift=self.shift + np.exp(self.log_scale)[:, None] * x[:, 4:],
+        )
+
+    def between(self, other: _Frames) -> _Frames:
+        """Return self_from_other, row by row."""
+        back = self.rotation.transpose(0, 2, 1)
+        apart = (back @ (other.shift - self.shift)[:, :, None])[:, :, 0] / np.exp(self.log_scale)[:, None]
+        return _Frames(log_scale=other.log_scale - self.log_scale, rotation=back @ other.rotation, shift=apart)
+
+    def differences(self, found: _Frames) -> Float:
+        """Return ``difference`` row by row, (N, 7)."""
+        turn = Rotation.from_matrix(self.rotation.transpose(0, 2, 1) @ found.rotation).as_rotvec()
+        scale = (found.log_scale - self.log_scale)[:, None]
+        return np.concatenate([scale, turn, found.shift - self.shift], axis=1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
