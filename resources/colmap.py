@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from splat_pipeline.ports import (
     FeatureRequest,
     MatchRequest,
     ReconstructionRequest,
+    Refinement,
     Say,
     Triangulation,
     TriangulationRequest,
@@ -190,6 +192,32 @@ class ColmapBackend:
             contradicted=answer["contradicted"],
             seconds=finished.seconds,
             peak_rss_bytes=finished.peak_rss_bytes,
+        )
+
+    def refine(self, model: Path, folder: Path, *, time_limit_s: float, say: Say) -> Refinement:
+        """Write the model with wider lenses to ``folder`` where that holds: see ``resources.colmap_refine``.
+
+        A child that crashes or takes too long leaves the model as it is: that does not raise.
+        """
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
+            message = {"command": "refine", "model": str(model), "out": str(folder), "threads": self.threads}
+            finished = watch_child(
+                worker_argv(WORKER, message, folder=Path(scratch)),
+                time_limit_s=time_limit_s,
+                memory_limit_bytes=self.memory_limit_bytes,
+                cwd=Path(scratch),
+                say=Progress(say),
+            )
+            if finished.problem is not None:
+                say(f"refining the lens: {finished.problem}")
+                shutil.rmtree(folder, ignore_errors=True)
+                return Refinement(cameras=(), why=type(finished.problem).__name__)
+            answer = worker_answer(Path(scratch))
+        return Refinement(
+            cameras=tuple(answer["widened"]),
+            why=answer["why"],
+            narrow_px=answer["narrow_px"],
+            wide_px=answer["wide_px"],
         )
 
     def _message(self, request: ReconstructionRequest, *, folder: Path, scratch: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from resources.colmap_database import Request, say, write_named
 from resources.colmap_joined import adjust
 from resources.colmap_matches import match_graph, prepare
 from resources.colmap_posed import triangulate
+from resources.colmap_refine import refine
 from resources.features import ImageFeatures, segment_of, write_features
 from splat_pipeline.domain.errors import CorruptArtifact
 
@@ -153,6 +154,7 @@ COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "match": match_graph,
     "reconstruct": reconstruct,
     "triangulate": triangulate,
+    "refine": refine,
 }
 
 

@@ -240,6 +240,27 @@ class Triangulation:
     peak_rss_bytes: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refinement:
+    """What came of the attempt to widen the lens models of a reconstruction."""
+
+    cameras: Sequence[int]
+    """Ids of the lenses that were widened; with none, nothing was written."""
+    why: str | None
+    """Why none was."""
+    narrow_px: float | None = None
+    """Median error on tracks set aside, before."""
+    wide_px: float | None = None
+    """The same, after."""
+
+    @property
+    def words(self) -> str:
+        """Say what became of the lenses."""
+        if not self.cameras:
+            return f"as the mapper left it: {self.why}"
+        return f"OPENCV, principal point free: {self.narrow_px:.3f} px before, {self.wide_px:.3f} px after"
+
+
 class SfmBackend(Protocol):
     """Features and structure from motion. Native code runs in a child process with limits."""
 
@@ -269,6 +290,10 @@ class SfmBackend(Protocol):
 
         Raises ``WrongPoses``, ``FewPoints``, ``MissingArtifact``, ``ToolError``.
         """
+        ...
+
+    def refine(self, model: Path, folder: Path, *, time_limit_s: float, say: Say) -> Refinement:
+        """Widen the lenses of a model (COLMAP binary) where that holds, and write the result to ``folder``."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import dagster as dg
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from splat_pipeline.assets.joining import one_model
-from splat_pipeline.assets.stages import Machines, Sfm, Stores, job_asset, stage
+from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
 from splat_pipeline.domain.formats.points_ply import write_points
@@ -32,6 +33,7 @@ from splat_pipeline.domain.tables import (
     read_table,
     write_table,
 )
+from splat_pipeline.ports import SfmBackend
 
 
 @job_asset(deps=["keyframes", "features", "match_graph", "local_reconstructions"])
@@ -42,16 +44,30 @@ def camera_poses(
     with stage(context, store, machine) as work:
         keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
         found = one_model(work, sfm, keyframes)
-        poses = pd.DataFrame(pose_rows(found.model, keyframes, found.window_ids))
+        model, lens = _refined(work, sfm, found.model)
+        poses = pd.DataFrame(pose_rows(model, keyframes, found.window_ids))
         (work.folder / "sparse").mkdir()
-        write_model(work.folder / "sparse", found.model)
+        write_model(work.folder / "sparse", model)
         write_table(work.folder / "poses.parquet", POSES, poses)
         write_table(work.folder / "loops.parquet", LOOPS, found.loops)
         write_table(work.folder / "alignment.parquet", ALIGNMENT, found.alignment)
-        (work.folder / "cameras.json").write_text(json.dumps(cameras_json(found.model), indent=1))
-        metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms_px(found.model)}
-        work.publish(metadata=_shown(found.model, poses) | dict(found.shown) | metrics, metrics=metrics)
+        (work.folder / "cameras.json").write_text(json.dumps(cameras_json(model), indent=1))
+        metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms_px(model)}
+        work.publish(metadata=_shown(model, poses) | dict(found.shown) | metrics | {"lens": lens}, metrics=metrics)
     return work.result()
+
+
+def _refined(work: Work, sfm: SfmBackend, model: ColmapModel) -> tuple[ColmapModel, str]:
+    """Return the model with wider lenses where they hold, and what was found, in words."""
+    before, after = work.folder / "before", work.folder / "refined"
+    before.mkdir()
+    write_model(before, model)
+    found = sfm.refine(before, after, time_limit_s=work.recipe.poses.time_limit_s, say=work.log)
+    if found.cameras:
+        model = read_model(after)
+        shutil.rmtree(after)
+    shutil.rmtree(before)
+    return model, found.words
 
 
 def _shown(model: ColmapModel, poses: pd.DataFrame) -> dict[str, Any]:
