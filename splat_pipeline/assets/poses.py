@@ -33,6 +33,7 @@ from splat_pipeline.domain.tables import (
     read_table,
     write_table,
 )
+from splat_pipeline.domain.uncertainty import pose_sigmas
 from splat_pipeline.ports import SfmBackend
 
 
@@ -45,7 +46,7 @@ def camera_poses(
         keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
         found = one_model(work, sfm, keyframes)
         model, lens = _refined(work, sfm, found.model)
-        poses = pd.DataFrame(pose_rows(model, keyframes, found.window_ids))
+        poses = pd.DataFrame(pose_rows(model, keyframes, found.window_ids, pose_sigmas(model)))
         (work.folder / "sparse").mkdir()
         write_model(work.folder / "sparse", model)
         write_table(work.folder / "poses.parquet", POSES, poses)
