@@ -220,6 +220,18 @@ class ColmapBackend:
             wide_px=answer["wide_px"],
         )
 
+    def readjust(self, folder: Path, *, say: Say, time_limit_s: float) -> None:
+        """See ``SfmBackend``: ``resources.colmap_readjust``."""
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
+            run_python_worker(
+                WORKER,
+                {"command": "readjust", "model": str(folder)},
+                folder=Path(scratch),
+                time_limit_s=time_limit_s,
+                memory_limit_bytes=self.memory_limit_bytes,
+                say=Progress(say),
+            )
+
     def _message(self, request: ReconstructionRequest, *, folder: Path, scratch: str) -> dict[str, Any]:
         strategy, recipe = STRATEGIES[request.strategy], request.recipe
         every_pair = len(request.images) <= max(recipe.exhaustive_up_to, WIDE_EXHAUSTIVE if strategy.wide else 0)

@@ -2,7 +2,7 @@
 
 Its native code aborts the process on errors in threads, and its module exports zlib's symbols: zlib comes first.
 Nothing but this module and what it alone imports (``colmap_database``, ``colmap_joined``, ``colmap_matches``,
-``colmap_posed``) may import pycolmap.
+``colmap_posed``, ``colmap_readjust``, ``colmap_refine``) may import pycolmap.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from resources.colmap_database import Request, say, write_named
 from resources.colmap_joined import adjust
 from resources.colmap_matches import match_graph, prepare
 from resources.colmap_posed import triangulate
+from resources.colmap_readjust import readjust
 from resources.colmap_refine import refine
 from resources.features import ImageFeatures, segment_of, write_features
 from splat_pipeline.domain.errors import CorruptArtifact
@@ -154,6 +155,7 @@ COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "match": match_graph,
     "reconstruct": reconstruct,
     "triangulate": triangulate,
+    "readjust": readjust,
     "refine": refine,
 }
 

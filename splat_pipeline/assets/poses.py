@@ -30,6 +30,7 @@ from splat_pipeline.domain.tables import (
     POINTS,
     POSES,
     VIDEOS,
+    WINDOWS,
     read_table,
     write_table,
 )
@@ -45,7 +46,7 @@ def camera_poses(
     with stage(context, store, machine) as work:
         keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
         found = one_model(work, sfm, keyframes)
-        model, lens = _refined(work, sfm, found.model)
+        model, lens = (found.model, "as given") if _given(work) else _refined(work, sfm, found.model)
         poses = pd.DataFrame(pose_rows(model, keyframes, found.window_ids, pose_sigmas(model)))
         (work.folder / "sparse").mkdir()
         write_model(work.folder / "sparse", model)
@@ -56,6 +57,12 @@ def camera_poses(
         metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms_px(model)}
         work.publish(metadata=_shown(model, poses) | dict(found.shown) | metrics | {"lens": lens}, metrics=metrics)
     return work.result()
+
+
+def _given(work: Work) -> bool:
+    """Whether the poses came from elsewhere: then nothing is adjusted unasked."""
+    windows = read_table(work.input("local_reconstructions") / "windows.parquet", WINDOWS)
+    return bool(windows["strategy"].str.startswith("given-").any())
 
 
 def _refined(work: Work, sfm: SfmBackend, model: ColmapModel) -> tuple[ColmapModel, str]:

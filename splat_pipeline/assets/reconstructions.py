@@ -15,12 +15,21 @@ import pandas as pd
 
 from splat_pipeline.assets.failures import classified
 from splat_pipeline.assets.partitions import GROUP, jobs
-from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, recipe_of, stage
+from splat_pipeline.assets.posed import given_attempt, windows_of
+from splat_pipeline.assets.stages import Machines, Sfm, Sources, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import ArtifactError, MissingWindow, NoReconstruction
 from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs
 from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_table, write_table
-from splat_pipeline.domain.windows import Window, complete, is_enough, ladder, plan_windows, settle, window_row
-from splat_pipeline.ports import Artifact, FeatureRequest, MatchRequest, ReconstructionRequest, SfmBackend, Store
+from splat_pipeline.domain.windows import Window, complete, is_enough, ladder, settle, window_row
+from splat_pipeline.ports import (
+    Artifact,
+    FeatureRequest,
+    MatchRequest,
+    PoseSources,
+    ReconstructionRequest,
+    SfmBackend,
+    Store,
+)
 
 IMAGES = "images"
 PAIRS_FILE = "pairs.parquet"
@@ -86,16 +95,15 @@ def _matched(pairs: Iterable[MatchedPair]) -> dict[str, int]:
 @classified
 def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput[dict[str, Any]]]:
     """Decide which keyframes are reconstructed together."""
-    job = context.partition_key
-    keyframes = read_table(store.fetch(job, "keyframes").folder / "keyframes.parquet", KEYFRAMES)
-    windows = plan_windows(keyframes, recipe_of(store.fetch(job, "source_videos")).poses)
+    keyframes, source = (store.fetch(context.partition_key, name).folder for name in ("keyframes", "source_videos"))
+    windows = windows_of(read_table(keyframes / "keyframes.parquet", KEYFRAMES), source)
     return [dg.DynamicOutput(asdict(window), mapping_key=window.name) for window in windows]
 
 
 @dg.op(out=dg.Out(io_manager_key=JSON))
 @classified
-def reconstruct(
-    context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, window: dict[str, Any]
+def reconstruct(  # noqa: PLR0917  # Dagster passes them by name
+    context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, sources: Sources, window: dict[str, Any]
 ) -> dict[str, Any]:
     """Reconstruct one window: strategy after strategy until one is good enough; the best is kept."""
     this = Window(**window)
@@ -105,7 +113,7 @@ def reconstruct(
         return {"window_id": this.window_id, "digest": earlier.digest}
     with stage(context, store, machine, name=this.name) as work:
         tries = work.folder / "tries"
-        attempts = _attempts(work, this, sfm, tries)
+        attempts = _attempts(work, this, sfm, sources, tries)
         best, rows = settle(attempts)
         if best is not None:
             (tries / rows[best]["strategy"]).rename(work.folder / "model")
@@ -142,7 +150,7 @@ def gather(
 ) -> dg.Output[dict[str, Any]]:
     """Bring the windows together. After a crash windows were seen to be missing here: each planned one is asked for."""
     with stage(context, store, machine, name="local_reconstructions") as work:
-        planned = plan_windows(_keyframes(work), work.recipe.poses)
+        planned = windows_of(_keyframes(work), work.input("source_videos"))
         complete(planned, [row["window_id"] for row in done])
         digests = {row["window_id"]: row["digest"] for row in done}
         windows = _gathered(work, planned, digests)
@@ -174,10 +182,15 @@ def names_of(keyframes: pd.DataFrame) -> list[str]:
     return [file.removeprefix(f"{IMAGES}/") for file in keyframes["file"]]
 
 
-def _attempts(work: Work, window: Window, sfm: SfmBackend, tries: Path) -> list[dict[str, Any]]:
+def _attempts(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources, tries: Path) -> list[dict[str, Any]]:
     tries.mkdir()
     keyframes = window.of(_keyframes(work))
     rows: list[dict[str, Any]] = []
+    given = given_attempt(work, keyframes, sfm, sources, tries)
+    if given is not None:
+        rows.append(given | {"window_id": window.window_id, "attempt": 0})
+        if given["registered"]:
+            return rows
     for strategy in ladder(sfm.strategies, work.recipe.poses.mapper):
         request = ReconstructionRequest(
             folder=work.input("keyframes") / IMAGES,

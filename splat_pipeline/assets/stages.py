@@ -37,6 +37,7 @@ from splat_pipeline.ports import (
     Machine,
     MediaReader,
     MovieWriter,
+    PoseSources,
     SfmBackend,
     SheetMaker,
     SplatTrainer,
@@ -49,6 +50,7 @@ Machines = dg.ResourceParam[Machine]
 Readers = dg.ResourceParam[MediaReader]
 Sheets = dg.ResourceParam[SheetMaker]
 Sfm = dg.ResourceParam[SfmBackend]
+Sources = dg.ResourceParam[PoseSources]
 Loaders = dg.ResourceParam[ImageLoader]
 Trainers = dg.ResourceParam[SplatTrainer]
 Movies = dg.ResourceParam[MovieWriter]
@@ -246,6 +248,6 @@ def job_asset(
 
 
 __all__ = [
-    "Context", "Loaders", "Machines", "Movies", "Readers", "Sfm", "Sheets", "SplatError", "Stores", "Trainers", "Work",
-    "gate_row", "job_asset", "lineage_of", "recipe_of", "stage",
+    "Context", "Loaders", "Machines", "Movies", "Readers", "Sfm", "Sheets", "Sources", "SplatError", "Stores",
+    "Trainers", "Work", "gate_row", "job_asset", "lineage_of", "recipe_of", "stage",
 ]  # fmt: skip

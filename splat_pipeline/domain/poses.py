@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from splat_pipeline.domain.confidence import PoseSigma, confidence
 from splat_pipeline.domain.formats.colmap import ColmapModel
+from splat_pipeline.domain.given import lenses_json
 from splat_pipeline.domain.lens import project
 from splat_pipeline.domain.rigid import Similarity, quat_from_rotation, rigid, rotation_from_quat
 
@@ -149,15 +150,7 @@ def moved(model: ColmapModel, world_from_model: Similarity) -> ColmapModel:
 
 def cameras_json(model: ColmapModel) -> dict[str, dict[str, Any]]:
     """Return what ``cameras.json`` holds, by camera_id: model, width_px, height_px, params in COLMAP's order."""
-    return {
-        str(camera_id): {
-            "model": camera.model,
-            "width_px": camera.width_px,
-            "height_px": camera.height_px,
-            "params": list(camera.params),
-        }
-        for camera_id, camera in sorted(model.cameras.items())
-    }
+    return lenses_json(model.cameras)
 
 
 def alignment_row(window_id: int, world_from_window: Similarity, *, shared_observations: int = 0) -> dict[str, Any]:

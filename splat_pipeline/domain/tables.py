@@ -138,6 +138,25 @@ KEYFRAMES = TableSpec(
     ),
 )
 
+GIVEN = TableSpec(
+    "given_poses",
+    1,
+    (
+        Column("video_id", S, "", "of videos"),
+        Column("frame_index", I, "", "of frames; images: their position in the set"),
+        Column("name", S, "", "path of the image in the upload"),
+        Column("lens_id", I, "", "of given_cameras.json"),
+        Column("qw", D, "", "cam_from_world rotation, unit quaternion"),
+        Column("qx", D, "", ""),
+        Column("qy", D, "", ""),
+        Column("qz", D, "", ""),
+        Column("tx", D, "given", "cam_from_world translation"),
+        Column("ty", D, "given", ""),
+        Column("tz", D, "given", ""),
+        Column("confidence", F, "", "0 to 1 as the source says", nullable=True),
+    ),
+)
+
 FEATURES = TableSpec(
     "features",
     1,
@@ -195,7 +214,7 @@ ATTEMPTS = TableSpec(
         Column("registered", I, "", "images of the largest submodel"),
         Column("models", I, "", "submodels that came back"),
         Column("rms_px", F, "px", "root mean square reprojection error", nullable=True),
-        Column("outcome", S, "", "kept, weaker, failed, crashed, timeout"),
+        Column("outcome", S, "", "kept, weaker, failed, crashed, timeout; given poses: contradicted, few points"),
         Column("seconds", F, "s", ""),
         Column("peak_rss_bytes", L, "byte", "of the child process"),
     ),
@@ -358,7 +377,7 @@ STAGES = TableSpec(
 )
 
 ALL: tuple[TableSpec, ...] = (
-    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, FEATURES, PAIRS, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT, POINTS,
+    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, GIVEN, FEATURES, PAIRS, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT, POINTS,
     TRAINING, HELDOUT, FORMATS, GATES, STAGES,
 )  # fmt: skip
 

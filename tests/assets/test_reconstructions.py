@@ -15,6 +15,7 @@ from scene import RECIPE, SIZE, ReplayedSfm
 from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
+from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
 from splat_pipeline.assets import poses, reconstructions
 from splat_pipeline.assets.partitions import jobs
@@ -93,6 +94,7 @@ def run(
             "store": store,
             "machine": LocalMachine(),
             "sfm": sfm,
+            "sources": InstalledSources(),
             "json_io": JsonIOManager(store._root / "ops"),
         },
     )

@@ -188,6 +188,7 @@ def test_pycolmap_is_imported_by_the_worker_and_its_own_modules_only():
         "colmap_joined",
         "colmap_matches",
         "colmap_posed",
+        "colmap_readjust",
         "colmap_refine",
     }
     for name, text in texts.items():
