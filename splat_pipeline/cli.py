@@ -89,6 +89,25 @@ def status(job: Annotated[str | None, typer.Argument(help="one job; default: a l
 
 
 @app.command()
+def evaluate(
+    job: Annotated[str, typer.Argument(help="key of the job: see splat status")],
+    *,
+    truth: Annotated[Path, typer.Option(help="TUM trajectory, transforms.json, or folder of a COLMAP model")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the figures to this file too")] = None,
+    plot: Annotated[Path | None, typer.Option(help="draw both trajectories into this file (SVG)")] = None,
+) -> None:
+    """Hold the camera poses of a job against a known trajectory: ATE, RPE, rotation error, registered share."""
+    from splat_pipeline.evaluate import evaluate_job
+    from splat_pipeline.overview import store_of
+
+    figures, drawing = evaluate_job(store_of(load()), job, truth)
+    for path, text in ((json_file, json.dumps(figures, indent=1)), (plot, drawing)):
+        if path is not None:
+            path.write_text(text)
+    print(json.dumps(figures))
+
+
+@app.command()
 def init(*, quiet: Annotated[bool, typer.Option(help="print DAGSTER_HOME only")] = False) -> None:
     """Make the folders of this installation and tell where they are."""
     from splat_pipeline.launch import make_home

@@ -42,24 +42,25 @@ _UNDISTORT = "Undistort the images first, or export with an OPENCV or PINHOLE ca
 _NAMED = 5
 
 
-def read_transforms(text: bytes, *, file: str, images: Collection[str], size_of: SizeOf) -> GivenPoses:
+def read_transforms(text: bytes, *, file: str, images: Collection[str] | None, size_of: SizeOf) -> GivenPoses:
     """Return the poses in a ``transforms.json`` that lies at ``file`` in the upload.
 
     ``images``: names of the images in the upload, from which those of the frames are found, relative to the folder of
-    ``file``. A frame without an image is left out with a warning: who drops blurred images need not edit the file.
+    ``file``; None: no image need be there. A frame without an image is left out with a warning: who drops blurred
+    images need not edit the file.
 
     Raises ``BadPoses`` naming the file and the frame, ``UnsafeUpload`` for a name that leaves the upload.
     """
     data = _parsed(text, file)
     world_from_file, scale = _undone(data, file)
-    known, folder = set(images), PurePosixPath(file).parent
+    known, folder = None if images is None else set(images), PurePosixPath(file).parent
     cameras: dict[ColmapCamera, int] = {}
     frames: dict[str, GivenFrame] = {}
     missing = []
     for number, frame in enumerate(_frames(data, file)):
         written = _name_of(frame, number, file)
         candidates = (f"{folder / written}{ending}" for ending in ENDINGS)
-        name = next((candidate for candidate in candidates if candidate in known), None)
+        name = next((candidate for candidate in candidates if known is None or candidate in known), None)
         pose = _pose_of(frame, written, file=file)
         if name is None:
             missing.append(written)
