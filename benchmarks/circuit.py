@@ -79,6 +79,7 @@ class Circuit:
         rng = np.random.default_rng(self.seed)
         xyz, word = self._landmarks(rng)
         words = _descriptors(rng, int(word.max()) + 1)
+        angle = np.arctan2(xyz[:, 1], xyz[:, 0]) % (2 * np.pi)
         again = words if self.seen_again else _descriptors(rng, len(words))
         lap = self.frames / self.laps
         rows = []
@@ -86,7 +87,9 @@ class Circuit:
             seen, xy = _projected(pose, xyz)
             chosen = rng.permutation(len(seen))[: self.features]
             xy = xy[chosen] + rng.normal(0, self.noise_px, (len(chosen), 2))
-            look = (words if i < lap else again)[word[seen[chosen]]]
+            kinds = word[seen[chosen]]
+            late = (i > lap / 2) & (angle[seen[chosen]] < np.pi)
+            look = np.where(late[:, None], again[kinds], words[kinds])
             xy = np.concatenate([xy, rng.uniform(0, SIZE, (CLUTTER, 2))])
             look = np.concatenate([look, _descriptors(rng, CLUTTER)])
             rows.append(_features(name, xy, look))

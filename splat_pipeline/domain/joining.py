@@ -30,6 +30,9 @@ LEAST_PAIRS = 2
 HELD_OUT = 3
 """Every third pair of a loop is kept to judge the others by."""
 
+TURN_SLACK_DEG = 0.5
+"""By which the mean turn may grow: windows are bent by as much."""
+
 
 @dataclass(kw_only=True, eq=False)
 class Link:
@@ -129,7 +132,7 @@ def join(pieces: Sequence[Piece], pairs: Sequence[MatchedPair], *, seed: int) ->
     closed = _largest(edges, by_id)
     believed = {(edge.first, edge.second) for edge in closed.loops}
     loops = [loop for key in sorted(believed) for loop in _measured(links[key], links[key].pairs, ties[key])]
-    judges = [loop for key in sorted(believed) for loop in _judges(links[key], ties[key], seed)]
+    judges = [_judges(links[key], ties[key], seed) for key in sorted(believed)]
     before, after = (_placed(homes, _worlds(by_id, poses)) for poses in (closed.before, closed.after))
     improved = bool(loops) and _improves(judges, before, after)
     worlds = _worlds(by_id, closed.after if improved else closed.before)
@@ -247,14 +250,21 @@ def _judges(link: Link, found: Alignment | None, seed: int) -> list[Loop]:
     return _measured(link, link.held_out, align(link.shared(link.held_out), seed=seed))
 
 
-def _improves(judges: Sequence[Loop], before: Mapping[int, Float], after: Mapping[int, Float]) -> bool:
-    """Whether both the median turn and the median shift of the gaps shrink, or one does and the other is none."""
-    gaps = [(loop.gap(before), loop.gap(after)) for loop in judges]
-    known = np.array([(b, a) for b, a in gaps if b is not None and a is not None]).reshape(-1, 2, 2)
-    if not len(known):
+def _improves(judges: Sequence[Sequence[Loop]], before: Mapping[int, Float], after: Mapping[int, Float]) -> bool:
+    """Whether the shifts of the loops' gaps shrink on the mean, and the turns do not grow.
+
+    The median of a loop counts: one by which two clips were joined has no gap before, however many pairs it has.
+    """
+    medians = []
+    for loops in judges:
+        gaps = [(loop.gap(before), loop.gap(after)) for loop in loops]
+        known = [(b, a) for b, a in gaps if b is not None and a is not None]
+        if known:
+            medians.append(np.median(np.array(known), axis=0))
+    if not medians:
         return False
-    old, new = np.median(known[:, 0], axis=0), np.median(known[:, 1], axis=0)
-    return bool(new[1] < old[1] and new[0] < old[0] + 0.5)
+    (old_turn, old_shift), (new_turn, new_shift) = np.mean(medians, axis=0)
+    return bool(new_shift < old_shift and new_turn < old_turn + TURN_SLACK_DEG)
 
 
 def loop_rows(joined: Joined, final: Mapping[int, Float], keyframe_ids: Sequence[int]) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
-from scipy.sparse import lil_matrix
+from scipy.sparse import coo_matrix, diags
+from scipy.sparse.linalg import spsolve
 from scipy.spatial.transform import Rotation
 
 from splat_pipeline.domain.rigid import Similarity
@@ -27,6 +27,8 @@ DRIFT_BEND = 0.03
 """Shift that grows with the square of the windows in between: a turn has a lever."""
 OUTLIER = 4.0
 """Residual, in the bounds of drift of the loop's cycle, beyond which a loop is dropped after the optimisation."""
+MOST_STEPS = 100
+"""Ten are usual."""
 Poses = dict[int, Similarity]
 
 
@@ -154,37 +156,80 @@ def connected(edges: Sequence[Edge], root: int) -> Poses:
 def optimised(start: Poses, edges: Sequence[Edge], root: int) -> Poses:
     """Return the poses that fit all ``edges`` best (soft-L1), ``root`` held where it is.
 
-    Unknowns of a node are log scale, rotation vector and shift on top of where it starts.
+    Levenberg and Marquardt's method on reweighted least squares: a tenth of a second for 30 nodes, where
+    ``scipy.optimize.least_squares`` with the same sparse Jacobian and loss took minutes.
     """
-    free = {node: i for i, node in enumerate(sorted(start)) if node != root}
-    index = {node: i for i, node in enumerate(free)}
     inside = [e for e in edges if e.first in start and e.second in start]
-    if not inside or not index:
+    if not inside:
         return dict(start)
-    pattern = lil_matrix((7 * len(inside), 7 * len(index)), dtype=int)
-    for row, edge in enumerate(inside):
-        for node in (edge.first, edge.second):
-            if node in index:
-                pattern[7 * row : 7 * row + 7, 7 * index[node] : 7 * index[node] + 7] = 1
-
     nodes = list(start)
     row_of = {node: i for i, node in enumerate(nodes)}
-    moving = np.array([row_of[node] for node in index])
-    begin = _Frames.of([start[node] for node in nodes])
-    ends = [np.array([row_of[end] for end in each]) for each in ([e.first for e in inside], [e.second for e in inside])]
-    measured = _Frames.of([e.first_from_second for e in inside])
-    weight = np.array([e.weight for e in inside])[:, None] / SIGMA
+    problem = _Problem(
+        first=np.array([row_of[e.first] for e in inside]),
+        second=np.array([row_of[e.second] for e in inside]),
+        measured=_Frames.of([e.first_from_second for e in inside]),
+        weight=np.array([e.weight for e in inside])[:, None] / SIGMA,
+        free=np.repeat([node != root for node in nodes], 7),
+    )
+    frames, damping = _Frames.of([start[node] for node in nodes]), 1e-3
+    cost = problem.cost(frames)
+    for _ in range(MOST_STEPS):
+        trial = frames.moved(problem.step(frames, damping))
+        lower = problem.cost(trial)
+        if lower < cost:
+            settled = cost - lower <= 1e-9 * cost
+            frames, cost, damping = trial, lower, damping / 10
+            if settled:
+                break
+        else:
+            damping *= 10
+            if damping > 1e6:
+                break
+    return dict(zip(nodes, frames.similarities(), strict=True))
 
-    def residuals(x: Float) -> Float:
-        change = np.zeros((len(nodes), 7))
-        change[moving] = x.reshape(-1, 7)
-        now = begin.moved(change)
-        return np.asarray(measured.differences(now.at(ends[0]).between(now.at(ends[1]))) * weight).ravel()
 
-    found = least_squares(residuals, np.zeros(7 * len(index)), jac_sparsity=pattern, loss="soft_l1", x_scale="jac")
-    change = np.zeros((len(nodes), 7))
-    change[moving] = found.x.reshape(-1, 7)
-    return dict(zip(nodes, begin.moved(change).similarities(), strict=True))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Problem:
+    """E edges between N frames."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    measured: _Frames
+    weight: Float
+    """(E, 7)."""
+    free: NDArray[np.bool_]
+    """(7 N,) unknowns that may change."""
+
+    def residuals(self, first: _Frames, second: _Frames) -> Float:
+        out: Float = self.measured.differences(first.between(second)) * self.weight
+        return out
+
+    def cost(self, frames: _Frames) -> float:
+        """Return the soft-L1 cost."""
+        gaps = self.residuals(frames.at(self.first), frames.at(self.second))
+        return float((2 * (np.sqrt(1 + gaps**2) - 1)).sum())
+
+    def step(self, frames: _Frames, damping: float) -> Float:
+        """Return (N, 7), what to change."""
+        a, b = frames.at(self.first), frames.at(self.second)
+        gaps = self.residuals(a, b)
+        blocks = np.zeros((2, *gaps.shape, 7))
+        for k in range(7):
+            nudge = np.zeros((len(gaps), 7))
+            nudge[:, k] = 1e-6
+            blocks[0, :, :, k] = (self.residuals(a.moved(nudge), b) - gaps) / 1e-6
+            blocks[1, :, :, k] = (self.residuals(a, b.moved(nudge)) - gaps) / 1e-6
+        rows = np.broadcast_to(np.arange(gaps.size).reshape(*gaps.shape, 1), blocks.shape)
+        ends = np.stack([self.first, self.second])[:, :, None, None]
+        columns = np.broadcast_to(7 * ends + np.arange(7), blocks.shape)
+        shape = (gaps.size, len(self.free))
+        jacobian = coo_matrix((blocks.ravel(), (rows.ravel(), columns.ravel())), shape=shape).tocsc()[:, self.free]
+        robust = 1 / np.sqrt(1 + gaps.ravel() ** 2)
+        normal = jacobian.T @ jacobian.multiply(robust[:, None]).tocsc()
+        damped = normal + diags(damping * normal.diagonal() + 1e-12)
+        change = np.zeros(len(self.free))
+        change[self.free] = spsolve(damped.tocsc(), -(jacobian.T @ (robust * gaps.ravel())))
+        return change.reshape(-1, 7)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

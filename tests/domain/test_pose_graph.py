@@ -112,3 +112,11 @@ def test_an_edge_reversed_says_the_same():
     assert (back.first, back.second) == (3, 1)
     around = there.first_from_second @ back.first_from_second
     np.testing.assert_allclose(difference(Similarity.identity(), around), 0, atol=1e-12)
+
+
+def test_steady_drift_falls_to_a_fifth_by_one_loop():
+    truth, shift = ring(30), np.array([0.01, 0.0, 0.02])
+    bend = Similarity(scale=1.004, rotation=Rotation.from_rotvec([0, 0.002, 0.006]).as_matrix(), translation=shift)
+    edges = [edge(truth, i, i + 1, noise=bend) for i in range(29)]
+    closed = close_loops([*edges, edge(truth, 0, 28, sequential=False), edge(truth, 1, 29, sequential=False)], 0)
+    assert error(closed.after, truth) < 0.2 * error(closed.before, truth)
