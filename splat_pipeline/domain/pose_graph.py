@@ -25,8 +25,8 @@ DRIFT_SCALE, DRIFT_RAD, DRIFT_SHIFT = 0.1, 0.05, 0.1
 """Per window, at most: a loop that asks for more is false."""
 DRIFT_BEND = 0.03
 """Shift that grows with the square of the windows in between: a turn has a lever."""
-OUTLIER = 4.0
-"""Residual, in the bounds of drift of the loop's cycle, beyond which a loop is dropped after the optimisation."""
+OUTLIER = 1.0
+"""What a loop may miss when all is optimised, over the drift of one window; the worst is dropped, and so on."""
 MOST_STEPS = 100
 """Ten are usual."""
 Poses = dict[int, Similarity]
@@ -292,13 +292,13 @@ def close_loops(edges: Sequence[Edge], root: int) -> Closed:
     """Find the loops to believe and the poses that fit them and the chain."""
     chain = [e for e in edges if e.sequential]
     loops = consistent_loops(edges)
-    before = connected([*chain, *loops], root)
-    after = optimised(before, [*chain, *loops], root)
-    kept = [e for e in loops if e.first not in after or _residual(e, after) <= OUTLIER]
-    if len(kept) < len(loops):
-        before = connected([*chain, *kept], root)
-        after = optimised(before, [*chain, *kept], root)
-    return Closed(before=before, after=after, loops=kept)
+    while True:
+        before = connected([*chain, *loops], root)
+        after = optimised(before, [*chain, *loops], root)
+        worst = max((e for e in loops if e.first in after), key=lambda e: _residual(e, after), default=None)
+        if worst is None or _residual(worst, after) <= OUTLIER:
+            return Closed(before=before, after=after, loops=loops)
+        loops.remove(worst)
 
 
 def _residual(edge: Edge, poses: Poses) -> float:
