@@ -36,7 +36,7 @@ class Circuit:
     seen_again: bool = True
     """False: what is seen for the second time looks different, so that no loop can be found."""
     alias: bool = False
-    """A tenth of a lap at a third of it looks exactly as the beginning does: a false loop."""
+    """A tenth of a lap, half a lap on, looks exactly as the beginning does: a false loop."""
     clips: int = 1
     features: int = 220
     noise_px: float = 0.7
@@ -103,7 +103,7 @@ class Circuit:
         height = rng.uniform(-2.2, 2.2, count)
         word = np.arange(count)
         if self.alias:
-            shift, share = 2 * np.pi / 3, 2 * np.pi * 0.1
+            shift, share = np.pi, 2 * np.pi * 0.1
             like = np.flatnonzero(angle < share)
             keep = (angle < shift) | (angle > shift + share)
             angle = np.concatenate([angle[keep], angle[like] + shift])
