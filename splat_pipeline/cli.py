@@ -108,6 +108,28 @@ def evaluate(
 
 
 @app.command()
+def calibrate(
+    clips: Annotated[list[Path], typer.Argument(help="clips, or folders of photos, of a board: one a camera")],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="where to write the lenses")],
+    board: Annotated[str, typer.Option(help="checkerboard:9x6 (inner corners) or charuco:7x5 (squares, 5x5 markers)")],
+) -> None:
+    """Measure the lens of each camera that filmed a board; above 0.5 px on held-out views it is refused."""
+    from resources.calibration import calibrate as calibrated
+    from splat_pipeline.domain.calibration import Board, document
+    from splat_pipeline.domain.uploads import video_ids
+
+    wanted = Board.parse(board)
+    names = video_ids([clip.name for clip in clips])
+    found = {
+        name: calibrated(clip, wanted, say=lambda line: print(line, file=sys.stderr))
+        for name, clip in zip(names, clips, strict=True)
+    }
+    out.write_text(json.dumps(document(found), indent=1))
+    print(json.dumps(document(found)))
+
+
+@app.command()
 def init(*, quiet: Annotated[bool, typer.Option(help="print DAGSTER_HOME only")] = False) -> None:
     """Make the folders of this installation and tell where they are."""
     from splat_pipeline.launch import make_home

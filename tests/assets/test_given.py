@@ -36,6 +36,7 @@ ASSETS = [
     frames.frame_quality,
     frames.keyframes,
     reconstructions.features,
+    reconstructions.match_graph,
     reconstructions.local_reconstructions,
     poses.camera_poses,
     poses.point_cloud,
