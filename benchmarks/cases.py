@@ -35,6 +35,7 @@ STAGES = [
     "frame_quality",
     "keyframes",
     "features",
+    "match_graph",
     "local_reconstructions",
     "camera_poses",
     "point_cloud",

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from colmap_text import read_text_model
 from numpy.typing import NDArray
 
 from resources.colmap import ColmapBackend
 from splat_pipeline.domain.errors import FewPoints, InputError
 from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapPoints, read_model
+from splat_pipeline.domain.formats.colmap_text import read_text_model
+from splat_pipeline.domain.formats.transforms import read_transforms
 from splat_pipeline.domain.recipe import PoseRecipe
 from splat_pipeline.domain.rigid import rigid, rotation_from_quat
 from splat_pipeline.domain.uploads import natural_order
@@ -25,8 +24,6 @@ from splat_pipeline.ports import FeatureRequest, TriangulationRequest
 
 SPARSE = ("sparse/0", "sparse", "colmap/sparse/0", ".")
 TRANSFORMS = ("transforms.json", "transforms_train.json", "transforms_val.json", "transforms_test.json")
-OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
-"""Cameras of nerfstudio and instant-ngp have +y up and look along -z."""
 EVERY_PAIR_UP_TO = 20
 """Images: with more, neighbours by pose give as many points as every pair, in half the time."""
 
@@ -102,49 +99,25 @@ def posed_by_colmap(folder: Path) -> Posed:
 def posed_by_transforms(folder: Path) -> Posed:
     """Read the poses of nerfstudio or instant-ngp; there are no points among them.
 
-    Frames without an image are left out, as by both programs: who drops blurred images need not edit the file.
+    Frames without an image are left out, which is said.
     """
     files = [folder / name for name in TRANSFORMS if (folder / name).exists()]
     files = files[:1] if files and files[0].name == TRANSFORMS[0] else files
-    found = {shot.name: shot for file in files for shot in frames(folder, json.loads(file.read_text()))}
-    there = {name: shot for name, shot in found.items() if (folder / name).is_file()}
-    if len(there) < len(found):
-        print(f"{len(found) - len(there)} of {len(found)} frames have no image", file=sys.stderr)
-    if not there:
-        raise InputError(f"no frames with images in {', '.join(TRANSFORMS)} of {folder}", remedy="Name another folder.")
-    origin = f"{', '.join(file.name for file in files)} of {folder}"
-    shots = [there[name] for name in natural_order(there)]
-    return Posed(origin=origin, folder=folder, shots=shots, points=no_points())
-
-
-def frames(folder: Path, data: dict[str, Any]) -> Iterator[Shot]:
-    """Yield the frames of a ``transforms.json``, with or without an image."""
-    for frame in data["frames"]:
-        name = os.path.normpath(frame["file_path"])
-        name = name if Path(name).suffix else f"{name}.png"
-        world_from_cam = np.array(frame["transform_matrix"], np.float64)
-        pose = np.linalg.inv(world_from_cam @ OPENCV_FROM_OPENGL)
-        yield Shot(name=name, lens=_lens_of(data | frame, folder / name), cam_from_world=pose)
-
-
-def _lens_of(values: dict[str, Any], image: Path) -> ColmapCamera:
-    """Return the lens of a frame; its own values come before those of the file. Radial terms from k3 on must be 0."""
-    odd = [name for name in ("k3", "k4") if values.get(name)]
-    model = values.get("camera_model", "OPENCV")
-    if (
-        odd
-        or values.get("is_fisheye")
-        or model not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
-    ):
-        raise InputError(
-            f"{image.name}: the lens {model} {odd} is not one that is understood", remedy="Undistort first."
+    images = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    shots: dict[str, Shot] = {}
+    for file in files:
+        given = read_transforms(
+            file.read_bytes(), file=file.name, images=images, size_of=lambda name: _size(folder / name)
         )
-    width, height = (int(values[side]) for side in ("w", "h")) if "w" in values else _size(image)
-    fx = values["fl_x"] if "fl_x" in values else 0.5 * width / np.tan(0.5 * values["camera_angle_x"])
-    centre = (values.get("cx", width / 2), values.get("cy", height / 2))
-    bend = [values.get(name, 0.0) for name in ("k1", "k2", "p1", "p2")]
-    params = tuple(float(value) for value in (fx, values.get("fl_y", fx), *centre, *bend))
-    return ColmapCamera(model="OPENCV", width_px=width, height_px=height, params=params)
+        for line in given.warnings:
+            print(line, file=sys.stderr)
+        for frame in given.frames:
+            lens = given.cameras[frame.camera_id]
+            shots[frame.name] = Shot(name=frame.name, lens=lens, cam_from_world=frame.cam_from_world)
+    if not shots:
+        raise InputError(f"no {', '.join(TRANSFORMS)} in {folder}", remedy="Name another folder.")
+    origin = f"{', '.join(file.name for file in files)} of {folder}"
+    return Posed(origin=origin, folder=folder, shots=[shots[name] for name in natural_order(shots)], points=no_points())
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -6,21 +6,25 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resources import posed
+from resources import joined, posed
 from resources.sandbox import Finished, run_child, watch_child
 from resources.workers import run_python_worker, worker_answer, worker_argv
 from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.poses import rms_px
 from splat_pipeline.ports import (
+    AdjustmentRequest,
     Attempt,
     FeatureRequest,
+    MatchRequest,
     ReconstructionRequest,
+    Refinement,
     Say,
     Triangulation,
     TriangulationRequest,
@@ -94,6 +98,31 @@ class ColmapBackend:
                 say=Progress(say),
             )
 
+    def match(self, request: MatchRequest, path: Path, *, say: Say) -> None:
+        """Write the match graph of all images to ``path``. Raises ``ToolError``."""
+        recipe = request.recipe
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".sfm-") as scratch:
+            message = {
+                "command": "match",
+                "images": list(request.images),
+                "camera_ids": [int(camera_id) for camera_id in request.camera_ids],
+                "features": str(request.features),
+                "every_pair": len(request.images) <= recipe.exhaustive_up_to,
+                "overlap": recipe.overlap,
+                "seed": request.seed,
+                "out": str(path),
+                "scratch": scratch,
+                "threads": self.threads,
+            }
+            run_python_worker(
+                WORKER,
+                message,
+                folder=Path(scratch),
+                time_limit_s=recipe.time_limit_s,
+                memory_limit_bytes=self.memory_limit_bytes,
+                say=Progress(say),
+            )
+
     def reconstruct(self, request: ReconstructionRequest, folder: Path, *, say: Say) -> Attempt:
         """Write the largest submodel with sane intrinsics to ``folder``.
 
@@ -122,6 +151,19 @@ class ColmapBackend:
             registered=answer["registered"],
             rms=rms_px(read_model(folder)),
         )
+
+    def adjust(self, request: AdjustmentRequest, folder: Path, *, say: Say) -> None:
+        """Write the refined model to ``folder``. Raises ``ToolError``."""
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
+            message = joined.message(request) | {"out": str(folder), "scratch": scratch, "threads": self.threads}
+            run_python_worker(
+                WORKER,
+                message,
+                folder=Path(scratch),
+                time_limit_s=request.recipe.time_limit_s,
+                memory_limit_bytes=self.memory_limit_bytes,
+                say=Progress(say),
+            )
 
     def triangulate(self, request: TriangulationRequest, folder: Path, *, say: Say) -> Triangulation:
         """Write a model of the given cameras and poses with points of what the images show to ``folder``.
@@ -152,6 +194,44 @@ class ColmapBackend:
             peak_rss_bytes=finished.peak_rss_bytes,
         )
 
+    def refine(self, model: Path, folder: Path, *, time_limit_s: float, say: Say) -> Refinement:
+        """Write the model with wider lenses to ``folder`` where that holds: see ``resources.colmap_refine``.
+
+        A child that crashes or takes too long leaves the model as it is: that does not raise.
+        """
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
+            message = {"command": "refine", "model": str(model), "out": str(folder), "threads": self.threads}
+            finished = watch_child(
+                worker_argv(WORKER, message, folder=Path(scratch)),
+                time_limit_s=time_limit_s,
+                memory_limit_bytes=self.memory_limit_bytes,
+                cwd=Path(scratch),
+                say=Progress(say),
+            )
+            if finished.problem is not None:
+                say(f"refining the lens: {finished.problem}")
+                shutil.rmtree(folder, ignore_errors=True)
+                return Refinement(cameras=(), why=type(finished.problem).__name__)
+            answer = worker_answer(Path(scratch))
+        return Refinement(
+            cameras=tuple(answer["widened"]),
+            why=answer["why"],
+            narrow_px=answer["narrow_px"],
+            wide_px=answer["wide_px"],
+        )
+
+    def readjust(self, folder: Path, *, say: Say, time_limit_s: float) -> None:
+        """See ``SfmBackend``: ``resources.colmap_readjust``."""
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
+            run_python_worker(
+                WORKER,
+                {"command": "readjust", "model": str(folder)},
+                folder=Path(scratch),
+                time_limit_s=time_limit_s,
+                memory_limit_bytes=self.memory_limit_bytes,
+                say=Progress(say),
+            )
+
     def _message(self, request: ReconstructionRequest, *, folder: Path, scratch: str) -> dict[str, Any]:
         strategy, recipe = STRATEGIES[request.strategy], request.recipe
         every_pair = len(request.images) <= max(recipe.exhaustive_up_to, WIDE_EXHAUSTIVE if strategy.wide else 0)
@@ -164,6 +244,8 @@ class ColmapBackend:
             "every_pair": every_pair,
             "overlap": recipe.overlap * (2 if strategy.wide and not every_pair else 1),
             "seed": request.seed,
+            "graph": None if request.graph is None else str(request.graph),
+            "match_more": strategy.wide,
         }
         same = hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()[:16]
         return {

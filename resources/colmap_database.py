@@ -29,10 +29,11 @@ def say(text: str) -> None:
     print(f"splat: {text}", flush=True)  # noqa: T201  # stdout is how a worker talks to its adapter
 
 
-def fill(path: Path, request: Request) -> list[Descriptors]:
+def fill(path: Path, request: Request, *, descriptors: bool = True) -> list[Descriptors]:
     """Write cameras, images and features. Images are called by their position: pair lists know no spaces.
 
     Cameras are those of ``request["cameras"]``, guessed where there are none. Returns some descriptors of each image.
+    Without ``descriptors`` nothing can be matched any more, and the database is small.
     """
     images = request["images"]
     camera_ids = dict(zip(images, request["camera_ids"], strict=True))
@@ -48,7 +49,11 @@ def fill(path: Path, request: Request) -> list[Descriptors]:
                 _write_camera(db, known.get(camera_id) or _guessed(camera_id, row))
             if sizes[camera_id] != (row.width_px, row.height_px):
                 raise CorruptArtifact(f"camera {camera_id} has images of several sizes", file=row.image)
-            _write_image(db, positions[row.image] + 1, camera_id, row)
+            image_id = positions[row.image] + 1
+            _write_image(db, image_id, camera_id, row)
+            if descriptors:
+                found = pc.FeatureDescriptors(type=pc.FeatureExtractorType.SIFT, data=row.descriptors)
+                db.write_descriptors(image_id, found)
             looks[positions[row.image]] = sampled(row.descriptors)
     return looks
 
@@ -93,7 +98,6 @@ def _write_image(db: pc.Database, image_id: int, camera_id: int, row: ImageFeatu
     db.write_image(image, use_image_id=True)
     db.write_frame(frame, use_frame_id=True)
     db.write_keypoints(image_id, row.keypoints)
-    db.write_descriptors(image_id, pc.FeatureDescriptors(type=pc.FeatureExtractorType.SIFT, data=row.descriptors))
 
 
 def alias(image_id: int) -> str:

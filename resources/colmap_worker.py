@@ -1,7 +1,8 @@
 """What runs pycolmap: ``python -P -m resources.colmap_worker request.json``, always a child process.
 
 Its native code aborts the process on errors in threads, and its module exports zlib's symbols: zlib comes first.
-Nothing but this module and what it alone imports, ``colmap_database`` and ``colmap_posed``, may import pycolmap.
+Nothing but this module and what it alone imports (``colmap_database``, ``colmap_joined``, ``colmap_matches``,
+``colmap_posed``, ``colmap_readjust``, ``colmap_refine``) may import pycolmap.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from typing import Any
 import numpy as np
 import pycolmap as pc
 
-from resources.colmap_database import Descriptors, Pairs, Request, fill, match, say, write_named
+from resources.colmap_database import Request, say, write_named
+from resources.colmap_joined import adjust
+from resources.colmap_matches import match_graph, prepare
 from resources.colmap_posed import triangulate
+from resources.colmap_readjust import readjust
+from resources.colmap_refine import refine
 from resources.features import ImageFeatures, segment_of, write_features
 from splat_pipeline.domain.errors import CorruptArtifact
-from splat_pipeline.domain.pairs import all_pairs, appearance, sequence_pairs, similar_pairs
 
 FOCAL_RANGE = (0.3, 3.0)
 """Times the longer side: outside, a reconstruction is junk."""
@@ -85,8 +89,7 @@ def reconstruct(request: Request) -> dict[str, Any]:
     matches = Path(request["matches"])
     if not matches.is_file():
         fresh = scratch / "matching.db"
-        near, far = _pairs(request, fill(fresh, request))
-        match(fresh, request, near=near, far=far)
+        prepare(fresh, request)
         fresh.replace(matches)
     database = scratch / "mapping.db"
     shutil.copyfile(matches, database)  # the view graph calibration edits it
@@ -101,17 +104,6 @@ def reconstruct(request: Request) -> dict[str, Any]:
         "models": [model.num_reg_images() for model in models],
         "registered": 0 if chosen is None else chosen.num_reg_images(),
     }
-
-
-def _pairs(request: Request, looks: list[Descriptors]) -> tuple[Pairs, Pairs]:
-    """Return the pairs to match: neighbours and, for long sequences, views that look alike."""
-    images, overlap = request["images"], request["overlap"]
-    if request["every_pair"]:
-        return all_pairs(len(images)), set()
-    near = sequence_pairs(len(images), overlap)
-    groups = [segment_of(name) for name in images]
-    alike = appearance(looks, seed=request["seed"])
-    return near, similar_pairs(alike, groups, overlap=overlap, each=max(2, overlap // 2)) - near
 
 
 def _map_global(database: Path, request: Request) -> dict[int, pc.Reconstruction]:
@@ -158,9 +150,13 @@ def _is_sane(model: pc.Reconstruction) -> bool:
 
 
 COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {
+    "adjust": adjust,
     "extract": extract,
+    "match": match_graph,
     "reconstruct": reconstruct,
     "triangulate": triangulate,
+    "readjust": readjust,
+    "refine": refine,
 }
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import CorruptArtifact
 from splat_pipeline.domain.formats.colmap import ColmapCamera
+from splat_pipeline.domain.given import lenses_from_json
 from splat_pipeline.domain.lens import undistorted, undistortion_maps
 from splat_pipeline.domain.memory import Pictures
 from splat_pipeline.domain.poses import poses_of
@@ -104,17 +105,8 @@ class Lens:
 
 
 def _lenses(path: Path, longer_side_px: int) -> dict[int, Lens]:
-    cameras = json.loads(path.read_text())
-    return {int(camera_id): lens_for(_colmap_camera(values), longer_side_px) for camera_id, values in cameras.items()}
-
-
-def _colmap_camera(values: dict[str, Any]) -> ColmapCamera:
-    return ColmapCamera(
-        model=values["model"],
-        width_px=values["width_px"],
-        height_px=values["height_px"],
-        params=tuple(values["params"]),
-    )
+    cameras = lenses_from_json(json.loads(path.read_text()))
+    return {camera_id: lens_for(camera, longer_side_px) for camera_id, camera in cameras.items()}
 
 
 def lens_for(source: ColmapCamera, longer_side_px: int) -> Lens:

@@ -89,6 +89,47 @@ def status(job: Annotated[str | None, typer.Argument(help="one job; default: a l
 
 
 @app.command()
+def evaluate(
+    job: Annotated[str, typer.Argument(help="key of the job: see splat status")],
+    *,
+    truth: Annotated[Path, typer.Option(help="TUM trajectory, transforms.json, or folder of a COLMAP model")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the figures to this file too")] = None,
+    plot: Annotated[Path | None, typer.Option(help="draw both trajectories into this file (SVG)")] = None,
+) -> None:
+    """Hold the camera poses of a job against a known trajectory: ATE, RPE, rotation error, registered share."""
+    from splat_pipeline.evaluate import evaluate_job
+    from splat_pipeline.overview import store_of
+
+    figures, drawing = evaluate_job(store_of(load()), job, truth)
+    for path, text in ((json_file, json.dumps(figures, indent=1)), (plot, drawing)):
+        if path is not None:
+            path.write_text(text)
+    print(json.dumps(figures))
+
+
+@app.command()
+def calibrate(
+    clips: Annotated[list[Path], typer.Argument(help="clips, or folders of photos, of a board: one a camera")],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="where to write the lenses")],
+    board: Annotated[str, typer.Option(help="checkerboard:9x6 (inner corners) or charuco:7x5 (squares, 5x5 markers)")],
+) -> None:
+    """Measure the lens of each camera that filmed a board; above 0.5 px on held-out views it is refused."""
+    from resources.calibration import calibrate as calibrated
+    from splat_pipeline.domain.calibration import Board, document
+    from splat_pipeline.domain.uploads import video_ids
+
+    wanted = Board.parse(board)
+    names = video_ids([clip.name for clip in clips])
+    found = {
+        name: calibrated(clip, wanted, say=lambda line: print(line, file=sys.stderr))
+        for name, clip in zip(names, clips, strict=True)
+    }
+    out.write_text(json.dumps(document(found), indent=1))
+    print(json.dumps(document(found)))
+
+
+@app.command()
 def init(*, quiet: Annotated[bool, typer.Option(help="print DAGSTER_HOME only")] = False) -> None:
     """Make the folders of this installation and tell where they are."""
     from splat_pipeline.launch import make_home

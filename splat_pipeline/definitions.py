@@ -15,6 +15,7 @@ from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
 from resources.media import PyAvReader
 from resources.movies import FfmpegWriter
+from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.uploads import uploads_sensor
@@ -36,6 +37,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "reader": PyAvReader(),
         "sheets": ContactSheets(),
         "sfm": ColmapBackend(),
+        "sources": InstalledSources(),
         "loader": KeyframeImages(),
         "trainer": CpuTrainer(),
         "movies": FfmpegWriter(),

@@ -18,6 +18,7 @@ from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.formats.colmap import ColmapCamera
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.domain.given import GivenPoses
 from splat_pipeline.domain.memory import Footprint, Pictures
 from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.domain.recipe import PoseRecipe
@@ -154,6 +155,20 @@ class ReconstructionRequest:
     """A name out of ``SfmBackend.strategies``."""
     recipe: PoseRecipe
     seed: int
+    graph: Path | None = None
+    """What ``match`` wrote, of these images and others. None: the attempt matches by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchRequest:
+    """All images of a job, in order of clip and time; an image's name is its path in the images folder."""
+
+    images: Sequence[str]
+    camera_ids: Sequence[int]
+    features: Path
+    """What ``extract_features`` wrote."""
+    recipe: PoseRecipe
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +181,28 @@ class Attempt:
     outcome: str
     seconds: float
     peak_rss_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AdjustmentRequest:
+    """Images whose N poses are roughly known: the windows of a job in one frame."""
+
+    folder: Path
+    images: Sequence[str]
+    camera_ids: Sequence[int]
+    cameras: Mapping[int, ColmapCamera]
+    """By camera id, lens distortion included, for images of the stored size."""
+    cams_from_world: NDArray[np.float64]
+    """(N, 4, 4) rigid, OpenCV's axes, world units."""
+    features: Path
+    """What ``extract_features`` wrote."""
+    graph: Path
+    """What ``match`` wrote."""
+    left_out: Sequence[tuple[str, str]]
+    """Pairs of images of the graph whose matches are not believed."""
+    refine_intrinsics: bool
+    recipe: PoseRecipe
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -204,6 +241,27 @@ class Triangulation:
     peak_rss_bytes: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refinement:
+    """What came of the attempt to widen the lens models of a reconstruction."""
+
+    cameras: Sequence[int]
+    """Ids of the lenses that were widened; with none, nothing was written."""
+    why: str | None
+    """Why none was."""
+    narrow_px: float | None = None
+    """Median error on tracks set aside, before."""
+    wide_px: float | None = None
+    """The same, after."""
+
+    @property
+    def words(self) -> str:
+        """Say what became of the lenses."""
+        if not self.cameras:
+            return f"as the mapper left it: {self.why}"
+        return f"OPENCV, principal point free: {self.narrow_px:.3f} px before, {self.wide_px:.3f} px after"
+
+
 class SfmBackend(Protocol):
     """Features and structure from motion. Native code runs in a child process with limits."""
 
@@ -216,8 +274,16 @@ class SfmBackend(Protocol):
         """Write ``folder/<segment>.parquet`` for every image folder <segment>. Raises ``ToolError``."""
         ...
 
+    def match(self, request: MatchRequest, path: Path, *, say: Say) -> None:
+        """Match neighbours and look-alikes and write them to ``path``: see ``domain.matches``. Raises ``ToolError``."""
+        ...
+
     def reconstruct(self, request: ReconstructionRequest, folder: Path, *, say: Say) -> Attempt:
         """Write the largest submodel (COLMAP binary) to ``folder``; outcome says when there is none."""
+        ...
+
+    def adjust(self, request: AdjustmentRequest, folder: Path, *, say: Say) -> None:
+        """Triangulate and refine all poses together, and write the model (COLMAP binary). Raises ``ToolError``."""
         ...
 
     def triangulate(self, request: TriangulationRequest, folder: Path, *, say: Say) -> Triangulation:
@@ -225,6 +291,68 @@ class SfmBackend(Protocol):
 
         Raises ``WrongPoses``, ``FewPoints``, ``MissingArtifact``, ``ToolError``.
         """
+        ...
+
+    def refine(self, model: Path, folder: Path, *, time_limit_s: float, say: Say) -> Refinement:
+        """Widen the lenses of a model (COLMAP binary) where that holds, and write the result to ``folder``."""
+        ...
+
+    def readjust(self, folder: Path, *, say: Say, time_limit_s: float) -> None:
+        """Adjust the poses and points of the model in ``folder`` to what its images show, in place; lenses stay.
+
+        The world stays where it was: the cameras are aligned with those that came. Raises ``ToolError``.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PoseRequest:
+    """N images in order of clip and time, whose poses are asked for. A name is a path in ``folder``."""
+
+    folder: Path
+    images: Sequence[str]
+    camera_ids: Sequence[int]
+    """Images of one id share a lens."""
+    sizes: Sequence[tuple[int, int]]
+    """Width and height in px."""
+    times_s: Sequence[float]
+    """Since the start of the clip; of photos, their position."""
+    uploaded: GivenPoses | None
+    """What came with the upload, by the same names and camera ids."""
+    time_limit_s: float
+    seed: int
+
+
+class PoseSource(Protocol):
+    """Where poses come from that are not found by ``SfmBackend``."""
+
+    @property
+    def name(self) -> str:
+        """As in the attempts of a job: given-<name>."""
+        ...
+
+    def unavailable(self) -> str | None:
+        """Return why it cannot be used here, in words; None when it can."""
+        ...
+
+    def poses(self, request: PoseRequest, *, say: Say) -> GivenPoses:
+        """Return poses of some or all of the images, by their names and camera ids.
+
+        A camera id without an entry in ``cameras`` has a lens that the source does not know. Raises ``BadPoses``,
+        ``ToolError``.
+        """
+        ...
+
+
+class PoseSources(Protocol):
+    """The sources of this installation."""
+
+    def names(self) -> Sequence[str]:
+        """Return all that may be asked for."""
+        ...
+
+    def named(self, name: str) -> PoseSource:
+        """Return one. Raises ``ToolMissing`` that lists those that are known."""
         ...
 
 

@@ -12,7 +12,7 @@ from splat_pipeline.domain.formats.colmap import read_model, write_model
 from splat_pipeline.domain.poses import rms_px
 from splat_pipeline.domain.recipe import PoseRecipe
 from splat_pipeline.domain.rigid import rigid
-from splat_pipeline.ports import Attempt, FeatureRequest, ReconstructionRequest
+from splat_pipeline.ports import Attempt, FeatureRequest, MatchRequest, ReconstructionRequest, Refinement
 
 RECIPE = PoseRecipe(max_features=1024, longer_side_px=400)
 SIZE = (400, 300)
@@ -101,11 +101,20 @@ class Capture:
         return self.folder / "features"
 
     @property
+    def graph(self):
+        return self.folder / "pairs.parquet"
+
+    @property
     def model(self):
         return self.folder / "model"
 
     def feature_request(self):
         return FeatureRequest(folder=self.images, images=self.names, camera_ids=self.camera_ids, recipe=RECIPE, seed=0)
+
+    def match_request(self):
+        return MatchRequest(
+            images=self.names, camera_ids=self.camera_ids, features=self.features, recipe=RECIPE, seed=0
+        )
 
     def request(self, strategy="global", **changes):
         asked = ReconstructionRequest(
@@ -116,6 +125,7 @@ class Capture:
             strategy=strategy,
             recipe=RECIPE,
             seed=0,
+            graph=self.graph,
         )
         return replace(asked, **changes)
 
@@ -125,6 +135,7 @@ def reconstructed(folder):
     capture = Capture(folder=folder, names=names, camera_ids=camera_ids, truth=truth)
     sfm = ColmapBackend()
     sfm.extract_features(capture.feature_request(), capture.features, say=print)
+    sfm.match(capture.match_request(), capture.graph, say=print)
     return replace(capture, attempt=sfm.reconstruct(capture.request(), capture.model, say=print))
 
 
@@ -143,6 +154,10 @@ class ReplayedSfm:
         shutil.copytree(self.capture.features, folder)
         say("features 14/14")
 
+    def match(self, request, path, *, say):
+        shutil.copyfile(self.capture.graph, path)
+        say("matching 3/3")
+
     def reconstruct(self, request, folder, *, say):
         part = self.script.get(request.strategy, len(request.images))
         if isinstance(part, str):
@@ -153,3 +168,7 @@ class ReplayedSfm:
         folder.mkdir()
         write_model(folder, model)
         return replace(self.capture.attempt, registered=part, rms_px=rms_px(model))
+
+    def refine(self, model, folder, *, time_limit_s, say):
+        say("lens model kept")
+        return Refinement(cameras=(), why="replayed")

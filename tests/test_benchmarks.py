@@ -21,6 +21,7 @@ import posed_photos  # noqa: E402
 
 from splat_pipeline.domain.errors import CorruptArtifact, InputError  # noqa: E402
 from splat_pipeline.domain.formats.colmap import read_model  # noqa: E402
+from splat_pipeline.domain.formats.transforms import read_transforms  # noqa: E402
 from splat_pipeline.domain.orbit import look_at  # noqa: E402
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -74,7 +75,7 @@ def test_a_lens_that_is_not_understood_is_refused_and_a_missing_image_left_out(t
     (tmp_path / "gap" / "images" / "3.png").unlink()
     assert len(transformed(tmp_path / "gap", 64).views) == 15
     shutil.rmtree(tmp_path / "gap" / "images")
-    with pytest.raises(InputError, match="no frames with images"):
+    with pytest.raises(InputError, match="none of its 16 frames has an image"):
         transformed(tmp_path / "gap", 64)
 
 
@@ -239,5 +240,6 @@ def test_looking_through_opengl_s_axes_is_looking_the_other_way():
     pose = look_at(np.array([0.0, 0, -3]), np.zeros(3))
     frame = {"file_path": "a.png", "transform_matrix": (np.linalg.inv(pose) @ FLIP).tolist()}
     data = {"w": 4, "h": 2, "fl_x": 3.0, "frames": [frame]}
-    (found,) = posed_photos.frames(Path(), data)
+    given = read_transforms(json.dumps(data).encode(), file="transforms.json", images=["a.png"], size_of=None)
+    (found,) = given.frames
     np.testing.assert_allclose(found.cam_from_world @ [0, 0, 0, 1], [0, 0, 3, 1])

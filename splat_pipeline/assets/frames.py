@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from splat_pipeline.assets.givens import read_given
 from splat_pipeline.assets.stages import Machines, Readers, Sheets, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.frames import FrameRef, judge_clip
+from splat_pipeline.domain.given import lens_ids, only_posed
 from splat_pipeline.domain.keyframes import Keyframe, select_keyframes, sharp_share
 from splat_pipeline.domain.scoring import ClipScore, refused, score_clip
 from splat_pipeline.domain.thumbnails import Thumbnails
@@ -117,6 +119,8 @@ def keyframes(
         recipe = work.recipe.frames
         frames = tables.read_table(work.input("frame_quality") / "frames.parquet", tables.FRAMES)
         clips = {clip.video_id: clip for clip in clips_of(work)}
+        given = read_given(work.input("source_videos"))
+        frames = frames if given is None else only_posed(frames, given[0])
         longer = {
             name: min(recipe.analysis_px, max(clip.facts.width_px, clip.facts.height_px))
             for name, clip in clips.items()
@@ -124,7 +128,7 @@ def keyframes(
         sets = [name for name, clip in clips.items() if clip.facts.images]
         chosen = select_keyframes(frames, recipe, longer_side_px=longer, image_sets=sets)
         rows = [row for clip in clips.values() for row in extracted(work, reader, clip, chosen)]
-        number_cameras(rows)
+        number_cameras(rows, {} if given is None else lens_ids(given[0]))
         tables.write_table(work.folder / "keyframes.parquet", tables.KEYFRAMES, rows)
         metrics = {"keyframes": float(len(chosen)), "sharp_share": sharp_share(chosen)}
         work.publish(metadata=keyframes_shown(rows, chosen, len(frames)), metrics=metrics)
@@ -153,11 +157,15 @@ def extracted(work: Work, reader: MediaReader, clip: Clip, chosen: Sequence[Keyf
     ]
 
 
-def number_cameras(rows: Sequence[dict[str, Any]]) -> None:
-    """Give keyframes of one clip and one size one ``camera_id``, counted from 0 in order."""
-    ids: dict[tuple[str, int, int], int] = {}
+def number_cameras(rows: Sequence[dict[str, Any]], lenses: Mapping[tuple[str, int], int]) -> None:
+    """Give keyframes of one clip and one size one ``camera_id``, counted from 0 in order.
+
+    ``lenses``: by video_id and frame_index, where poses came with the images; another lens is another camera.
+    """
+    ids: dict[tuple[str, int, int, int | None], int] = {}
     for row in rows:
-        key = row["video_id"], row["width_px"], row["height_px"]
+        lens = lenses.get((row["video_id"], row["frame_index"]))
+        key = row["video_id"], row["width_px"], row["height_px"], lens
         row["camera_id"] = ids.setdefault(key, len(ids))
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import dagster as dg
 
+from splat_pipeline.assets.givens import uploaded_poses, write_given
 from splat_pipeline.assets.jobfile import MAX_BYTES, read_job_file
-from splat_pipeline.assets.stages import Machines, Readers, Stores, job_asset, stage
+from splat_pipeline.assets.stages import Machines, Readers, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.recipe import Recipe
@@ -71,12 +72,13 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
             if source.error is not None:
                 work.log(f"{source.name}: {type(source.error).__name__}: {source.error}")
         require_usable(sources)
+        given, sources = take_given(work, upload, contents, sources, resolved)
         work.uploaded_bytes = sum(source.size_bytes for source in sources)
         rows = [row_of(source) for source in sources]
         tables.write_table(work.folder / "videos.parquet", tables.VIDEOS, rows)
-        manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin)
+        manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin) | {"given": given}
         (work.folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True))
-        work.publish(metadata=shown(upload, rows, origin))
+        work.publish(metadata=shown(upload, rows, origin) | {"poses": given["source"] if given else "to be found"})
     return work.result()
 
 
@@ -106,6 +108,29 @@ def look(reader: MediaReader, upload: Upload, name: str, *, video_id: str) -> So
         problem = error
         problem.file = problem.file or name
     return Source(video_id=video_id, name=name, sha256=digest, size_bytes=size, facts=facts, error=problem)
+
+
+def take_given(
+    work: Work, upload: Upload, contents: Contents, sources: list[Source], recipe: Recipe
+) -> tuple[dict[str, Any] | None, list[Source]]:
+    """Write the poses that came with the images; return what the manifest says of them, and the sources to use.
+
+    Folders of images without any pose (smaller copies, masks, depth maps) are no part of the job then.
+    """
+    sets = {
+        source.video_id: (source.name, source.facts)
+        for source in sources
+        if source.facts is not None and source.facts.images
+    }
+    given = uploaded_poses(upload, contents, sets, recipe.poses.source)
+    if given is None:
+        return None, sources
+    posed = write_given(work.folder, given, sets)
+    for line in given.warnings:
+        work.log(line)
+    kept = [source for source in sources if source.video_id in posed]
+    about = {"source": given.source, "frames": len(given.frames), "warnings": list(given.warnings)}
+    return about | {"left_out": [source.name for source in sources if source not in kept]}, kept
 
 
 def require_usable(sources: Sequence[Source]) -> None:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
-from splat_pipeline.assets.stages import Machines, Stores, job_asset, stage
+from splat_pipeline.assets.joining import one_model
+from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
 from splat_pipeline.domain.formats.points_ply import write_points
 from splat_pipeline.domain.points import is_aerial, point_rows, trusted, upright_from
 from splat_pipeline.domain.poses import (
-    alignment_row,
     cam_from_world,
     cameras_json,
-    moved,
     path_sketch,
     pose_rows,
     rms_px,
 )
-from splat_pipeline.domain.rigid import Similarity
 from splat_pipeline.domain.tables import (
     ALIGNMENT,
     KEYFRAMES,
@@ -35,36 +34,48 @@ from splat_pipeline.domain.tables import (
     read_table,
     write_table,
 )
-from splat_pipeline.domain.windows import Window
+from splat_pipeline.domain.uncertainty import pose_sigmas
+from splat_pipeline.ports import SfmBackend
 
 
-@job_asset(deps=["keyframes", "local_reconstructions"])
-def camera_poses(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> dg.MaterializeResult[Any]:
+@job_asset(deps=["keyframes", "features", "match_graph", "local_reconstructions"])
+def camera_poses(
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, sfm: Sfm
+) -> dg.MaterializeResult[Any]:
     """One pose a keyframe in one frame of reference, with what it rests on and how far to trust it."""
     with stage(context, store, machine) as work:
-        source = work.input("local_reconstructions")
         keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
-        window = _largest(read_table(source / "windows.parquet", WINDOWS))
-        world_from_window = Similarity.identity()  # one window: its frame is the world's
-        model = moved(read_model(source / "windows" / window.name), world_from_window)
-        inside = {int(keyframe_id): [window.window_id] for keyframe_id in window.of(keyframes)["keyframe_id"]}
-        poses = pd.DataFrame(pose_rows(model, keyframes, inside))
+        found = one_model(work, sfm, keyframes)
+        model, lens = (found.model, "as given") if _given(work) else _refined(work, sfm, found.model)
+        poses = pd.DataFrame(pose_rows(model, keyframes, found.window_ids, pose_sigmas(model)))
         (work.folder / "sparse").mkdir()
         write_model(work.folder / "sparse", model)
         write_table(work.folder / "poses.parquet", POSES, poses)
-        write_table(work.folder / "loops.parquet", LOOPS, [])
-        write_table(work.folder / "alignment.parquet", ALIGNMENT, [alignment_row(window.window_id, world_from_window)])
+        write_table(work.folder / "loops.parquet", LOOPS, found.loops)
+        write_table(work.folder / "alignment.parquet", ALIGNMENT, found.alignment)
         (work.folder / "cameras.json").write_text(json.dumps(cameras_json(model), indent=1))
         metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms_px(model)}
-        work.publish(metadata=_shown(model, poses) | metrics, metrics=metrics)
+        work.publish(metadata=_shown(model, poses) | dict(found.shown) | metrics | {"lens": lens}, metrics=metrics)
     return work.result()
 
 
-def _largest(windows: pd.DataFrame) -> Window:
-    row = max(windows.to_dict("records"), key=lambda each: int(each["registered"]), default=None)
-    if row is None or not row["registered"]:
-        raise NoReconstruction("no window has a model")
-    return Window(window_id=int(row["window_id"]), first=int(row["first"]), stop=int(row["stop"]))
+def _given(work: Work) -> bool:
+    """Whether the poses came from elsewhere: then nothing is adjusted unasked."""
+    windows = read_table(work.input("local_reconstructions") / "windows.parquet", WINDOWS)
+    return bool(windows["strategy"].str.startswith("given-").any())
+
+
+def _refined(work: Work, sfm: SfmBackend, model: ColmapModel) -> tuple[ColmapModel, str]:
+    """Return the model with wider lenses where they hold, and what was found, in words."""
+    before, after = work.folder / "before", work.folder / "refined"
+    before.mkdir()
+    write_model(before, model)
+    found = sfm.refine(before, after, time_limit_s=work.recipe.poses.time_limit_s, say=work.log)
+    if found.cameras:
+        model = read_model(after)
+        shutil.rmtree(after)
+    shutil.rmtree(before)
+    return model, found.words
 
 
 def _shown(model: ColmapModel, poses: pd.DataFrame) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,28 @@ import pandas as pd
 
 from splat_pipeline.assets.failures import classified
 from splat_pipeline.assets.partitions import GROUP, jobs
-from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
-from splat_pipeline.domain.errors import MissingWindow, NoReconstruction
+from splat_pipeline.assets.posed import given_attempt, windows_of
+from splat_pipeline.assets.stages import Machines, Sfm, Sources, Stores, Work, job_asset, stage
+from splat_pipeline.domain.errors import ArtifactError, MissingWindow, NoReconstruction
+from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs
 from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_table, write_table
-from splat_pipeline.domain.windows import Window, complete, is_enough, ladder, plan_windows, settle, window_row
-from splat_pipeline.ports import FeatureRequest, ReconstructionRequest, SfmBackend
+from splat_pipeline.domain.windows import Window, complete, is_enough, ladder, settle, window_row
+from splat_pipeline.ports import (
+    Artifact,
+    FeatureRequest,
+    MatchRequest,
+    PoseSources,
+    ReconstructionRequest,
+    SfmBackend,
+    Store,
+)
 
 IMAGES = "images"
+PAIRS_FILE = "pairs.parquet"
+REPEATS_TAG = "dagster/parent_run_id"
+"""Of a run that Dagster, or a person in its UI, started to repeat another one."""
+WINDOW_INPUTS = ("features", "keyframes", "match_graph", "source_videos")
+"""What a window is computed from."""
 JSON = "json_io"
 """Carries the small values between the ops: which windows, and what became of them."""
 
@@ -34,7 +50,7 @@ def features(
         keyframes = _keyframes(work)
         request = FeatureRequest(
             folder=work.input("keyframes") / IMAGES,
-            images=_names(keyframes),
+            images=names_of(keyframes),
             camera_ids=keyframes["camera_id"].tolist(),
             recipe=work.recipe.poses,
             seed=work.recipe.seed,
@@ -44,25 +60,60 @@ def features(
     return work.result()
 
 
-@dg.op(ins={"features": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key=JSON))
+@job_asset(deps=["keyframes", "features"], kinds={"colmap"})
+def match_graph(
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, sfm: Sfm
+) -> dg.MaterializeResult[Any]:
+    """Matches between keyframes, verified: neighbours in time and views that look alike. Made once, for all windows."""
+    with stage(context, store, machine) as work:
+        keyframes = _keyframes(work)
+        request = MatchRequest(
+            images=names_of(keyframes),
+            camera_ids=keyframes["camera_id"].tolist(),
+            features=work.input("features") / "features",
+            recipe=work.recipe.poses,
+            seed=work.recipe.seed,
+        )
+        sfm.match(request, work.folder / PAIRS_FILE, say=work.log)
+        work.publish(metadata=_matched(read_pairs(work.folder / PAIRS_FILE)))
+    return work.result()
+
+
+def _matched(pairs: Iterable[MatchedPair]) -> dict[str, int]:
+    counts = {"pairs": 0, "verified": 0, "far": 0, "far_verified": 0, "flat": 0}
+    for pair in pairs:
+        found = pair.inliers > 0
+        counts["pairs"] += 1
+        counts["verified"] += found
+        counts["far"] += pair.far
+        counts["far_verified"] += pair.far and found
+        counts["flat"] += pair.config in FLAT
+    return counts
+
+
+@dg.op(ins={"match_graph": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key=JSON))
 @classified
 def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput[dict[str, Any]]]:
     """Decide which keyframes are reconstructed together."""
-    artifact = store.fetch(context.partition_key, "keyframes")
-    windows = plan_windows(read_table(artifact.folder / "keyframes.parquet", KEYFRAMES))
+    keyframes, source = (store.fetch(context.partition_key, name).folder for name in ("keyframes", "source_videos"))
+    windows = windows_of(read_table(keyframes / "keyframes.parquet", KEYFRAMES), source)
     return [dg.DynamicOutput(asdict(window), mapping_key=window.name) for window in windows]
 
 
 @dg.op(out=dg.Out(io_manager_key=JSON))
 @classified
-def reconstruct(
-    context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, window: dict[str, Any]
+def reconstruct(  # noqa: PLR0917  # Dagster passes them by name
+    context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, sources: Sources, window: dict[str, Any]
 ) -> dict[str, Any]:
     """Reconstruct one window: strategy after strategy until one is good enough; the best is kept."""
     this = Window(**window)
+    earlier = _earlier(context, store, this)
+    if earlier is not None:
+        context.log.info(f"{this.name} was reconstructed from the same inputs by the run that this one repeats: kept")
+        return {"window_id": this.window_id, "digest": earlier.digest}
     with stage(context, store, machine, name=this.name) as work:
         tries = work.folder / "tries"
-        attempts = _attempts(work, this, sfm, tries)
+        attempts = _attempts(work, this, sfm, sources, tries)
         best, rows = settle(attempts)
         if best is not None:
             (tries / rows[best]["strategy"]).rename(work.folder / "model")
@@ -74,6 +125,24 @@ def reconstruct(
     return {"window_id": this.window_id, "digest": work.published.digest}
 
 
+def _earlier(context: dg.OpExecutionContext, store: Store, window: Window) -> Artifact | None:
+    """Return the window as an earlier run or try made it from the same inputs by the same code.
+
+    Only where Dagster repeats work that failed: to materialize anew is to compute anew.
+    """
+    if context.retry_number == 0 and REPEATS_TAG not in context.run.tags:
+        return None
+    try:
+        found = store.fetch(context.partition_key, window.name)
+        row = read_table(found.folder / "windows.parquet", WINDOWS).iloc[0]
+    except ArtifactError as error:
+        context.log.info(f"{window.name} is computed: {error}")
+        return None
+    now = {name: store.fetch(context.partition_key, name).digest for name in WINDOW_INPUTS}
+    same = found.manifest["inputs"] == now and found.manifest["code_version"] == version("splat_pipeline")
+    return found if same and (row["first"], row["stop"]) == (window.first, window.stop) else None
+
+
 @dg.op(out=dg.Out(io_manager_key=JSON))
 @classified
 def gather(
@@ -81,7 +150,7 @@ def gather(
 ) -> dg.Output[dict[str, Any]]:
     """Bring the windows together. After a crash windows were seen to be missing here: each planned one is asked for."""
     with stage(context, store, machine, name="local_reconstructions") as work:
-        planned = plan_windows(_keyframes(work))
+        planned = windows_of(_keyframes(work), work.input("source_videos"))
         complete(planned, [row["window_id"] for row in done])
         digests = {row["window_id"]: row["digest"] for row in done}
         windows = _gathered(work, planned, digests)
@@ -97,35 +166,41 @@ def gather(
 
 
 @dg.graph_asset(
-    ins={"features": dg.AssetIn(dagster_type=dg.Nothing)}, partitions_def=jobs, group_name=GROUP, kinds={"colmap"}
+    ins={"match_graph": dg.AssetIn(dagster_type=dg.Nothing)}, partitions_def=jobs, group_name=GROUP, kinds={"colmap"}
 )
-def local_reconstructions(features: Any) -> Any:
+def local_reconstructions(match_graph: Any) -> Any:
     """Structure from motion, one step a window; the largest sane submodel of the best attempt is kept."""
-    return gather(plan(features).map(reconstruct).collect())
+    return gather(plan(match_graph).map(reconstruct).collect())
 
 
 def _keyframes(work: Work) -> pd.DataFrame:
     return read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
 
 
-def _names(keyframes: pd.DataFrame) -> list[str]:
+def names_of(keyframes: pd.DataFrame) -> list[str]:
     """Images are named relative to the artifact's images folder."""
     return [file.removeprefix(f"{IMAGES}/") for file in keyframes["file"]]
 
 
-def _attempts(work: Work, window: Window, sfm: SfmBackend, tries: Path) -> list[dict[str, Any]]:
+def _attempts(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources, tries: Path) -> list[dict[str, Any]]:
     tries.mkdir()
     keyframes = window.of(_keyframes(work))
     rows: list[dict[str, Any]] = []
+    given = given_attempt(work, keyframes, sfm, sources, tries)
+    if given is not None:
+        rows.append(given | {"window_id": window.window_id, "attempt": 0})
+        if given["registered"]:
+            return rows
     for strategy in ladder(sfm.strategies, work.recipe.poses.mapper):
         request = ReconstructionRequest(
             folder=work.input("keyframes") / IMAGES,
-            images=_names(keyframes),
+            images=names_of(keyframes),
             camera_ids=keyframes["camera_id"].tolist(),
             features=work.input("features") / "features",
             strategy=strategy,
             recipe=work.recipe.poses,
             seed=work.recipe.seed,
+            graph=work.input("match_graph") / PAIRS_FILE,
         )
         attempt = sfm.reconstruct(request, tries / strategy, say=work.log)
         rows.append(asdict(attempt) | {"window_id": window.window_id, "attempt": len(rows), "strategy": strategy})

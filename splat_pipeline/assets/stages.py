@@ -37,6 +37,7 @@ from splat_pipeline.ports import (
     Machine,
     MediaReader,
     MovieWriter,
+    PoseSources,
     SfmBackend,
     SheetMaker,
     SplatTrainer,
@@ -49,6 +50,7 @@ Machines = dg.ResourceParam[Machine]
 Readers = dg.ResourceParam[MediaReader]
 Sheets = dg.ResourceParam[SheetMaker]
 Sfm = dg.ResourceParam[SfmBackend]
+Sources = dg.ResourceParam[PoseSources]
 Loaders = dg.ResourceParam[ImageLoader]
 Trainers = dg.ResourceParam[SplatTrainer]
 Movies = dg.ResourceParam[MovieWriter]
@@ -102,8 +104,8 @@ class Work:
     @cached_property
     def recipe(self) -> Recipe:
         """The job's own settings, as ``source_videos`` resolved them."""
-        manifest = json.loads((self.input("source_videos") / "manifest.json").read_text())
-        return Recipe.model_validate(manifest["recipe"])
+        self.input("source_videos")
+        return recipe_of(self.inputs["source_videos"])
 
     def publish(self, *, metadata: Mapping[str, Any], metrics: Mapping[str, float] | None = None) -> None:
         """Publish the scratch folder, judge ``metrics`` by the stage's gates and keep ``metadata`` for the UI."""
@@ -140,6 +142,12 @@ class Work:
             "bytes_out": self.published.size_bytes,
             "artifact": dg.MetadataValue.path(str(self.published.folder)),
         }
+
+
+def recipe_of(source_videos: Artifact) -> Recipe:
+    """Return the settings that a job was resolved with."""
+    manifest = json.loads((source_videos.folder / "manifest.json").read_text())
+    return Recipe.model_validate(manifest["recipe"])
 
 
 @contextmanager
@@ -240,6 +248,6 @@ def job_asset(
 
 
 __all__ = [
-    "Context", "Loaders", "Machines", "Movies", "Readers", "Sfm", "Sheets", "SplatError", "Stores", "Trainers", "Work",
-    "gate_row", "job_asset", "lineage_of", "stage",
+    "Context", "Loaders", "Machines", "Movies", "Readers", "Sfm", "Sheets", "Sources", "SplatError", "Stores",
+    "Trainers", "Work", "gate_row", "job_asset", "lineage_of", "recipe_of", "stage",
 ]  # fmt: skip

@@ -91,6 +91,29 @@ def alone(drawing: str) -> str:
     return f'{head} xmlns="http://www.w3.org/2000/svg" width="{_SIZE[0]}" height="{_SIZE[1]}">{style}{rest}'
 
 
+def two_paths(found: Array, true: Array) -> str:
+    """Draw the N camera centres that were found over the M true ones, in the widest plane of these, as a file.
+
+    found (N, 3), true (M, 3), in one world.
+    """
+    middle = true.mean(axis=0)
+    plane = np.linalg.svd(true - middle, full_matrices=False)[2][:2]
+    flat = [(path - middle) @ plane.T for path in (found, true)]
+    low, high = _frame(flat[1], np.concatenate(flat))
+    scale = min((size - 2 * _MARGIN) / span for size, span in zip(_SIZE, high - low, strict=True))
+    lines = []
+    for path, kind in ((flat[1], "grid"), (flat[0], "line")):
+        at = np.array(_SIZE) / 2 + (path - (low + high) / 2) * scale * [1, -1]
+        lines.append(f'<polyline class="{kind}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in at)}"/>')
+    bar = 10 ** np.floor(np.log10(max(float(np.ptp(flat[1], axis=0).max()), 1e-12)))
+    base = _SIZE[1] - _MARGIN
+    return alone(
+        f'<svg viewBox="0 0 {_SIZE[0]} {_SIZE[1]}" role="img" aria-label="Found and true camera path">{"".join(lines)}'
+        f'<path class="line" d="M{_MARGIN} {base}h{bar * scale:.1f}"/>'
+        f'<text x="{_MARGIN}" y="{base - 6}">{bar:g} (found over true)</text></svg>'
+    )
+
+
 def scale_bar() -> str:
     """Draw the key of ``colour_of``."""
     stops = [i / 12 for i in range(13)]

@@ -8,6 +8,8 @@
     │   ├── NoVideoStream         audio only
     │   ├── UnsafeUpload          a link, a device, a pipe, a name that leaves the folder
     │   ├── BadJobFile            job.yaml or a settings file with an unknown key or a wrong value
+    │   ├── BadPoses              poses that came with the images, or from a backend, cannot be read or cannot be right
+    │   ├── BadCalibration        a lens could not be measured from the board that was filmed
     │   └── WeakFootage           it decodes, but no splat can come of it
     │       ├── TooShort  TooSmall  TooDark  Blurred  StaticCamera  NoTexture
     ├── PoseError             cameras could not be found well enough
@@ -83,6 +85,14 @@ class UnsafeUpload(InputError):
 
 class BadJobFile(InputError):
     remedy = "Correct the named key; the README lists the known ones."
+
+
+class BadPoses(InputError):
+    remedy = "Export the poses again, or take the named file out of the upload: the cameras are found without it."
+
+
+class BadCalibration(InputError):
+    remedy = "Film a flat board again: sharp, in good light, from many sides, 20 views or more."
 
 
 class WeakFootage(InputError):

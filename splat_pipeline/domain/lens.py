@@ -27,8 +27,8 @@ def intrinsics(camera: ColmapCamera) -> tuple[float, float, float, float]:
     return p[0], p[0], p[1], p[2]
 
 
-def _coefficients(camera: ColmapCamera) -> tuple[float, float, float, float]:
-    """k1, k2, p1, p2 of the model, zero where it has none."""
+def coefficients(camera: ColmapCamera) -> tuple[float, float, float, float]:
+    """Return k1, k2, p1, p2 of the model, zero where it has none."""
     p = camera.params
     table = {
         "SIMPLE_RADIAL": lambda: (p[3], 0.0, 0.0, 0.0),
@@ -42,7 +42,7 @@ def distort(camera: ColmapCamera, rays: ArrayLike) -> Float:
     """Return (..., 2) px where rays (..., 2) x/z, y/z are seen (Brown 1971, as COLMAP's ``sensor/models.h`` states)."""
     x, y = np.moveaxis(np.asarray(rays, np.float64), -1, 0)
     fx, fy, cx, cy = intrinsics(camera)
-    k1, k2, p1, p2 = _coefficients(camera)
+    k1, k2, p1, p2 = coefficients(camera)
     r2 = x * x + y * y
     radial = k1 * r2 + k2 * r2 * r2
     dx = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
@@ -61,7 +61,7 @@ def undistorted(camera: ColmapCamera) -> Camera:
     """Return the pinhole camera of the same size and principal point, zoomed in to show valid pixels only."""
     fx, fy, cx, cy = intrinsics(camera)
     ideal = Camera(width_px=camera.width_px, height_px=camera.height_px, fx_px=fx, fy_px=fy, cx_px=cx, cy_px=cy)
-    if not any(_coefficients(camera)):
+    if not any(coefficients(camera)):
         return ideal
     low, high = _ZOOM
     for _ in range(40):

@@ -18,6 +18,8 @@ PER_WORD = 8
 ROUNDS = 6
 TRAINED_ON = 40_000
 PER_IMAGE = 1500
+SPREAD = 3
+"""Images on either side of a loop candidate that are taken to show the same."""
 FACING_DEG = 60.0
 """Cameras that look further apart are taken to see different things."""
 
@@ -88,6 +90,25 @@ def similar_pairs(looks: Float, groups: Sequence[str], *, overlap: int, each: in
     for excluded in (near, same):
         ranked = np.argsort(-np.where(excluded, -np.inf, score), axis=1, kind="stable")[:, :each]
         pairs |= {(min(i, j), max(i, j)) for i, row in enumerate(ranked) for j in row.tolist() if not excluded[i, j]}
+    return pairs
+
+
+def loop_pairs(looks: Float, *, apart: int, each: int) -> set[tuple[int, int]]:
+    """Return, for each image, the ``each`` images most like it that lie more than ``apart`` away in the order.
+
+    Of candidates side by side only the best counts: one place seen again is one loop.
+    """
+    count = len(looks)
+    score = looks @ looks.T
+    score[np.abs(np.subtract.outer(np.arange(count), np.arange(count))) <= apart] = -np.inf
+    pairs: set[tuple[int, int]] = set()
+    for i, row in enumerate(score):
+        for _ in range(each):
+            j = int(np.argmax(row))
+            if row[j] <= 0:
+                break
+            pairs.add((min(i, j), max(i, j)))
+            row[max(0, j - SPREAD) : j + SPREAD + 1] = -np.inf
     return pairs
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from splat_pipeline.domain.confidence import PoseSigma, confidence
 from splat_pipeline.domain.formats.colmap import ColmapModel
+from splat_pipeline.domain.given import lenses_json
 from splat_pipeline.domain.lens import project
 from splat_pipeline.domain.rigid import Similarity, quat_from_rotation, rigid, rotation_from_quat
 
@@ -88,15 +90,16 @@ def rms_px(model: ColmapModel, seen: Observations | None = None) -> float:
     return float(np.sqrt((error**2).mean())) if len(error) else float("nan")
 
 
-def confidence(observations: ArrayLike, mean_error_px: ArrayLike, angle_deg: ArrayLike) -> Float:
-    """Return 0 to 1: (many points) x (small error) x (wide angle), each factor 1/2 at 50 points, 2 px and 2 degrees."""
-    n, error, angle = (np.asarray(values, np.float64) for values in (observations, mean_error_px, angle_deg))
-    product: Float = n / (n + 50) / (1 + (error / 2) ** 2) * angle / (angle + 2)
-    return np.nan_to_num(product, nan=0.0)
+def pose_rows(
+    model: ColmapModel,
+    keyframes: pd.DataFrame,
+    window_ids: Mapping[int, list[int]],
+    sigmas: Mapping[int, PoseSigma],
+) -> list[dict[str, Any]]:
+    """Return a row of ``tables.POSES`` a keyframe, registered or not.
 
-
-def pose_rows(model: ColmapModel, keyframes: pd.DataFrame, window_ids: Mapping[int, list[int]]) -> list[dict[str, Any]]:
-    """Return a row of ``tables.POSES`` a keyframe, registered or not. ``window_ids``: by keyframe_id."""
+    ``window_ids``: by keyframe_id. ``sigmas``: by image id, as ``uncertainty.pose_sigmas`` gives them.
+    """
     seen = observe(model)
     by_name = {image.name: image_id for image_id, image in model.images.items()}
     rows = []
@@ -105,7 +108,7 @@ def pose_rows(model: ColmapModel, keyframes: pd.DataFrame, window_ids: Mapping[i
         row = dict.fromkeys(_FOUND) | {"keyframe_id": int(keyframe_id), "registered": image_id is not None}
         row["pose_confidence"] = 0.0
         row["window_ids"] = list(window_ids.get(int(keyframe_id), []))
-        rows.append(row if image_id is None else row | _found(model, image_id, seen))
+        rows.append(row if image_id is None else row | _found(model, image_id, seen, sigmas.get(image_id)))
     return rows
 
 
@@ -115,7 +118,7 @@ _FOUND = (
 )  # fmt: skip
 
 
-def _found(model: ColmapModel, image_id: int, seen: Observations) -> dict[str, Any]:
+def _found(model: ColmapModel, image_id: int, seen: Observations, sigma: PoseSigma | None) -> dict[str, Any]:
     pose = cam_from_world(model, image_id)
     mine = seen.image_id == image_id
     error, angle = seen.error_px[mine & np.isfinite(seen.error_px)], seen.angle_deg[mine]
@@ -129,7 +132,9 @@ def _found(model: ColmapModel, image_id: int, seen: Observations) -> dict[str, A
         "observations": count,
         "mean_error_px": mean_error,
         "median_tri_angle_deg": median_angle,
-        "pose_confidence": float(confidence(count, mean_error, median_angle)),
+        "rotation_sigma_deg": sigma.rotation_deg if sigma else None,
+        "position_sigma": sigma.position if sigma else None,
+        "pose_confidence": confidence(sigma, count, median_angle),
     }
 
 
@@ -145,15 +150,7 @@ def moved(model: ColmapModel, world_from_model: Similarity) -> ColmapModel:
 
 def cameras_json(model: ColmapModel) -> dict[str, dict[str, Any]]:
     """Return what ``cameras.json`` holds, by camera_id: model, width_px, height_px, params in COLMAP's order."""
-    return {
-        str(camera_id): {
-            "model": camera.model,
-            "width_px": camera.width_px,
-            "height_px": camera.height_px,
-            "params": list(camera.params),
-        }
-        for camera_id, camera in sorted(model.cameras.items())
-    }
+    return lenses_json(model.cameras)
 
 
 def alignment_row(window_id: int, world_from_window: Similarity, *, shared_observations: int = 0) -> dict[str, Any]:

@@ -7,9 +7,9 @@ replay uses the job's own settings. Unknown keys are errors.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from splat_pipeline.domain.errors import BadJobFile
 
@@ -32,12 +32,28 @@ class FrameRecipe(_Section):
 class PoseRecipe(_Section):
     """Structure from motion."""
 
+    source: Literal["auto", "sfm", "nerfstudio", "colmap", "external"] = Field(
+        "auto", description="of the poses; auto: those that lie beside the images, or else structure from motion"
+    )
+    backend: str | None = Field(None, max_length=80, description="which one, where source is external: splat backends")
+    refine: bool = Field(default=False, description="bundle adjustment of poses that do not come from SfM")
     mapper: Literal["auto", "global", "incremental"] = Field("auto", description="auto: global, then incremental")
     longer_side_px: int = Field(1000, ge=160, le=4096, description="longer side at which features are found")
     max_features: int = Field(4096, ge=256, le=32768, description="SIFT features an image")
     overlap: int = Field(10, ge=2, le=200, description="neighbours matched in a sequence")
     exhaustive_up_to: int = Field(60, ge=0, description="every pair is matched up to this many images")
+    window_over: int = Field(
+        400, ge=20, description="up to this many keyframes are reconstructed together, more in windows"
+    )
+    window_size: int = Field(120, ge=20, description="keyframes of a window")
+    window_overlap: int = Field(30, ge=5, description="keyframes that neighbouring windows share")
     time_limit_s: float = Field(3600, gt=0, description="wall time of one reconstruction attempt")
+
+    @model_validator(mode="after")
+    def _has_backend(self) -> Self:
+        if (self.source == "external") != (self.backend is not None):
+            raise ValueError("source: external and backend: NAME go together")
+        return self
 
 
 class TrainingOptions(_Section):

@@ -117,17 +117,22 @@ class Similarity:
 _KEYS = ("scale", "qw", "qx", "qy", "qz", "tx", "ty", "tz")
 
 
-def fit_similarity(source: ArrayLike, target: ArrayLike, *, with_scale: bool = True) -> Similarity:
+def fit_similarity(
+    source: ArrayLike, target: ArrayLike, *, with_scale: bool = True, weights: ArrayLike | None = None
+) -> Similarity:
     """Return target_from_source of least squares over N >= 3 pairs (N, 3) (Umeyama 1991, equations 40 to 42).
 
-    Raises ``ValueError`` when the points are fewer than three, or on one line.
+    ``weights``: (N,) >= 0 of the squares; None: all alike. Raises ``ValueError`` when the points are fewer than three,
+    or on one line.
     """
     a, b = np.asarray(source, np.float64), np.asarray(target, np.float64)
     if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 3 or len(a) < 3:
         raise ValueError(f"need two (N >= 3, 3) arrays of one shape, got {a.shape} and {b.shape}")
-    mean_a, mean_b = a.mean(0), b.mean(0)
-    variance = float(((a - mean_a) ** 2).sum() / len(a))
-    u, d, vt = np.linalg.svd((b - mean_b).T @ (a - mean_a) / len(a))
+    w = np.ones(len(a)) if weights is None else np.asarray(weights, np.float64)
+    w = (w / w.sum())[:, None]
+    mean_a, mean_b = (w * a).sum(0), (w * b).sum(0)
+    variance = float((w * (a - mean_a) ** 2).sum())
+    u, d, vt = np.linalg.svd((w * (b - mean_b)).T @ (a - mean_a))
     if variance == 0 or d[1] <= 1e-12 * d[0]:
         raise ValueError("the points lie on one line: a similarity is not determined")
     sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])

@@ -138,6 +138,25 @@ KEYFRAMES = TableSpec(
     ),
 )
 
+GIVEN = TableSpec(
+    "given_poses",
+    1,
+    (
+        Column("video_id", S, "", "of videos"),
+        Column("frame_index", I, "", "of frames; images: their position in the set"),
+        Column("name", S, "", "path of the image in the upload"),
+        Column("lens_id", I, "", "of given_cameras.json"),
+        Column("qw", D, "", "cam_from_world rotation, unit quaternion"),
+        Column("qx", D, "", ""),
+        Column("qy", D, "", ""),
+        Column("qz", D, "", ""),
+        Column("tx", D, "given", "cam_from_world translation"),
+        Column("ty", D, "given", ""),
+        Column("tz", D, "given", ""),
+        Column("confidence", F, "", "0 to 1 as the source says", nullable=True),
+    ),
+)
+
 FEATURES = TableSpec(
     "features",
     1,
@@ -150,6 +169,21 @@ FEATURES = TableSpec(
             "keypoints", pa.large_binary(), "px", "(count, 6) float32: x y a11 a12 a21 a22, corner of the image at 0"
         ),
         Column("descriptors", pa.large_binary(), "", "(count, 128) uint8: SIFT, L1-root normalised"),
+    ),
+)
+
+PAIRS = TableSpec(
+    "pairs",
+    1,
+    (
+        Column("first", S, "", "image, by its path in the keyframes' images folder; before second in clip and time"),
+        Column("second", S, "", "image"),
+        Column("far", B, "", "found by looks, not a neighbour in time: needs more inliers"),
+        Column("inliers", I, "", "verified matches; 0: tried in vain"),
+        Column("config", S, "", "COLMAP's two-view geometry, e.g. CALIBRATED, PLANAR_OR_PANORAMIC", nullable=True),
+        Column("geometry", pa.large_binary(), "", "F, E, H: 27 float64 row by row, NaN where unknown", nullable=True),
+        Column("second_from_first", pa.large_binary(), "", "(3, 4) float64, translation of length 1", nullable=True),
+        Column("matches", pa.large_binary(), "", "(inliers, 2) uint32: positions of keypoints in first and second"),
     ),
 )
 
@@ -180,7 +214,7 @@ ATTEMPTS = TableSpec(
         Column("registered", I, "", "images of the largest submodel"),
         Column("models", I, "", "submodels that came back"),
         Column("rms_px", F, "px", "root mean square reprojection error", nullable=True),
-        Column("outcome", S, "", "kept, weaker, failed, crashed, timeout"),
+        Column("outcome", S, "", "kept, weaker, failed, crashed, timeout; given poses: contradicted, few points"),
         Column("seconds", F, "s", ""),
         Column("peak_rss_bytes", L, "byte", "of the child process"),
     ),
@@ -343,8 +377,8 @@ STAGES = TableSpec(
 )
 
 ALL: tuple[TableSpec, ...] = (
-    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, FEATURES, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT, POINTS, TRAINING,
-    HELDOUT, FORMATS, GATES, STAGES,
+    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, GIVEN, FEATURES, PAIRS, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT, POINTS,
+    TRAINING, HELDOUT, FORMATS, GATES, STAGES,
 )  # fmt: skip
 
 

@@ -84,12 +84,18 @@ LEAST_IMAGES = 3
 JOB_FILE = "job.yaml"
 _KNOWN = {
     "transforms.json": "poses",
+    "transforms_train.json": "poses",
+    "transforms_val.json": "poses",
+    "transforms_test.json": "poses",
     "calibration.json": "calibration",
     "calibration.yaml": "calibration",
     "calibration.yml": "calibration",
     "cameras.bin": "colmap",
     "images.bin": "colmap",
     "points3d.bin": "colmap",
+    "cameras.txt": "colmap",
+    "images.txt": "colmap",
+    "points3d.txt": "colmap",
 }
 _JUNK = re.compile(r"(^|/)(\.[^/]*|Thumbs\.db|desktop\.ini|__MACOSX/.*|[^/]*\.(part|crdownload|tmp))$", re.IGNORECASE)
 _PAPERS = re.compile(r"(^|/)((README|LICEN[CS]E|NOTICE|COPYING)[^/]*|reference/.*)$", re.IGNORECASE)
@@ -164,6 +170,36 @@ def require_content(contents: Contents, title: str) -> None:
     raise EmptyUpload(f"no clip and no folder of {LEAST_IMAGES} or more images in {title!r}: {seen}", file=title)
 
 
+def is_image(name: str) -> bool:
+    """Tell whether a file can be a photo of the job."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES and not is_junk(name)
+
+
+def pose_files(contents: Contents, wanted: str) -> tuple[str, list[str]] | None:
+    """Return which poses of an upload to take: "colmap" and a file of its folder, or "nerfstudio" and its files.
+
+    ``wanted``: ``poses.source`` of the recipe; "auto" takes COLMAP's first, for nerfstudio's are made from them. Of
+    several places the least deep one, then the first in order. None where there is nothing.
+    """
+    folders: dict[tuple[str, str], list[str]] = {}
+    for name, kind in contents.found.items():
+        if kind in {"poses", "colmap"}:
+            folders.setdefault((kind, str(PurePosixPath(name).parent)), []).append(name)
+    models = [
+        (folder, names)
+        for (kind, folder), names in folders.items()
+        if kind == "colmap"
+        and any({f"cameras{end}", f"images{end}"} <= {n.rsplit("/", 1)[-1] for n in names} for end in (".bin", ".txt"))
+    ]
+    files = [(folder, names) for (kind, folder), names in folders.items() if kind == "poses"]
+    for kind, found in (("colmap", models), ("nerfstudio", files)):
+        if found and wanted in {"auto", kind}:
+            _, names = min(found, key=lambda each: (0 if each[0] == "." else each[0].count("/") + 1, each[0]))
+            whole = [name for name in names if name.rsplit("/", 1)[-1] == "transforms.json"]
+            return kind, whole or natural_order(names)
+    return None
+
+
 def slug(name: str) -> str:
     """Return ``name`` as [a-z0-9-]{1,40}; accents are dropped, what is left empty becomes "upload"."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
@@ -219,13 +255,7 @@ def video_ids(names: Sequence[str]) -> list[str]:
 def unchanged(upload: Upload, name: str, size_bytes: int) -> None:
     """Raise ``InputError`` when a clip, or the images of a set, have another size than when the job was made."""
     sizes = {file.name: file.size_bytes for file in upload.files}
-    inside = {
-        file: size
-        for file, size in sizes.items()
-        if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES
-        and str(PurePosixPath(file).parent) == name
-        and not is_junk(file)
-    }
+    inside = {file: size for file, size in sizes.items() if is_image(file) and str(PurePosixPath(file).parent) == name}
     listed = sizes[name] if name in sizes else sum(inside.values())
     if size_bytes != listed:
         cause = f"{name} has {size_bytes} bytes now and had {listed} when the job was made"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from splat_pipeline.domain.errors import MissingWindow
+from splat_pipeline.domain.recipe import PoseRecipe
 
 GOOD_SHARE = 0.8
 """An attempt that registers this share of its window ends the search (nerfstudio calls less weak)."""
@@ -32,13 +34,32 @@ class Window:
         return keyframes[keyframes["keyframe_id"].between(self.first, self.stop - 1)]
 
 
-def plan_windows(keyframes: pd.DataFrame) -> list[Window]:
-    """Return the windows that cover ``keyframes``, in order: one over all of them.
+def plan_windows(keyframes: pd.DataFrame, recipe: PoseRecipe) -> list[Window]:
+    """Return the windows that cover ``keyframes``, in order: one over all of them up to ``window_over``.
 
-    Up to a few hundred frames one window is the more accurate choice: windows gain on length and memory only.
+    That is the more accurate choice as long as it can be afforded; windows gain on length and memory. Neighbouring
+    windows of a clip share ``window_overlap`` keyframes or some more; no window reaches over the end of its clip, where
+    neighbours in the order show different things.
     """
-    ids = keyframes["keyframe_id"]
-    return [Window(window_id=0, first=int(ids.min()), stop=int(ids.max()) + 1)] if len(ids) else []
+    if len(keyframes) <= recipe.window_over:
+        spans = [_span(keyframes)] if len(keyframes) else []
+    else:
+        clips = keyframes.groupby("video_id", sort=False)
+        spans = sorted(span for _, clip in clips for span in _spans(*_span(clip), recipe))
+    return [Window(window_id=i, first=first, stop=stop) for i, (first, stop) in enumerate(spans)]
+
+
+def _span(keyframes: pd.DataFrame) -> tuple[int, int]:
+    return int(keyframes["keyframe_id"].min()), int(keyframes["keyframe_id"].max()) + 1
+
+
+def _spans(first: int, stop: int, recipe: PoseRecipe) -> list[tuple[int, int]]:
+    """Windows of equal length, evenly spread: the last of a clip is no shorter than the others."""
+    size = min(recipe.window_size, stop - first)
+    overlap = min(recipe.window_overlap, size - 1)
+    steps = math.ceil((stop - first - size) / (size - overlap))
+    starts = [first + round(i * (stop - first - size) / max(1, steps)) for i in range(steps + 1)]
+    return [(start, start + size) for start in starts]
 
 
 def complete(planned: Sequence[Window], done: Iterable[int]) -> None:

@@ -15,6 +15,7 @@ from scene import RECIPE, SIZE, ReplayedSfm
 from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
+from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
 from splat_pipeline.assets import poses, reconstructions
 from splat_pipeline.assets.partitions import jobs
@@ -76,8 +77,16 @@ def store(tmp_path, capture) -> FileStore:
     return made
 
 
-def run(instance: dg.DagsterInstance, store: FileStore, sfm: Any, *assets: str) -> dg.ExecuteInProcessResult:
-    made = [poses.camera_poses, poses.point_cloud, reconstructions.features, reconstructions.local_reconstructions]
+def run(
+    instance: dg.DagsterInstance, store: FileStore, sfm: Any, *assets: str, tags: dict[str, str] | None = None
+) -> dg.ExecuteInProcessResult:
+    made = [
+        poses.camera_poses,
+        poses.point_cloud,
+        reconstructions.features,
+        reconstructions.match_graph,
+        reconstructions.local_reconstructions,
+    ]
     definitions = dg.Definitions(
         assets=[source_videos, keyframes, *made],
         jobs=[dg.define_asset_job("some", selection=dg.AssetSelection.assets(*assets))],
@@ -85,15 +94,16 @@ def run(instance: dg.DagsterInstance, store: FileStore, sfm: Any, *assets: str) 
             "store": store,
             "machine": LocalMachine(),
             "sfm": sfm,
+            "sources": InstalledSources(),
             "json_io": JsonIOManager(store._root / "ops"),
         },
     )
     instance.add_dynamic_partitions("jobs", [JOB])
     job = definitions.resolve_job_def("some")
-    return job.execute_in_process(partition_key=JOB, instance=instance, raise_on_error=False)
+    return job.execute_in_process(partition_key=JOB, instance=instance, raise_on_error=False, tags=tags)
 
 
-ALL = ("features", "local_reconstructions", "camera_poses", "point_cloud")
+ALL = ("features", "match_graph", "local_reconstructions", "camera_poses", "point_cloud")
 
 
 def folder_of(store, asset):
@@ -154,7 +164,7 @@ def test_points_project_to_their_colour_in_the_training_images(instance, store, 
 
 
 def test_the_search_ends_with_the_first_good_attempt(instance, store, capture):
-    run(instance, store, ReplayedSfm(capture), "features", "local_reconstructions")
+    run(instance, store, ReplayedSfm(capture), "features", "match_graph", "local_reconstructions")
     attempts = read_table(folder_of(store, "local_reconstructions") / "attempts.parquet", ATTEMPTS)
     assert attempts[["strategy", "outcome"]].to_numpy().tolist() == [["global", "kept"]]
 
@@ -173,7 +183,7 @@ def test_the_best_of_weak_attempts_is_kept_and_a_crash_is_not_the_end(instance, 
 
 
 def test_a_window_is_an_artifact_without_leftovers_of_its_attempts(instance, store, capture):
-    run(instance, store, ReplayedSfm(capture), "features", "local_reconstructions")
+    run(instance, store, ReplayedSfm(capture), "features", "match_graph", "local_reconstructions")
     names = {path.name for path in folder_of(store, "window_0000").iterdir()}
     assert names == {"model", "attempts.parquet", "windows.parquet", "artifact.json"}
 
@@ -202,6 +212,42 @@ def test_few_images_stop_the_job_by_its_gate(instance, store, capture):
     assert "point_cloud" not in materialized
 
 
+class Counting(ReplayedSfm):
+    """Counts its attempts."""
+
+    attempts = 0
+
+    def reconstruct(self, request, folder, *, say):
+        self.attempts += 1
+        return super().reconstruct(request, folder, say=say)
+
+
+def test_a_repeated_run_keeps_windows_of_the_same_inputs_and_a_new_one_computes_anew(instance, store, capture):
+    sfm = Counting(capture)
+    repeats = {"dagster/parent_run_id": "0a1b2c3d-0000-0000-0000-000000000000"}
+    assert run(instance, store, sfm, *ALL, tags=repeats).success, "nothing to keep yet"
+    before = store.fetch(JOB, "window_0000").digest
+    assert sfm.attempts == 1
+    assert run(instance, store, sfm, "local_reconstructions", "camera_poses", tags=repeats).success
+    assert sfm.attempts == 1
+    assert store.fetch(JOB, "window_0000").digest == before
+    assert run(instance, store, sfm, "local_reconstructions").success
+    assert sfm.attempts == 2
+
+
+def test_a_repeated_run_computes_a_window_whose_inputs_changed(instance, store, capture):
+    sfm = Counting(capture)
+    assert run(instance, store, sfm, *ALL).success
+    with store.scratch(JOB, "source_videos") as folder:
+        recipe = Recipe(poses=RECIPE, seed=7)
+        (folder / "manifest.json").write_text(json.dumps({"recipe": recipe.model_dump()}))
+        write_table(folder / "videos.parquet", VIDEOS, [])
+        store.publish(JOB, "source_videos", folder, provenance={})
+    repeats = {"dagster/parent_run_id": "0a1b2c3d-0000-0000-0000-000000000000"}
+    assert run(instance, store, sfm, "local_reconstructions", tags=repeats).success
+    assert sfm.attempts == 2
+
+
 class Forgetful(FileStore):
     """Loses a window between its publication and the gathering, as a crash of the run worker does."""
 
@@ -214,7 +260,7 @@ class Forgetful(FileStore):
 
 def test_a_window_of_an_earlier_run_is_not_taken_for_this_ones(instance, store, capture):
     forgetful = Forgetful(store._root, store._delivered)
-    result = run(instance, forgetful, ReplayedSfm(capture), "features", "local_reconstructions")
+    result = run(instance, forgetful, ReplayedSfm(capture), "features", "match_graph", "local_reconstructions")
     assert not result.success
     assert (
         "MissingWindow: window_0000 is not the one that this run made" in failure(result).user_failure_data.description

@@ -8,7 +8,6 @@ from splat_pipeline.domain.poses import (
     alignment_row,
     cam_from_world,
     cameras_json,
-    confidence,
     moved,
     observe,
     path_sketch,
@@ -18,6 +17,7 @@ from splat_pipeline.domain.poses import (
 )
 from splat_pipeline.domain.rigid import Similarity, rotation_from_quat
 from splat_pipeline.domain.tables import ALIGNMENT, POSES, to_table
+from splat_pipeline.domain.uncertainty import pose_sigmas
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_the_triangulation_angle_is_the_widest_between_two_cameras(noisy):
 def test_a_row_a_keyframe_with_its_pose_or_without(noisy):
     _, model = noisy
     keyframes = keyframes_of(model, "images/lost.jpg")
-    rows = pd.DataFrame(pose_rows(model, keyframes, {0: [0], 1: [0, 1]}))
+    rows = pd.DataFrame(pose_rows(model, keyframes, {0: [0], 1: [0, 1]}, pose_sigmas(model)))
     to_table(POSES, rows)
     assert rows["registered"].tolist() == [True] * 8 + [False]
     assert rows["window_ids"].tolist()[:3] == [[0], [0, 1], []]
@@ -76,7 +76,8 @@ def test_a_row_a_keyframe_with_its_pose_or_without(noisy):
     found = rows.iloc[:8]
     truth = [noisy[0].find_image_with_name(image.name) for image in model.images.values()]
     assert (found["observations"] == [image.num_points3D for image in truth]).all()
-    assert found["pose_confidence"].between(0, 1).all()
+    assert found["pose_confidence"].between(0.5, 1).all()
+    assert (found[["rotation_sigma_deg", "position_sigma"]].to_numpy(float) > 0).all()
     assert found["mean_error_px"].between(0.3, 1).all()
     centers = np.array([image.projection_center() for image in truth])
     np.testing.assert_allclose(found[["center_x", "center_y", "center_z"]].to_numpy(float), centers, atol=1e-9)
@@ -84,7 +85,7 @@ def test_a_row_a_keyframe_with_its_pose_or_without(noisy):
 
 def test_poses_are_read_back_from_their_rows(noisy):
     _, model = noisy
-    rows = pd.DataFrame(pose_rows(model, keyframes_of(model), {}))
+    rows = pd.DataFrame(pose_rows(model, keyframes_of(model), {}, {}))
     for image_id, pose in zip(model.images, poses_of(rows, range(8)), strict=True):
         np.testing.assert_allclose(pose, cam_from_world(model, image_id), atol=1e-9)
 
@@ -103,16 +104,6 @@ def test_a_point_behind_its_camera_is_not_counted_as_exact(noisy):
     seen = observe(model)
     assert np.isfinite(rms_px(model, seen))
     assert rms_px(model, seen) > 10 or np.isnan(seen.error_px[seen.point == 0]).any()
-
-
-def test_confidence_grows_with_points_and_angle_and_falls_with_error():
-    base = confidence(200, 1.0, 8.0)
-    assert 0 < base < 1
-    assert confidence(400, 1.0, 8.0) > base
-    assert confidence(200, 0.5, 8.0) > base
-    assert confidence(200, 1.0, 12.0) > base
-    assert confidence(0, float("nan"), float("nan")) == 0
-    assert confidence(50, 0.0, 1e12) == pytest.approx(0.5)
 
 
 def test_cameras_are_written_in_colmaps_order(noisy):

@@ -4,14 +4,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splat_pipeline.domain.errors import MissingWindow
+from splat_pipeline.domain.recipe import PoseRecipe
 from splat_pipeline.domain.tables import ATTEMPTS, WINDOWS, to_table
 from splat_pipeline.domain.windows import Window, complete, is_enough, ladder, plan_windows, settle, window_row
 
 STRATEGIES = ("global", "incremental", "incremental-wide")
 
 
-def keyframes(count):
-    return pd.DataFrame({"keyframe_id": range(count)})
+RECIPE = PoseRecipe(window_over=100, window_size=50, window_overlap=15)
+
+
+def keyframes(*clips):
+    videos = [f"clip{i}" for i, count in enumerate(clips) for _ in range(count)]
+    return pd.DataFrame({"keyframe_id": range(len(videos)), "video_id": videos})
 
 
 def attempt(registered, *, outcome="model", strategy="global"):
@@ -21,17 +26,32 @@ def attempt(registered, *, outcome="model", strategy="global"):
     }  # fmt: skip
 
 
-@given(st.integers(1, 300))
-def test_every_keyframe_lies_in_a_window(count):
-    frames = keyframes(count)
-    windows = plan_windows(frames)
-    covered = set().union(*(window.of(frames)["keyframe_id"] for window in windows))
-    assert covered == set(range(count))
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=4))
+def test_every_keyframe_lies_in_a_window_and_no_window_in_two_clips(clips):
+    frames = keyframes(*clips)
+    windows = plan_windows(frames, RECIPE)
     assert [window.window_id for window in windows] == list(range(len(windows)))
+    inside = [set(window.of(frames)["keyframe_id"]) for window in windows]
+    assert set().union(*inside) == set(range(sum(clips)))
+    if sum(clips) <= RECIPE.window_over:
+        assert len(windows) == 1
+        return
+    clip_of = [set(window.of(frames)["video_id"]) for window in windows]
+    assert all(len(clip) == 1 for clip in clip_of)
+    assert max(map(len, inside)) <= RECIPE.window_size
+    for i in range(len(windows) - 1):
+        if clip_of[i] == clip_of[i + 1]:
+            assert RECIPE.window_overlap <= len(inside[i] & inside[i + 1]) < RECIPE.window_size
+            assert len(inside[i]) == RECIPE.window_size
+
+
+def test_a_clip_in_windows_is_cut_evenly():
+    windows = plan_windows(keyframes(200), RECIPE)
+    assert [(w.first, w.stop) for w in windows] == [(0, 50), (30, 80), (60, 110), (90, 140), (120, 170), (150, 200)]
 
 
 def test_no_keyframes_need_no_window():
-    assert plan_windows(keyframes(0)) == []
+    assert plan_windows(keyframes(0), RECIPE) == []
 
 
 def test_a_lost_window_is_named():

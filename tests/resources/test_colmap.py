@@ -182,7 +182,15 @@ def test_pycolmap_is_imported_by_the_worker_and_its_own_modules_only():
         path.stem: path.read_text() for tree in ("resources", "splat_pipeline") for path in (root / tree).rglob("*.py")
     }
     importing = {name for name, text in texts.items() if "import pycolmap" in text}
-    assert importing == {"colmap_worker", "colmap_database", "colmap_posed"}
+    assert importing == {
+        "colmap_worker",
+        "colmap_database",
+        "colmap_joined",
+        "colmap_matches",
+        "colmap_posed",
+        "colmap_readjust",
+        "colmap_refine",
+    }
     for name, text in texts.items():
         found = {other for other in importing if f"from resources.{other} " in text or f"import {other}" in text}
         assert not found or name in importing, f"{name} would import pycolmap by way of {found}"

@@ -140,6 +140,11 @@ def read_model(folder: Path) -> ColmapModel:
     )
 
 
+def read_posed(folder: Path) -> tuple[dict[int, ColmapCamera], dict[int, ColmapImage]]:
+    """Read cameras and images only, by their ids. Raises ``CorruptArtifact``, and ``ValueError`` for a wrong camera."""
+    return dict(_cameras(_open(folder / "cameras.bin"))), dict(_images(_open(folder / "images.bin")))
+
+
 def _open(path: Path) -> _Cursor:
     if not path.is_file():
         raise CorruptArtifact(f"{path.name} is missing from the model", file=path.name)

@@ -13,19 +13,27 @@ from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapImage, Colm
 
 def read_text_model(folder: Path) -> ColmapModel:
     """Read the three files of ``folder``; keypoints and tracks are left out. Raises ``CorruptArtifact``."""
+    cameras, images = read_posed_text(folder)
     try:
-        return ColmapModel(
-            cameras=dict(_cameras(folder / "cameras.txt")),
-            images=dict(_images(folder / "images.txt")),
-            points=_points(folder / "points3D.txt"),
-        )
-    except (OSError, ValueError, IndexError) as error:
-        raise CorruptArtifact(f"{folder} is no COLMAP text model: {error}", file=str(folder)) from error
+        return ColmapModel(cameras=cameras, images=images, points=_points(folder / "points3D.txt"))
+    except (OSError, ValueError, IndexError, OverflowError) as error:
+        raise CorruptArtifact(f"{folder.name} is no COLMAP text model: {error}", file=str(folder)) from error
 
 
-def _lines(path: Path) -> list[str]:
-    """Return all lines but the comments. Empty lines count: an image without keypoints has one."""
-    return [line for line in path.read_text(encoding="utf-8").split("\n") if not line.startswith("#")]
+def read_posed_text(folder: Path) -> tuple[dict[int, ColmapCamera], dict[int, ColmapImage]]:
+    """Read cameras and images only, by their ids; keypoints are left out. Raises ``CorruptArtifact``."""
+    try:
+        return dict(_cameras(folder / "cameras.txt")), dict(_images(folder / "images.txt"))
+    except (OSError, ValueError, IndexError, OverflowError) as error:
+        raise CorruptArtifact(f"{folder.name} is no COLMAP text model: {error}", file=str(folder)) from error
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield all lines but the comments. Empty lines count: an image without keypoints has one."""
+    with path.open(encoding="utf-8") as stream:
+        for line in stream:
+            if not line.startswith("#"):
+                yield line.rstrip("\r\n")
 
 
 def _cameras(path: Path) -> Iterator[tuple[int, ColmapCamera]]:
@@ -40,13 +48,17 @@ def _cameras(path: Path) -> Iterator[tuple[int, ColmapCamera]]:
 
 
 def _images(path: Path) -> Iterator[tuple[int, ColmapImage]]:
-    for line in filter(None, _lines(path)[::2]):
+    for count, line in enumerate(_lines(path)):
+        if count % 2 or not line:
+            continue
         number, *pose, camera_id, name = line.split(maxsplit=9)
         values = np.array([float(value) for value in pose])
+        if values.shape != (7,):
+            raise ValueError(f"{line!r:.60} is no image")
         yield (
             int(number),
             ColmapImage(
-                name=name,
+                name=name.strip(),
                 camera_id=int(camera_id),
                 quat=values[:4],
                 translation=values[4:],

@@ -1,0 +1,52 @@
+"""Bundle adjustment of a model whose poses came from elsewhere. In the worker's child process only."""
+
+from __future__ import annotations
+
+import zlib  # noqa: F401  # before pycolmap, or gzip and PNG break: see docs/lab-notes.md
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycolmap as pc
+
+from resources.colmap_database import Request, say
+from splat_pipeline.domain.evaluation import centers
+from splat_pipeline.domain.rigid import fit_similarity
+
+ROUNDS = 3
+MAX_ERROR_PX = 4.0
+MIN_ANGLE_DEG = 1.5
+
+
+def readjust(request: Request) -> dict[str, Any]:
+    """Adjust poses and points, drop what does not fit, again; then align the cameras with where they were.
+
+    Lenses stay as they are: without loops, free ones bend a trajectory (docs/lab-notes.md).
+    """
+    folder = Path(request["model"])
+    model = pc.Reconstruction(folder)
+    before = _poses(model)
+    error_px = model.compute_mean_reprojection_error()
+    options = pc.BundleAdjustmentOptions()
+    options.refine_focal_length = options.refine_principal_point = options.refine_extra_params = False
+    options.print_summary = False
+    options.ceres.loss_function_type = pc.LossFunctionType.CAUCHY
+    for _ in range(ROUNDS):
+        pc.bundle_adjustment(model, options)
+        pc.ObservationManager(model).filter_all_points3D(MAX_ERROR_PX, MIN_ANGLE_DEG)
+    after = _poses(model)
+    fit = fit_similarity(centers(after), centers(before))
+    model.transform(pc.Sim3d(fit.scale, pc.Rotation3d(fit.rotation), fit.translation))
+    model.update_point_3d_errors()
+    now_px = model.compute_mean_reprojection_error()
+    say(f"bundle adjustment: mean reprojection error {error_px:.2f} -> {now_px:.2f} px")
+    model.write_binary(folder)
+    moved = np.linalg.norm(centers(_poses(model)) - centers(before), axis=1)
+    return {"before_px": error_px, "after_px": now_px, "median_moved": float(np.median(moved))}
+
+
+def _poses(model: pc.Reconstruction) -> Any:
+    ids = sorted(model.reg_image_ids())
+    out = np.tile(np.eye(4), (len(ids), 1, 1))
+    out[:, :3] = [model.image(image_id).cam_from_world().matrix() for image_id in ids]
+    return out

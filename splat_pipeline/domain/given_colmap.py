@@ -1,0 +1,94 @@
+"""A COLMAP model that was uploaded beside its images, as poses: its points are made anew from our own features.
+
+COLMAP names images relative to the folder that it was given, which may be any folder of the upload.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from splat_pipeline.domain.errors import BadPoses, CorruptArtifact
+from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapImage, read_posed
+from splat_pipeline.domain.formats.colmap_text import read_posed_text
+from splat_pipeline.domain.given import GivenFrame, GivenPoses, checked_camera, checked_pose
+from splat_pipeline.domain.rigid import rigid, rotation_from_quat
+from splat_pipeline.domain.uploads import natural_order
+
+MAX_BYTES = 2 << 30
+"""Of a file: keypoints of 5,000 images take about 1 GB."""
+MAX_IMAGES = 50_000
+_NAMED = 5
+
+
+def read_colmap_poses(folder: Path, place: str, sizes: Mapping[str, int]) -> GivenPoses:
+    """Return the poses of the model in ``folder``, which is ``place`` in the upload.
+
+    ``sizes``: bytes of each image of the upload, by name. Raises ``BadPoses``: unreadable, not matching, or absurd.
+    """
+    for path in (folder / f"{part}{ending}" for part in ("cameras", "images") for ending in (".bin", ".txt")):
+        if path.is_file() and path.stat().st_size > MAX_BYTES:
+            raise BadPoses(f"{place}/{path.name} is larger than {MAX_BYTES >> 30} GiB", file=place)
+    binary = (folder / "images.bin").is_file() and (folder / "cameras.bin").is_file()
+    try:
+        cameras, images = read_posed(folder) if binary else read_posed_text(folder)
+    except (CorruptArtifact, ValueError) as error:
+        raise BadPoses(f"{place} is no COLMAP model that can be read: {error}", file=place) from None
+    if len(images) > MAX_IMAGES:
+        raise BadPoses(f"{place} has {len(images)} images, {MAX_IMAGES} at most are read", file=place)
+    return _matched(cameras, images, sizes, place)
+
+
+def _matched(
+    cameras: Mapping[int, ColmapCamera], images: Mapping[int, ColmapImage], sizes: Mapping[str, int], place: str
+) -> GivenPoses:
+    by_name = {image.name.replace("\\", "/"): image for image in images.values()}
+    if len(by_name) < len(images):
+        raise BadPoses(f"{place}: two images have one name", file=place)
+    prefix = images_at(by_name, sizes)
+    if prefix is None:
+        example = next(iter(by_name), "none")
+        raise BadPoses(f"{place}: none of its {len(by_name)} images (such as {example}) is in the upload", file=place)
+    frames, missing = [], []
+    for name in natural_order(by_name):
+        image, found = by_name[name], f"{prefix}{name}"
+        if found not in sizes:
+            missing.append(name)
+            continue
+        if image.camera_id not in cameras:
+            raise BadPoses(f"{place}: {name} has the camera {image.camera_id}, which is not there", file=place)
+        checked_camera(cameras[image.camera_id], name, file=place)
+        pose = checked_pose(_pose(image, place), name, file=place)
+        frames.append(GivenFrame(name=found, camera_id=image.camera_id, cam_from_world=pose))
+    shown = f"{', '.join(missing[:_NAMED])}{' and more' if len(missing) > _NAMED else ''}"
+    told = f"{place}: {len(missing)} of {len(by_name)} images are not in the upload: {shown}"
+    return GivenPoses(source="colmap", cameras=dict(cameras), frames=frames, warnings=[told] if missing else [])
+
+
+def _pose(image: ColmapImage, place: str) -> object:
+    try:
+        return rigid(rotation_from_quat(image.quat), image.translation)
+    except ValueError as error:
+        raise BadPoses(f"{place}: the pose of {image.name}: {error}", file=place) from None
+
+
+def images_at(names: Collection[str], sizes: Mapping[str, int]) -> str | None:
+    """Return what to put before ``names`` to find most of them among the files ``sizes`` (bytes by name).
+
+    Where several folders hold them all (images, images_2, ...), the one with most bytes; None where no folder does.
+    """
+    wanted = set(names)
+    last = {name.rsplit("/", 1)[-1] for name in wanted}
+    count: Counter[str] = Counter()
+    weight: Counter[str] = Counter()
+    for file, size in sizes.items():
+        parts = file.split("/")
+        if parts[-1] not in last:
+            continue
+        for cut in range(len(parts)):
+            if "/".join(parts[cut:]) in wanted:
+                prefix = "".join(f"{part}/" for part in parts[:cut])
+                count[prefix] += 1
+                weight[prefix] += size
+    return max(count, key=lambda prefix: (count[prefix], weight[prefix], prefix), default=None)
