@@ -18,6 +18,7 @@ from sfm import Walk, at_once, by_windows
 from resources.colmap import ColmapBackend
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
+from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
 from splat_pipeline.assets import poses, reconstructions
 from splat_pipeline.assets.partitions import jobs
@@ -87,6 +88,7 @@ def store(walk, tmp_path_factory):
             "store": made,
             "machine": LocalMachine(),
             "sfm": ColmapBackend(),
+            "sources": InstalledSources(),
             "json_io": JsonIOManager(home / "ops"),
         },
     )  # fmt: skip
