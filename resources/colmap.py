@@ -78,47 +78,39 @@ class ColmapBackend:
     def extract_features(self, request: FeatureRequest, folder: Path, *, say: Say) -> None:
         """Write ``folder/<segment>.parquet``: see ``resources.features``. Raises ``ToolError``."""
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
-            message = {
-                "command": "extract",
-                "folder": str(request.folder),
-                "images": list(request.images),
-                "out": str(folder),
-                "scratch": scratch,
-                "threads": self.threads,
-                "longer_side_px": request.recipe.longer_side_px,
-                "max_features": request.recipe.max_features,
-            }
-            run_python_worker(
-                WORKER,
-                message,
-                folder=Path(scratch),
-                time_limit_s=request.recipe.time_limit_s,
-                memory_limit_bytes=self.memory_limit_bytes,
-                say=Progress(say),
-            )
+        message = {
+            "command": "extract",
+            "folder": str(request.folder),
+            "images": list(request.images),
+            "out": str(folder),
+            "longer_side_px": request.recipe.longer_side_px,
+            "max_features": request.recipe.max_features,
+        }
+        self._work(message, beside=folder, time_limit_s=request.recipe.time_limit_s, say=say)
 
     def match(self, request: MatchRequest, path: Path, *, say: Say) -> None:
         """Write the match graph of all images to ``path``. Raises ``ToolError``."""
         recipe = request.recipe
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".sfm-") as scratch:
-            message = {
-                "command": "match",
-                "images": list(request.images),
-                "camera_ids": [int(camera_id) for camera_id in request.camera_ids],
-                "features": str(request.features),
-                "every_pair": len(request.images) <= recipe.exhaustive_up_to,
-                "overlap": recipe.overlap,
-                "seed": request.seed,
-                "out": str(path),
-                "scratch": scratch,
-                "threads": self.threads,
-            }
+        message = {
+            "command": "match",
+            "images": list(request.images),
+            "camera_ids": [int(camera_id) for camera_id in request.camera_ids],
+            "features": str(request.features),
+            "every_pair": len(request.images) <= recipe.exhaustive_up_to,
+            "overlap": recipe.overlap,
+            "seed": request.seed,
+            "out": str(path),
+        }
+        self._work(message, beside=path, time_limit_s=recipe.time_limit_s, say=say)
+
+    def _work(self, message: dict[str, Any], *, beside: Path, time_limit_s: float, say: Say) -> None:
+        """Have a child process do what ``message`` says, with room to work beside what it writes."""
+        with tempfile.TemporaryDirectory(dir=beside.parent, prefix=".sfm-") as scratch:
             run_python_worker(
                 WORKER,
-                message,
+                message | {"scratch": scratch, "threads": self.threads},
                 folder=Path(scratch),
-                time_limit_s=recipe.time_limit_s,
+                time_limit_s=time_limit_s,
                 memory_limit_bytes=self.memory_limit_bytes,
                 say=Progress(say),
             )
@@ -154,16 +146,8 @@ class ColmapBackend:
 
     def adjust(self, request: AdjustmentRequest, folder: Path, *, say: Say) -> None:
         """Write the refined model to ``folder``. Raises ``ToolError``."""
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
-            message = joined.message(request) | {"out": str(folder), "scratch": scratch, "threads": self.threads}
-            run_python_worker(
-                WORKER,
-                message,
-                folder=Path(scratch),
-                time_limit_s=request.recipe.time_limit_s,
-                memory_limit_bytes=self.memory_limit_bytes,
-                say=Progress(say),
-            )
+        message = joined.message(request) | {"out": str(folder)}
+        self._work(message, beside=folder, time_limit_s=request.recipe.time_limit_s, say=say)
 
     def triangulate(self, request: TriangulationRequest, folder: Path, *, say: Say) -> Triangulation:
         """Write a model of the given cameras and poses with points of what the images show to ``folder``.
@@ -222,15 +206,7 @@ class ColmapBackend:
 
     def readjust(self, folder: Path, *, say: Say, time_limit_s: float) -> None:
         """See ``SfmBackend``: ``resources.colmap_readjust``."""
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
-            run_python_worker(
-                WORKER,
-                {"command": "readjust", "model": str(folder)},
-                folder=Path(scratch),
-                time_limit_s=time_limit_s,
-                memory_limit_bytes=self.memory_limit_bytes,
-                say=Progress(say),
-            )
+        self._work({"command": "readjust", "model": str(folder)}, beside=folder, time_limit_s=time_limit_s, say=say)
 
     def _message(self, request: ReconstructionRequest, *, folder: Path, scratch: str) -> dict[str, Any]:
         strategy, recipe = STRATEGIES[request.strategy], request.recipe

@@ -23,8 +23,9 @@ import numpy as np
 from numba import prange
 
 from splat_pipeline.splatting import layout, project
+from splat_pipeline.splatting.halves import even_noise, hashed_noise, load_half, store_half
 from splat_pipeline.splatting.kernels import njit
-from splat_pipeline.splatting.lanes import WIDTH, even_noise, hashed_noise, load, load_half, store, store_half
+from splat_pipeline.splatting.lanes import WIDTH, load, store
 from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Int64, Real, UInt16
 from splat_pipeline.splatting.pullback import WEIGHT, gather, make_desk, next_sixteen, pull_sixteen
 from splat_pipeline.splatting.series import root

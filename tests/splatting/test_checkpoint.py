@@ -251,7 +251,9 @@ def test_writing_takes_no_more_than_its_share_of_the_time(tmp_path, monkeypatch)
 def test_of_the_first_checkpoint_the_cost_is_guessed_from_its_size(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "_write", lambda path, state: pytest.fail("too early"))
     large = State(facts={}, arrays={"a": np.zeros(10_000_000, np.float32)})
-    keeper_in(tmp_path).offer(10_000, lambda: 10.0, lambda: large)
+    keeper = keeper_in(tmp_path)
+    keeper.offer(10_000, lambda: 10.0, lambda: large)
+    assert keeper.own() is None
 
 
 def test_time_alone_is_a_reason_to_write(tmp_path):
