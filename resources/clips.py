@@ -1,11 +1,12 @@
 """Video files, through PyAV: probed, decoded once and in order, never trusted.
 
-Uploads are opened with an allow-list of demuxers and the file protocol only: a playlist named clip.mp4 would make
-FFmpeg read other files or the network. Frames are picked while decoding; no filter ever invents frames.
+Uploads are opened with an allow-list of demuxers, through a descriptor of a plain file: a playlist named clip.mp4
+would make FFmpeg read other files or the network. Frames are picked while decoding; no filter ever invents frames.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,13 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.inbox import open_regular
-from splat_pipeline.domain.errors import NoVideoStream, TooSmall, UnreadableMedia, UnsupportedMedia
+from splat_pipeline.domain.errors import (
+    InputError,
+    NoVideoStream,
+    TooLong,
+    TooSmall,
+    UnreadableMedia,
+    UnsupportedMedia,
+)
 from splat_pipeline.domain.frames import FrameRef
 from splat_pipeline.domain.media import HEAD_BYTES, container_of, foreign, tags_of, transfer_name
 from splat_pipeline.domain.uploads import VideoFacts
 
 DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
 MAX_PIXELS = 40_000_000
+MOST_STREAMS = 64
+MOST_HOURS = 4.0
+MOST_FRAMES = 1_000_000
+"""Four hours at 60 frames a second and a little more; of a clip that tells no duration, or a wrong one."""
 LEAST_SIDE_PX = 160
 HD_HEIGHT_PX = 720
 _ATTACHED_PICTURE = 0x400
@@ -31,20 +43,25 @@ _ITU709, _UNSPECIFIED = 1, 2
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Open a clip; give (container, video stream). Raises ``InputError`` with the reason why it is none."""
+def opened(path: Path, *, threads: int = 1) -> Iterator[tuple[Any, Any]]:
+    """Open a clip; give (container, video stream). Raises ``InputError`` with the reason why it is none.
+
+    FFmpeg reads from the descriptor that was found to be a plain file, and may open nothing else.
+    """
     import av
 
     with open_regular(path) as file:
-        _sniff(file.read(HEAD_BYTES), path.name)
-    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file", "max_streams": "64"}
-    try:
-        container = av.open(str(path.absolute()), options=options)
-    except av.error.FFmpegError as error:
-        why = f"{path.name} has no readable index ({error.strerror}): it looks like an upload that was cut off"
-        raise UnreadableMedia(why, file=path.name) from None
-    with container:
-        yield container, _video_stream(container, path.name)
+        _sniff(os.pread(file.fileno(), HEAD_BYTES, 0), path.name)
+        options = {
+            "fd": str(file.fileno()), "protocol_whitelist": "fd", "format_whitelist": DEMUXERS,
+            "max_streams": str(MOST_STREAMS),
+        }  # fmt: skip
+        try:
+            container = av.open("fd:", options=options)
+        except av.error.FFmpegError as error:
+            raise _unopened(path.name, error) from None
+        with container:
+            yield container, _video_stream(container, path.name, threads=threads)
 
 
 def _sniff(head: bytes, name: str) -> None:
@@ -57,7 +74,16 @@ def _sniff(head: bytes, name: str) -> None:
         raise UnreadableMedia(f"{name} is not a video: it starts with {head[:16]!r}", file=name)
 
 
-def _video_stream(container: Any, name: str) -> Any:
+def _unopened(name: str, error: Exception) -> InputError:
+    import av
+
+    if isinstance(error, av.error.MemoryError):
+        return UnsupportedMedia(f"{name} asks for more memory than a clip may have", file=name)
+    why = getattr(error, "strerror", error)
+    return UnreadableMedia(f"{name} has no readable index ({why}): it looks like an upload that was cut off", file=name)
+
+
+def _video_stream(container: Any, name: str, *, threads: int) -> Any:
     real = [s for s in container.streams.video if not int(s.disposition) & _ATTACHED_PICTURE]
     if not real:
         kinds = {"a cover picture" if s.type == "video" else s.type for s in container.streams}
@@ -70,25 +96,33 @@ def _video_stream(container: Any, name: str) -> Any:
     if context.width * context.height > MAX_PIXELS:
         raise UnsupportedMedia(f"{name}: {context.width}x{context.height} px, at most {MAX_PIXELS} px", file=name)
     context.options = {"max_pixels": str(MAX_PIXELS)}
-    # With threads a damaged clip gave other frames in every run (and lost the last two of a truncated one), so that
-    # the second pass missed what the first had chosen. The CPU time is the same.
-    stream.thread_type = "NONE"
-    context.thread_count = 1
+    stream.thread_type = "NONE" if threads == 1 else "AUTO"
+    context.thread_count = threads
     return stream
+
+
+class DamagedError(Exception):
+    """A clip is damaged and was decoded by several threads: only one of them gives the same frames every time."""
 
 
 @dataclass(kw_only=True)
 class Decoder:
-    """Gives the frames of a clip in order of presentation; damage is stepped over and counted."""
+    """Gives the frames of a clip in order of presentation; damage is stepped over and counted.
+
+    With more than one of ``threads`` it gives up at the first damage with ``DamagedError``: a damaged clip gave other
+    frames in every run then (and lost the last two of a truncated one), so that a second pass missed what the first
+    had chosen. Raises ``TooLong`` after ``MOST_FRAMES``.
+    """
 
     path: Path
+    threads: int = 1
     damaged: int = 0
     """Packets and frames that could not be decoded."""
     problems: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[tuple[int, float, Any]]:
         """Yield (frame_index, pts_s, frame): the position among decoded frames and the presentation time, rising."""
-        with opened(self.path) as (container, stream):
+        with opened(self.path, threads=self.threads) as (container, stream):
             step_s = 1.0 / float(stream.average_rate or stream.guessed_rate or 30)
             is_avi = (
                 container.format.name == "avi"
@@ -96,11 +130,13 @@ class Decoder:
             index, last_s = -1, -np.inf
             for frame in self._frames(container, stream):
                 index += 1
+                if index >= MOST_FRAMES:
+                    raise TooLong(f"{self.path.name} has more than {MOST_FRAMES} frames", file=self.path.name)
                 ticks = frame.dts if is_avi else frame.pts
                 unknown_s = 0.0 if index == 0 else last_s + step_s
                 pts_s = unknown_s if ticks is None else float(ticks * (stream if is_avi else frame).time_base)
                 if frame.is_corrupt or pts_s <= last_s:
-                    self.damaged += 1
+                    self._count()
                     continue
                 last_s = pts_s
                 yield index, pts_s, frame
@@ -122,8 +158,13 @@ class Decoder:
                 continue
             yield from frames
 
-    def _note(self, problem: str) -> None:
+    def _count(self) -> None:
         self.damaged += 1
+        if self.threads > 1:
+            raise DamagedError(self.path.name)
+
+    def _note(self, problem: str) -> None:
+        self._count()
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -136,6 +177,9 @@ def probe_clip(path: Path) -> VideoFacts:
     first = next(iter(Decoder(path=path)), None)
     if first is None:
         raise UnreadableMedia(f"{path.name}: not one frame could be decoded", file=path.name)
+    if (said["duration_s"] or 0.0) > MOST_HOURS * 3600:
+        hours = said["duration_s"] / 3600
+        raise TooLong(f"{path.name} lasts {hours:.1f} hours, at most {MOST_HOURS:g} are read", file=path.name)
     frame = first[2]
     width, height = _shown_size(frame, aspect)
     if min(width, height) < LEAST_SIDE_PX:
@@ -217,11 +261,11 @@ def paced(decoder: Decoder, *, fps: float, native_fps: float | None) -> Iterator
         yield index, pts_s, frame
 
 
-def find_frames(path: Path, wanted: Sequence[FrameRef]) -> Iterator[tuple[FrameRef, Any]]:
+def find_frames(decoder: Decoder, wanted: Sequence[FrameRef]) -> Iterator[tuple[FrameRef, Any]]:
     """Yield each wanted frame, in order of time. Raises ``UnreadableMedia`` when one is not there."""
+    path, at = decoder.path, 0
     waiting = sorted(wanted, key=lambda ref: ref.pts_s)
-    at = 0
-    for _, pts_s, frame in Decoder(path=path):
+    for _, pts_s, frame in decoder:
         if at == len(waiting):
             return
         if pts_s < waiting[at].pts_s - _SAME_PTS_S:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from resources import joined, posed
-from resources.sandbox import Finished, run_child, watch_child
+from resources.sandbox import Finished, Limits, run_child, watch_child
 from resources.workers import run_python_worker, worker_answer, worker_argv
 from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.poses import rms_px
@@ -111,7 +111,7 @@ class ColmapBackend:
                 message | {"scratch": scratch, "threads": self.threads},
                 folder=Path(scratch),
                 time_limit_s=time_limit_s,
-                memory_limit_bytes=self.memory_limit_bytes,
+                limits=Limits(memory_bytes=self.memory_limit_bytes),
                 say=Progress(say),
             )
 
@@ -126,7 +126,7 @@ class ColmapBackend:
             finished = watch_child(
                 worker_argv(WORKER, message, folder=Path(scratch)),
                 time_limit_s=request.recipe.time_limit_s,
-                memory_limit_bytes=self.memory_limit_bytes,
+                limits=Limits(memory_bytes=self.memory_limit_bytes),
                 cwd=Path(scratch),
                 say=Progress(say),
             )
@@ -161,7 +161,7 @@ class ColmapBackend:
             finished = run_child(
                 worker_argv(WORKER, message, folder=Path(scratch)),
                 time_limit_s=request.recipe.time_limit_s,
-                memory_limit_bytes=self.memory_limit_bytes,
+                limits=Limits(memory_bytes=self.memory_limit_bytes),
                 cwd=Path(scratch),
                 say=Progress(say),
             )
@@ -188,7 +188,7 @@ class ColmapBackend:
             finished = watch_child(
                 worker_argv(WORKER, message, folder=Path(scratch)),
                 time_limit_s=time_limit_s,
-                memory_limit_bytes=self.memory_limit_bytes,
+                limits=Limits(memory_bytes=self.memory_limit_bytes),
                 cwd=Path(scratch),
                 say=Progress(say),
             )

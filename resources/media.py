@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.ahead import ahead
 from resources.clips import Decoder, find_frames, fitted, paced, probe_clip, upright
 from resources.inbox import sha256_of
 from resources.measures import Meter
@@ -19,10 +21,16 @@ from splat_pipeline.domain.uploads import VideoFacts
 from splat_pipeline.ports import Say
 
 THUMBNAIL_PX = 160
+AHEAD = 8
+"""Frames at analysis size that wait to be measured while the next are decoded."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class PyAvReader:
-    """Reads clips and image sets of an upload. Holds no state."""
+    """Reads clips and image sets of an upload, in this process: see ``GuardedReader`` for what is not trusted yet."""
+
+    threads: int = 1
+    """Of the decoder; with more than one a damaged clip ends in ``DamagedError``."""
 
     def probe(self, path: Path) -> VideoFacts:
         """See ``MediaReader``."""
@@ -46,11 +54,15 @@ class PyAvReader:
         if facts.images:
             yield from _measure_images(path, facts, longer_side_px=longer_side_px, say=say)
             return
-        decoder, meter, count = Decoder(path=path), Meter(), 0
+        decoder, meter, count = Decoder(path=path, threads=self.threads), Meter(), 0
         size = fitted(facts.width_px, facts.height_px, longer_side_px)
         small = fitted(facts.width_px, facts.height_px, THUMBNAIL_PX)
-        for index, pts_s, frame in paced(decoder, fps=fps, native_fps=facts.fps):
-            yield meter.measure(index, pts_s, upright(frame, size, gray=True), upright(frame, small, gray=False))
+        frames = (
+            (index, pts_s, upright(frame, size, gray=True), upright(frame, small, gray=False))
+            for index, pts_s, frame in paced(decoder, fps=fps, native_fps=facts.fps)
+        )
+        for index, pts_s, gray, thumbnail in ahead(frames, depth=AHEAD):
+            yield meter.measure(index, pts_s, gray, thumbnail)
             count += 1
         if decoder.damaged:
             problems = f" ({'; '.join(decoder.problems)})" if decoder.problems else ""
@@ -76,7 +88,7 @@ class PyAvReader:
                 written[ref.name] = _write(picture, folder, ref, quality=quality)
         else:
             size = fitted(facts.width_px, facts.height_px, longer_side_px)
-            for ref, frame in find_frames(path, frames):
+            for ref, frame in find_frames(Decoder(path=path, threads=self.threads), frames):
                 written[ref.name] = _write(upright(frame, size, gray=False), folder, ref, quality=quality)
         return [written[ref.name] for ref in frames]
 

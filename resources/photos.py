@@ -48,6 +48,10 @@ def opened_image(path: Path) -> Iterator[Image]:
         warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
         try:
             image = PIL.Image.open(file, formats=("JPEG", "PNG"))  # MPO comes through JPEG
+        except PIL.UnidentifiedImageError:
+            raise UnreadableMedia(
+                f"{path.name} cannot be read as an image: not a JPEG or PNG", file=path.name
+            ) from None
         except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError, Warning) as error:
             raise UnreadableMedia(f"{path.name} cannot be read as an image: {error}", file=path.name) from None
         with image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 import os
 import resource
 import selectors
@@ -25,6 +26,27 @@ KEPT_LINES, LONGEST_LINE = 200, 4000
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _POLL_S, _LOOK_S = 0.02, 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a child, and each of its own children, may take. None: as much as it likes."""
+
+    memory_bytes: int | None = None
+    """Of address space."""
+    file_bytes: int | None = None
+    """Of any file that it writes."""
+    cpu_s: float | None = None
+    network: bool = True
+    """False: no network, where the kernel lets us take it away."""
+
+    def as_argument(self) -> str:
+        """Return what the launcher reads."""
+        cpu_s = math.ceil(self.cpu_s or 0)
+        return f"{self.memory_bytes or 0},{self.file_bytes or 0},{cpu_s},{int(self.network)}"
+
+
+UNLIMITED = Limits()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +80,13 @@ def run_child(
     argv: Sequence[str],
     *,
     time_limit_s: float,
-    memory_limit_bytes: int | None = None,
+    limits: Limits = UNLIMITED,
     cwd: Path | None = None,
     log: Path | None = None,
     say: Say = lambda _: None,
 ) -> Finished:
     """Run a program to its end, as ``watch_child``. Raises ``ToolMissing``, ``ToolTimeout``, ``ToolCrashed``."""
-    finished = watch_child(
-        argv, time_limit_s=time_limit_s, memory_limit_bytes=memory_limit_bytes, cwd=cwd, log=log, say=say
-    )
+    finished = watch_child(argv, time_limit_s=time_limit_s, limits=limits, cwd=cwd, log=log, say=say)
     if finished.problem is not None:
         raise finished.problem
     return finished
@@ -76,7 +96,7 @@ def watch_child(
     argv: Sequence[str],
     *,
     time_limit_s: float,
-    memory_limit_bytes: int | None = None,
+    limits: Limits = UNLIMITED,
     cwd: Path | None = None,
     log: Path | None = None,
     say: Say = lambda _: None,
@@ -89,7 +109,7 @@ def watch_child(
     """
     if shutil.which(argv[0]) is None:
         raise ToolMissing(f"{argv[0]} is not installed")
-    launch = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(memory_limit_bytes or 0), *argv]
+    launch = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), limits.as_argument(), *argv]
     started = time.monotonic()
     lines = _Lines(say=say, log=None if log is None else log.open("w", encoding="utf-8"))
     try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resources.sandbox import run_child
+from resources.sandbox import UNLIMITED, Limits, run_child
 from splat_pipeline.domain.errors import ToolCrashed
 from splat_pipeline.ports import Say
 
@@ -19,7 +19,7 @@ def run_python_worker(
     *,
     folder: Path,
     time_limit_s: float,
-    memory_limit_bytes: int | None = None,
+    limits: Limits = UNLIMITED,
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
     """Run one of our modules in a process of its own and return its answer. Raises as ``run_child``.
@@ -30,7 +30,7 @@ def run_python_worker(
     run_child(
         worker_argv(module, request, folder=folder),
         time_limit_s=time_limit_s,
-        memory_limit_bytes=memory_limit_bytes,
+        limits=limits,
         cwd=folder,
         log=folder / "worker.log",
         say=say,

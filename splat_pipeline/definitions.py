@@ -9,11 +9,11 @@ import dagster as dg
 
 from resources.colmap import ColmapBackend
 from resources.cpu_trainer import CpuTrainer
+from resources.guarded import GuardedReader
 from resources.images import KeyframeImages
 from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
-from resources.media import PyAvReader
 from resources.movies import FfmpegWriter
 from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
@@ -34,7 +34,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "store": store_of(settings),
         "machine": LocalMachine(),
         "recipe": settings.recipe,
-        "reader": PyAvReader(),
+        "reader": GuardedReader(),
         "sheets": ContactSheets(),
         "sfm": ColmapBackend(),
         "sources": InstalledSources(),

@@ -11,7 +11,7 @@
     │   ├── BadPoses              poses that came with the images, or from a backend, cannot be read or cannot be right
     │   ├── BadCalibration        a lens could not be measured from the board that was filmed
     │   └── WeakFootage           it decodes, but no splat can come of it
-    │       ├── TooShort  TooSmall  TooDark  Blurred  StaticCamera  NoTexture
+    │       ├── TooShort  TooLong  TooSmall  TooDark  Blurred  StaticCamera  NoTexture
     ├── PoseError             cameras could not be found well enough
     │   ├── FewRegistered         most frames did not join the reconstruction
     │   ├── NoReconstruction      the mapper found no model at all
@@ -35,6 +35,7 @@ Each class carries a ``remedy`` for the person who can do something about it, an
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 Retry = Literal["never", "same", "changed"]
@@ -101,6 +102,10 @@ class WeakFootage(InputError):
 
 class TooShort(WeakFootage):
     remedy = "Film at least 5 seconds while moving around the subject, or upload at least 8 photos."
+
+
+class TooLong(WeakFootage):
+    remedy = "Cut the clip to the minutes that show the scene, and upload those."
 
 
 class TooSmall(WeakFootage):
@@ -217,3 +222,16 @@ class DiskFull(ResourceError):
 
 class StoreUnavailable(ResourceError):
     remedy = "Check the store's address, credentials and network, then run the job again."
+
+
+def told(message: Mapping[str, str | None]) -> SplatError:
+    """Return the error that ``to_json`` told of, as when a child process says why it gave up."""
+    kinds = {kind.__name__: kind for kind in _all_of(SplatError)}
+    kind = kinds.get(message["class"] or "", SplatError)
+    return kind(message["cause"] or "no reason was given", file=message["file"], remedy=message["remedy"])
+
+
+def _all_of(kind: type[SplatError]) -> Iterator[type[SplatError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _all_of(child)

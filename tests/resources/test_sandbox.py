@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.sandbox import run_child, watch_child
+from resources.sandbox import Limits, run_child, watch_child
 from splat_pipeline.domain.errors import ToolCrashed, ToolMissing, ToolTimeout
 
 
@@ -159,7 +159,7 @@ def test_peak_memory_is_that_of_this_child():
 
 
 def test_the_memory_limit_stops_a_greedy_child():
-    finished = watch_child(python("x = bytes(10**9)"), time_limit_s=30, memory_limit_bytes=300_000_000)
+    finished = watch_child(python("x = bytes(10**9)"), time_limit_s=30, limits=Limits(memory_bytes=300_000_000))
     assert finished.returncode == 1
     assert "MemoryError" in finished.last_lines[-1]
 
