@@ -127,18 +127,17 @@ class Decoder:
             is_avi = (
                 container.format.name == "avi"
             )  # it stores no presentation times: what passes for them is out of order
-            index, last_s = -1, -np.inf
+            index, first_s, last_s = -1, None, -np.inf
             for frame in self._frames(container, stream):
                 index += 1
-                if index >= MOST_FRAMES:
-                    raise TooLong(f"{self.path.name} has more than {MOST_FRAMES} frames", file=self.path.name)
                 ticks = frame.dts if is_avi else frame.pts
                 unknown_s = 0.0 if index == 0 else last_s + step_s
                 pts_s = unknown_s if ticks is None else float(ticks * (stream if is_avi else frame).time_base)
                 if frame.is_corrupt or pts_s <= last_s:
                     self._count()
                     continue
-                last_s = pts_s
+                first_s, last_s = (pts_s if first_s is None else first_s), pts_s
+                self._require_short(index, pts_s - first_s)
                 yield index, pts_s, frame
 
     def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
@@ -157,6 +156,13 @@ class Decoder:
                     return
                 continue
             yield from frames
+
+    def _require_short(self, frames: int, seconds: float) -> None:
+        name = self.path.name
+        if frames >= MOST_FRAMES:
+            raise TooLong(f"{name} has more than {MOST_FRAMES} frames", file=name)
+        if seconds > MOST_HOURS * 3600:
+            raise TooLong(f"{name} goes on for {seconds / 3600:.1f} hours, at most {MOST_HOURS:g} are read", file=name)
 
     def _count(self) -> None:
         self.damaged += 1

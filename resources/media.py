@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,9 @@ from resources.photos import image_names, load_image, probe_images
 from splat_pipeline.domain.errors import UnreadableMedia
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.uploads import VideoFacts
-from splat_pipeline.ports import Say
+
+if TYPE_CHECKING:
+    from splat_pipeline.ports import Say  # no more than this: the child that reads uploads starts in half the time
 
 THUMBNAIL_PX = 160
 AHEAD = 8

@@ -60,6 +60,8 @@ class Finished:
     seconds: float
     peak_rss_bytes: int
     """Of the child, or of the largest descendant that it waited for."""
+    cpu_s: float
+    """Of the child and those that it waited for."""
     last_lines: Sequence[str]
 
     @property
@@ -127,6 +129,7 @@ def watch_child(
         timed_out=timed_out,
         seconds=time.monotonic() - started,
         peak_rss_bytes=child.peak_rss_bytes,
+        cpu_s=child.cpu_s,
         last_lines=tuple(lines.kept),
     )
 
@@ -138,6 +141,7 @@ class _Child:
     returncode: int = 0
     peak_rss_bytes: int = 0
     """As seen so far; as accounted by the kernel in the end."""
+    cpu_s: float = 0.0
     reaped: bool = False
 
     @classmethod
@@ -189,7 +193,7 @@ class _Child:
             inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             if usage.ru_maxrss > inherited or not self.peak_rss_bytes:
                 self.peak_rss_bytes = usage.ru_maxrss * _RSS_UNIT
-            self.reaped = True
+            self.cpu_s, self.reaped = usage.ru_utime + usage.ru_stime, True
         return bool(pid)
 
     def kill(self) -> None:
