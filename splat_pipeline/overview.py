@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import PurePath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from resources.stores import FileStore
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.formats.files import format_of_name
 from splat_pipeline.settings import Settings
 
 _MEGABYTE = 1e6
@@ -37,8 +38,8 @@ def _outcomes(stages: pd.DataFrame) -> pd.Series[str]:
 
 def _output(name: str) -> str:
     """Return ply for model-20260101000000.ply, preview for preview.mp4."""
-    file = PurePath(name)
-    return file.suffix[1:] if file.stem.startswith("model-") else file.stem
+    file = Path(name)
+    return format_of_name(file) if file.stem.startswith("model-") else file.stem
 
 
 def jobs_table(store: FileStore) -> pd.DataFrame:

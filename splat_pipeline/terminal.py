@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -118,3 +119,9 @@ def show(frame: pd.DataFrame) -> None:
     for row in frame.itertuples(index=False):
         table.add_row(*[escape("" if value is None else str(value)) for value in row])
     Console(highlight=False, width=None if sys.stdout.isatty() else WIDE).print(table)
+
+
+def show_facts(facts: Mapping[str, object]) -> None:
+    """Print names and values on standard output, one pair a line."""
+    for name, value in facts.items():
+        sys.stdout.write(f"{name.replace('_', ' '):<16} {value}\n")

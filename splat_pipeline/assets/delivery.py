@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import dagster as dg
 
 from splat_pipeline.assets import pages
-from splat_pipeline.assets.pictures import drawn, save_jpeg
+from splat_pipeline.assets.pictures import compared, drawn, save_jpeg
 from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, lineage_of, stage
 from splat_pipeline.domain import orbit, tables
+from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.formats.exports import export
 from splat_pipeline.domain.formats.ply import read_ply
@@ -23,6 +25,8 @@ from splat_pipeline.ports import ImageLoader, MovieWriter
 
 POSES_ONLY_PX = 96
 """The loader gives pictures with their poses; where only poses are wanted, the pictures are small."""
+COMPARED_PX, COMPARED_VIEWS = 480, 3
+"""What a format loses is seen in so many pictures of this size."""
 FILMED = ("source_videos", "keyframes", "camera_poses", "point_cloud", "splat")
 TOLD = (*FILMED, "frame_quality", "exports", "preview")
 CARRIED = {
@@ -47,17 +51,19 @@ PACKAGES = (
 )
 
 
-@job_asset(deps=["splat"], kinds={"python"})
-def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> Result:
-    """The splat in the formats that viewers read, each read back and compared."""
+@job_asset(deps=["keyframes", "camera_poses", "point_cloud", "splat"], kinds={"python"})
+def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders) -> Result:
+    """The splat in the formats that viewers read, each read back, drawn and compared."""
     with stage(context, store, machine) as work:
         gaussians = read_ply(work.input("splat") / "gaussians.ply")
+        views = evenly(_captured(work, loader, longer_side_px=COMPARED_PX), COMPARED_VIEWS)
         # The time in the name is the contract with those who collect files; it gives equal Gaussians a new digest.
         stamp = machine.utc().translate(str.maketrans("", "", "-:TZ"))
-        rows = export(gaussians, work.folder, stem=f"model-{stamp}")
+        wanted = work.recipe.exports.formats
+        compare = compared(gaussians, views) if views and len(gaussians) else None
+        rows = export(gaussians, work.folder, stem=f"model-{stamp}", formats=wanted, compare=compare)
         tables.write_table(work.folder / "formats.parquet", tables.FORMATS, rows)
-        sizes = {f"{row['format']}_bytes": row["size_bytes"] for row in rows}
-        work.publish(metadata={"gaussians": len(gaussians), "max_error": max(r["max_error"] for r in rows), **sizes})
+        work.publish(metadata=exports_shown(rows, len(gaussians)))
     return work.result()
 
 
@@ -108,11 +114,31 @@ def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines)
     return work.result()
 
 
+def exports_shown(rows: Sequence[Mapping[str, Any]], gaussians: int) -> dict[str, Any]:
+    """Return the metadata of ``exports``."""
+    lines = ["| format | bytes | a Gaussian | dB | what is lost |", "|---|---|---|---|---|"]
+    for row in rows:
+        seen = "" if row["psnr_db"] is None else f"{row['psnr_db']:.1f}"
+        each = row["size_bytes"] / max(1, gaussians)
+        lines.append(f"| {row['format']} | {row['size_bytes']} | {each:.1f} | {seen} | {row['lost'] or ''} |")
+    sizes = {f"{row['format']}_bytes": row["size_bytes"] for row in rows}
+    return {"gaussians": gaussians, "formats": dg.MetadataValue.md("\n".join(lines)), **sizes}
+
+
+def _captured(work: Work, loader: ImageLoader, *, longer_side_px: int) -> Sequence[View]:
+    folders = (work.input("keyframes"), work.input("camera_poses"), work.input("point_cloud"))
+    return loader.load(*folders, longer_side_px=longer_side_px, holdout=False).views
+
+
+def evenly(views: Sequence[View], most: int) -> list[View]:
+    """Return at most so many of ``views``, evenly spread."""
+    return [views[i] for i in sorted({round(i * (len(views) - 1) / max(1, most - 1)) for i in range(most)}) if views]
+
+
 def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any]:
     recipe = work.recipe.preview
     gaussians = read_ply(work.input("splat") / "gaussians.ply")
-    folders = (work.input("keyframes"), work.input("camera_poses"), work.input("point_cloud"))
-    captured = loader.load(*folders, longer_side_px=POSES_ONLY_PX, holdout=False).views
+    captured = _captured(work, loader, longer_side_px=POSES_ONLY_PX)
     if not captured or not len(gaussians):
         raise SplatError("there is nothing to film: no Gaussians or no cameras")
     sides = sorted((recipe.width_px, recipe.height_px))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.gaussians import Gaussians
 
 Picture = NDArray[np.uint8]
+SAME_DB = 100.0
 
 
 def drawn(gaussians: Gaussians, views: Sequence[View]) -> Iterator[Picture]:
@@ -24,6 +25,25 @@ def drawn(gaussians: Gaussians, views: Sequence[View]) -> Iterator[Picture]:
 
     for image in film(gaussians, views):
         yield (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def compared(gaussians: Gaussians, views: Sequence[View]) -> Callable[[Gaussians], float]:
+    """Return what gives the mean PSNR in dB of pictures of other Gaussians against those of ``gaussians``.
+
+    Pictures are 8 bits deep; equal ones count as 100 dB.
+    """
+    from splat_pipeline.splatting.metrics import psnr
+
+    def pictures(others: Gaussians) -> Iterator[NDArray[np.float32]]:
+        return ((picture / 255).astype(np.float32) for picture in drawn(others, views))
+
+    want = list(pictures(gaussians))
+
+    def compare(others: Gaussians) -> float:
+        scores = [min(SAME_DB, psnr(picture, truth)) for picture, truth in zip(pictures(others), want, strict=True)]
+        return float(np.mean(scores))
+
+    return compare
 
 
 def save_jpeg(picture: Picture, path: Path, *, quality: int = 90) -> None:

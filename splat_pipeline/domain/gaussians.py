@@ -61,6 +61,10 @@ class Gaussians:
         x = np.clip(self.logit_opacities, -80, 80)
         return (1 / (1 + np.exp(-x))).astype(np.float32)
 
+    def lowered(self, degree: int) -> Gaussians:
+        """Return them with harmonics up to ``degree`` only, or as they are."""
+        return replace(self, sh=self.sh[:, : (degree + 1) ** 2])
+
     def take(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Gaussians:
         """Return the Gaussians at ``index`` (positions or a mask), in that order."""
         return replace(

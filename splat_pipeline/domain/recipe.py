@@ -81,6 +81,14 @@ class TrainingRecipe(TrainingOptions):
     max_gaussians: int | None = Field(None, ge=1000, le=20_000_000, description="cap")
 
 
+class ExportRecipe(_Section):
+    """What is delivered."""
+
+    formats: tuple[Literal["ply", "splat", "spz", "compressed_ply", "glb"], ...] = Field(
+        ("ply", "splat", "spz", "compressed_ply"), min_length=1, description="of the splat"
+    )
+
+
 class PreviewRecipe(_Section):
     """The orbit video."""
 
@@ -99,6 +107,7 @@ class Recipe(_Section):
     frames: FrameRecipe = FrameRecipe()
     poses: PoseRecipe = PoseRecipe()
     training: TrainingRecipe = TrainingRecipe()
+    exports: ExportRecipe = ExportRecipe()
     preview: PreviewRecipe = PreviewRecipe()
 
     def overridden(self, changes: Mapping[str, Any], *, source: str) -> Recipe:

@@ -334,6 +334,7 @@ FORMATS = TableSpec(
         Column("max_error", F, "", "largest difference after reading back: positions, world units"),
         Column("axes", S, "", "right-handed axes of the file"),
         Column("lost", S, "", "what the format cannot say, in words", nullable=True),
+        Column("psnr_db", F, "dB", "pictures of what was read back against those of the original", nullable=True),
     ),
 )
 

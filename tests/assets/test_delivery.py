@@ -148,7 +148,7 @@ def test_every_file_of_a_package_has_the_checksum_that_its_manifest_says(deliver
         content = (folder / file["name"]).read_bytes()
         assert (hashlib.sha256(content).hexdigest(), len(content)) == (file["sha256"], file["size_bytes"])
     kinds = [file["data_type"] for file in told["files"]]
-    assert kinds.count("splat_data") == 2
+    assert kinds.count("splat_data") == 4
     assert {"splat_preview_video", "splat_report", "splat_point_cloud", "splat_camera_poses"} <= set(kinds)
     assert "splat_other" not in kinds
 
@@ -176,10 +176,12 @@ def test_a_snapshot_names_settings_versions_and_every_input(delivered) -> None:
 
 def test_exports_carry_the_time_and_the_count_that_was_read_back(delivered) -> None:
     rows = tables.read_table(folder_of(delivered, "exports") / "formats.parquet", tables.FORMATS)
-    assert list(rows["format"]) == ["ply", "splat"]
-    assert rows["file"].str.fullmatch(r"model-\d{14}\.(ply|splat)").all()
+    assert list(rows["format"]) == ["ply", "splat", "spz", "compressed_ply"]
+    assert rows["file"].str.fullmatch(r"model-\d{14}\.(ply|splat|spz|compressed\.ply)").all()
     assert (rows["gaussians"] == 600).all()
-    assert (rows["max_error"] == 0).all()
+    assert rows["max_error"].tolist() == pytest.approx([0, 0, 0, 0], abs=0.01)
+    assert rows["psnr_db"].iloc[0] == 100  # the same pictures
+    assert rows["psnr_db"].min() > 25
 
 
 def test_the_preview_plays_and_its_poster_is_its_first_frame(delivered) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from splat_pipeline.domain.charts import colour_of, curve, plan_view, scale_bar
-from splat_pipeline.domain.formats.exports import FORMATS
+from splat_pipeline.domain.formats.files import FORMATS
 from splat_pipeline.domain.quality import judge
 from splat_pipeline.domain.report import Summary, data_type_of, in_order, verdict_of
 
@@ -52,7 +52,7 @@ def test_a_failed_gate_or_a_note_is_a_warning_and_changes_the_status() -> None:
 
 
 def test_every_export_is_splat_data_and_points_are_not() -> None:
-    assert all(data_type_of(f"model-20261120100000.{kind}") == "splat_data" for kind in FORMATS)
+    assert all(data_type_of(f"model-1{kind.suffix}") == "splat_data" for kind in FORMATS.values())
     assert data_type_of("points.ply") == "splat_point_cloud"
     assert data_type_of("unheard-of.xyz") == "splat_other"
 

@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from splat_pipeline.domain.errors import CorruptArtifact
-from splat_pipeline.domain.formats.ply import read_ply, write_ply
-from splat_pipeline.domain.formats.splat import by_importance, read_splat, write_splat
+from splat_pipeline.domain.formats.files import FORMATS
 from splat_pipeline.domain.gaussians import Gaussians
 
-_Y_DOWN = "+x right, +y down, +z forward (COLMAP)"
+Compare = Callable[[Gaussians], float]
+"""PSNR in dB of pictures of Gaussians against those of the originals."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Format:
-    """One way of writing Gaussians."""
-
-    write: Callable[[Path, Gaussians], None]
-    read: Callable[[Path], Gaussians]
-    reorder: Callable[[Gaussians], Gaussians]
-    """Into the order in which the file holds them."""
-    axes: str
-
-
-FORMATS: dict[str, Format] = {
-    "ply": Format(write=write_ply, read=read_ply, reorder=lambda g: g, axes=_Y_DOWN),
-    "splat": Format(write=write_splat, read=read_splat, reorder=lambda g: g.take(by_importance(g)), axes=_Y_DOWN),
-}
-
-
-def export(gaussians: Gaussians, folder: Path, *, stem: str) -> list[dict[str, Any]]:
-    """Write ``folder/<stem>.<format>`` in every format and read each back; return rows of ``tables.FORMATS``.
+def export(
+    gaussians: Gaussians, folder: Path, *, stem: str, formats: Sequence[str], compare: Compare | None = None
+) -> list[dict[str, Any]]:
+    """Write ``folder/<stem>.<suffix>`` in each of ``formats`` and read it back; return rows of ``tables.FORMATS``.
 
     Raises ``CorruptArtifact`` when a value is not finite or what was read back is something else.
     """
     require_finite(gaussians)
     rows = []
-    for name, kind in FORMATS.items():
-        path = folder / f"{stem}.{name}"
+    for name in formats:
+        kind = FORMATS[name]
+        path = folder / f"{stem}{kind.suffix}"
         kind.write(path, gaussians)
-        want, got = kind.reorder(gaussians), kind.read(path)
+        want, got = gaussians.take(kind.order(gaussians)), kind.read(path)
         if len(got) != len(want):
             raise CorruptArtifact(f"{path.name} holds {len(got)} Gaussians of {len(want)}", file=path.name)
         require_finite(got)
         error = float(np.abs(got.means - want.means).max(initial=0))
         row = {"format": name, "file": path.name, "size_bytes": path.stat().st_size, "gaussians": len(got)}
-        rows.append({**row, "max_error": error, "axes": kind.axes, "lost": _lost(want, got)})
+        seen = {"psnr_db": compare(got) if compare else None}
+        rows.append({**row, "max_error": error, "axes": kind.axes, "lost": _lost(want, got), **seen})
     return rows
 
 

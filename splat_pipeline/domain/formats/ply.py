@@ -23,15 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.errors import CorruptArtifact
+from splat_pipeline.domain.formats.ply_header import read_header
 from splat_pipeline.domain.gaussians import Gaussians
 
-_TYPES = {
-    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "<i2", "int16": "<i2", "ushort": "<u2",
-    "uint16": "<u2", "int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4", "float": "<f4", "float32": "<f4",
-    "double": "<f8", "float64": "<f8",
-}  # fmt: skip
 _MIP = "SplatRenderMode: mip"
-_HEADER_LIMIT = 1 << 16
 _CHUNK = 1 << 16
 """Gaussians written at once: 16 MB at degree 3."""
 
@@ -57,16 +52,15 @@ def read_ply(path: Path) -> Gaussians:
 
     Raises ``CorruptArtifact``. The header is held against the size of the file before any memory is taken.
     """
-    dtype, count, offset, comments = _read_header(path)
-    want, got = offset + count * dtype.itemsize, path.stat().st_size
-    if got != want:
-        raise _corrupt(path, f"its header speaks of {count} Gaussians, {want} bytes, but it has {got} bytes")
-    names = property_names(_degree(path, dtype))
+    header = read_header(path)
+    vertex = header.elements[0]
+    if vertex.name != "vertex" or len(header.elements) > 1:
+        raise _corrupt(path, "its only element must be vertex")
+    names = property_names(_degree(path, vertex.dtype))
     for name in names:
-        if name not in (dtype.names or ()) and not name.startswith("n"):
+        if name not in (vertex.dtype.names or ()) and not name.startswith("n"):
             raise _corrupt(path, f"property {name} is missing")
-    # A memory map of nothing is not allowed.
-    table = np.memmap(path, dtype, "r", offset, count) if count else np.zeros(0, dtype)
+    table, count = header.table(path, vertex), vertex.count
     rest = _columns(table, [name for name in names if name.startswith("f_rest_")])
     dc = _columns(table, ["f_dc_0", "f_dc_1", "f_dc_2"])[:, None]
     return Gaussians(
@@ -75,8 +69,8 @@ def read_ply(path: Path) -> Gaussians:
         log_scales=_columns(table, [f"scale_{i}" for i in range(3)]),
         logit_opacities=_columns(table, ["opacity"])[:, 0],
         sh=np.concatenate([dc, rest.reshape(count, 3, rest.shape[1] // 3).transpose(0, 2, 1)], axis=1),
-        background=_background(comments),
-        antialiased=_MIP in comments or "antialiased 1" in comments,
+        background=_background(header.comments),
+        antialiased=_MIP in header.comments or "antialiased 1" in header.comments,
     )
 
 
@@ -103,31 +97,6 @@ def _rows(gaussians: Gaussians) -> NDArray[np.void]:
     flat = np.ascontiguousarray(np.concatenate(columns, axis=1), dtype="<f4")
     rows: NDArray[np.void] = flat.view([(name, "<f4") for name in names])[:, 0]
     return rows
-
-
-def _read_header(path: Path) -> tuple[np.dtype[np.void], int, int, list[str]]:
-    """Return the record's type, how many there are, where they start, and the comments."""
-    with path.open("rb") as file:
-        head = file.read(_HEADER_LIMIT)
-    end = head.find(b"end_header\n")
-    if not head.startswith(b"ply\n") or end < 0:
-        raise _corrupt(path, "it has no PLY header")
-    lines = [line.split() for line in head[:end].decode("ascii", "replace").splitlines()[1:]]
-    comments = [" ".join(line[1:]) for line in lines if line and line[0] == "comment"]
-    lines = [line for line in lines if line and line[0] not in ("comment", "obj_info")]
-    if not lines or lines[0] != ["format", "binary_little_endian", "1.0"]:
-        raise _corrupt(path, f"its format must be binary_little_endian 1.0, is {' '.join(lines[0]) if lines else ''!r}")
-    if len(lines) < 2 or lines[1][:2] != ["element", "vertex"] or len(lines[1]) != 3 or not lines[1][2].isdecimal():
-        raise _corrupt(path, "its first element must be vertex, with a count")
-    fields: list[tuple[str, str]] = []
-    for line in lines[2:]:
-        if len(line) != 3 or line[0] != "property" or line[1] not in _TYPES:
-            raise _corrupt(path, f"its header has a line that is no plain property: {' '.join(line)[:80]!r}")
-        fields.append((line[2], _TYPES[line[1]]))
-    names = [name for name, _ in fields]
-    if not names or len(set(names)) != len(names):
-        raise _corrupt(path, "its properties must have different names, one at least")
-    return np.dtype(fields), int(lines[1][2]), end + len(b"end_header\n"), comments
 
 
 def _background(comments: Sequence[str]) -> tuple[float, float, float]:

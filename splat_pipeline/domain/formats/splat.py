@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.errors import CorruptArtifact
+from splat_pipeline.domain.formats.bits import logits_of, to_byte
 from splat_pipeline.domain.gaussians import SH_C0, Gaussians
 
 RECORD = np.dtype([("xyz", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("quat", "u1", 4)])
-_HALF_STEP = 0.5 / 255
-"""An opacity of 0 or 255 stands for values up to half a step inside (0, 1): its logit is finite."""
 
 
 def write_splat(path: Path, gaussians: Gaussians) -> None:
@@ -29,10 +28,10 @@ def write_splat(path: Path, gaussians: Gaussians) -> None:
     rows = np.empty(len(ordered), RECORD)
     rows["xyz"] = ordered.means
     rows["scale"] = np.exp(ordered.log_scales)
-    rows["rgba"][:, :3] = _byte(255 * (0.5 + SH_C0 * ordered.sh[:, 0]))
-    rows["rgba"][:, 3] = _byte(255 * ordered.opacities)
+    rows["rgba"][:, :3] = to_byte(255 * (0.5 + SH_C0 * ordered.sh[:, 0]))
+    rows["rgba"][:, 3] = to_byte(255 * ordered.opacities)
     norms = np.linalg.norm(ordered.quats, axis=1, keepdims=True)
-    rows["quat"] = _byte(128 + 128 * ordered.quats / np.maximum(norms, 1e-12))
+    rows["quat"] = to_byte(128 + 128 * ordered.quats / np.maximum(norms, 1e-12))
     rows.tofile(path)
 
 
@@ -45,7 +44,6 @@ def read_splat(path: Path) -> Gaussians:
     if not (np.isfinite(rows["xyz"]).all() and (rows["scale"] >= 0).all() and np.isfinite(rows["scale"]).all()):
         raise CorruptArtifact(f"{path.name} holds a position or scale that is no finite number", file=path.name)
     rgba = rows["rgba"].astype(np.float32) / 255
-    opacities = np.clip(rgba[:, 3].astype(np.float64), _HALF_STEP, 1 - _HALF_STEP)
     quats = (rows["quat"].astype(np.float32) - 128) / 128
     norms = np.linalg.norm(quats, axis=1, keepdims=True)
     tiny, identity = np.finfo(np.float32).tiny, np.array([1, 0, 0, 0], np.float32)
@@ -53,7 +51,7 @@ def read_splat(path: Path) -> Gaussians:
         means=rows["xyz"].copy(),
         quats=np.where(norms > 0, quats / np.maximum(norms, 1e-12), identity).astype(np.float32),
         log_scales=np.log(np.maximum(rows["scale"], tiny)),
-        logit_opacities=np.log(opacities / (1 - opacities)).astype(np.float32),
+        logit_opacities=logits_of(rgba[:, 3]),
         sh=((rgba[:, None, :3] - 0.5) / SH_C0).astype(np.float32),
     )
 
@@ -64,8 +62,3 @@ def by_importance(gaussians: Gaussians) -> NDArray[np.int64]:
     # A logarithm orders as its argument does, and does not overflow.
     log_opacity = -np.logaddexp(0, -gaussians.logit_opacities.astype(np.float64))
     return np.argsort(-(volume + log_opacity), kind="stable")
-
-
-def _byte(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    out: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return out

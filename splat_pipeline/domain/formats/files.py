@@ -1,0 +1,111 @@
+"""Any file of Gaussians: what it is by its content, written by the ending of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from splat_pipeline.domain.errors import CorruptArtifact, InputError
+from splat_pipeline.domain.formats.compressed_ply import (
+    by_place,
+    is_compressed,
+    read_compressed_ply,
+    write_compressed_ply,
+)
+from splat_pipeline.domain.formats.glb import read_glb, write_glb
+from splat_pipeline.domain.formats.ply import read_ply, write_ply
+from splat_pipeline.domain.formats.ply_header import read_header
+from splat_pipeline.domain.formats.splat import RECORD, by_importance, read_splat, write_splat
+from splat_pipeline.domain.formats.spz import read_spz, write_spz
+from splat_pipeline.domain.gaussians import Gaussians
+
+Order = Callable[[Gaussians], np.ndarray[tuple[int, ...], np.dtype[np.int64]]]
+Y_DOWN = "+x right, +y down, +z forward (COLMAP)"
+Y_UP = "+x right, +y up, +z backward (OpenGL)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One way of writing Gaussians."""
+
+    suffix: str
+    write: Callable[[Path, Gaussians], None]
+    read: Callable[[Path], Gaussians]
+    axes: str
+    """Of the file; what ``read`` returns has y down again."""
+    order: Order = lambda gaussians: np.arange(len(gaussians))
+    """In which the file holds them."""
+
+
+FORMATS: dict[str, Format] = {
+    "ply": Format(suffix=".ply", write=write_ply, read=read_ply, axes=Y_DOWN),
+    "splat": Format(suffix=".splat", write=write_splat, read=read_splat, axes=Y_DOWN, order=by_importance),
+    "spz": Format(suffix=".spz", write=write_spz, read=read_spz, axes=Y_UP),
+    "compressed_ply": Format(
+        suffix=".compressed.ply", write=write_compressed_ply, read=read_compressed_ply, axes=Y_DOWN, order=by_place
+    ),
+    "glb": Format(suffix=".glb", write=write_glb, read=read_glb, axes=Y_UP),
+}
+"""By the names that settings and tables use."""
+
+
+def format_of_content(path: Path) -> str:
+    """Return which of ``FORMATS`` a file is. Raises ``CorruptArtifact`` naming those that can be read."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head == b"ply\n":
+        return "compressed_ply" if is_compressed(read_header(path)) else "ply"
+    if head == b"glTF":
+        return "glb"
+    if head[:2] == b"\x1f\x8b":
+        return "spz"
+    if path.suffix == ".splat" and path.stat().st_size % RECORD.itemsize == 0:  # it has no mark of its own
+        return "splat"
+    raise CorruptArtifact(
+        f"{path.name} holds no Gaussians that can be read",
+        file=path.name,
+        remedy=f"Known are {', '.join(kind.suffix for kind in FORMATS.values())}; .spz of version 2 or 3.",
+    )
+
+
+def format_of_name(path: Path) -> str:
+    """Return which of ``FORMATS`` a name asks for. Raises ``InputError``."""
+    fitting = [name for name, kind in FORMATS.items() if path.name.lower().endswith(kind.suffix)]
+    if not fitting:
+        known = ", ".join(kind.suffix for kind in FORMATS.values())
+        raise InputError(f"{path.name} names no known format", remedy=f"End the name with one of {known}.")
+    return max(fitting, key=lambda name: len(FORMATS[name].suffix))
+
+
+def read_gaussians(path: Path) -> Gaussians:
+    """Read a file of any of ``FORMATS``. Raises ``CorruptArtifact``, ``InputError``."""
+    if not path.is_file():
+        raise InputError(f"there is no file at {path}", file=path.name, remedy="Check the path.")
+    return FORMATS[format_of_content(path)].read(path)
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """Return what a file holds: format, count, degree, bounds in the axes of ``Gaussians``, size, how it is drawn."""
+    gaussians = read_gaussians(path)
+    kind = FORMATS[name := format_of_content(path)]
+    finite = np.isfinite(gaussians.means).all(axis=1)
+    places = gaussians.means[finite]
+    return {
+        "format": name,
+        "gaussians": len(gaussians),
+        "sh_degree": gaussians.sh_degree,
+        "size_bytes": path.stat().st_size,
+        "axes": kind.axes,
+        "antialiased": gaussians.antialiased,
+        "background": list(gaussians.background),
+        "not_finite": int(np.count_nonzero(~finite)),
+        "least": [round(float(x), 4) for x in places.min(axis=0)] if len(places) else None,
+        "most": [round(float(x), 4) for x in places.max(axis=0)] if len(places) else None,
+        "median": [round(float(x), 4) for x in np.median(places, axis=0)] if len(places) else None,
+        "median_opacity": round(float(np.median(gaussians.opacities)), 4) if len(gaussians) else None,
+        "median_scale": round(float(np.exp(np.median(gaussians.log_scales))), 6) if len(gaussians) else None,
+    }
