@@ -180,8 +180,10 @@ def test_exports_carry_the_time_and_the_count_that_was_read_back(delivered) -> N
     assert rows["file"].str.fullmatch(r"model-\d{14}\.(ply|splat|spz|compressed\.ply)").all()
     assert (rows["gaussians"] == 600).all()
     assert rows["max_error"].tolist() == pytest.approx([0, 0, 0, 0], abs=0.01)
-    assert rows["psnr_db"].iloc[0] == 100  # the same pictures
-    assert rows["psnr_db"].min() > 25
+    seen = rows.set_index("format")["psnr_db"]
+    assert seen["ply"] == 100  # the same pictures
+    assert seen["compressed_ply"] > 45
+    assert 45 > seen["spz"] > 25 > seen["splat"] > 10  # the last has lost these Gaussians' strong harmonics
 
 
 def test_the_preview_plays_and_its_poster_is_its_first_frame(delivered) -> None:
