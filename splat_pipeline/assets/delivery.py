@@ -18,6 +18,7 @@ from splat_pipeline.domain import orbit, tables
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.formats.exports import export
 from splat_pipeline.domain.formats.ply import read_ply
+from splat_pipeline.domain.reference import header_lines
 from splat_pipeline.domain.report import Summary, data_type_of, in_order
 from splat_pipeline.ports import ImageLoader, MovieWriter
 
@@ -47,14 +48,14 @@ PACKAGES = (
 )
 
 
-@job_asset(deps=["splat"], kinds={"python"})
+@job_asset(deps=["point_cloud", "splat"], kinds={"python"})
 def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> Result:
     """The splat in the formats that viewers read, each read back and compared."""
     with stage(context, store, machine) as work:
         gaussians = read_ply(work.input("splat") / "gaussians.ply")
         # The time in the name is the contract with those who collect files; it gives equal Gaussians a new digest.
         stamp = machine.utc().translate(str.maketrans("", "", "-:TZ"))
-        rows = export(gaussians, work.folder, stem=f"model-{stamp}")
+        rows = export(gaussians, work.folder, stem=f"model-{stamp}", comments=header_lines(pages.frame_of(work)))
         tables.write_table(work.folder / "formats.parquet", tables.FORMATS, rows)
         sizes = {f"{row['format']}_bytes": row["size_bytes"] for row in rows}
         work.publish(metadata={"gaussians": len(gaussians), "max_error": max(r["max_error"] for r in rows), **sizes})

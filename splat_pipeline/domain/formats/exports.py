@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ _Y_DOWN = "+x right, +y down, +z forward (COLMAP)"
 class Format:
     """One way of writing Gaussians."""
 
-    write: Callable[[Path, Gaussians], None]
+    write: Callable[[Path, Gaussians, Sequence[str]], None]
+    """The last are lines for a header, left out where a file has no room for them."""
     read: Callable[[Path], Gaussians]
     reorder: Callable[[Gaussians], Gaussians]
     """Into the order in which the file holds them."""
@@ -29,12 +30,22 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "ply": Format(write=write_ply, read=read_ply, reorder=lambda g: g, axes=_Y_DOWN),
-    "splat": Format(write=write_splat, read=read_splat, reorder=lambda g: g.take(by_importance(g)), axes=_Y_DOWN),
+    "ply": Format(
+        write=lambda path, g, comments: write_ply(path, g, comments=comments),
+        read=read_ply,
+        reorder=lambda g: g,
+        axes=_Y_DOWN,
+    ),
+    "splat": Format(
+        write=lambda path, g, _: write_splat(path, g),
+        read=read_splat,
+        reorder=lambda g: g.take(by_importance(g)),
+        axes=_Y_DOWN,
+    ),
 }
 
 
-def export(gaussians: Gaussians, folder: Path, *, stem: str) -> list[dict[str, Any]]:
+def export(gaussians: Gaussians, folder: Path, *, stem: str, comments: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Write ``folder/<stem>.<format>`` in every format and read each back; return rows of ``tables.FORMATS``.
 
     Raises ``CorruptArtifact`` when a value is not finite or what was read back is something else.
@@ -43,7 +54,7 @@ def export(gaussians: Gaussians, folder: Path, *, stem: str) -> list[dict[str, A
     rows = []
     for name, kind in FORMATS.items():
         path = folder / f"{stem}.{name}"
-        kind.write(path, gaussians)
+        kind.write(path, gaussians, comments)
         want, got = kind.reorder(gaussians), kind.read(path)
         if len(got) != len(want):
             raise CorruptArtifact(f"{path.name} holds {len(got)} Gaussians of {len(want)}", file=path.name)
