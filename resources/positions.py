@@ -47,7 +47,7 @@ def _beside(path: Path) -> Sequence[Fix]:
 
 
 def _inside(path: Path, kind: str, source: str, read: Read) -> Track | None:
-    """Return the positions in a clip's streams of one ``kind``; None where there are no such streams, or none in them."""
+    """Return the positions in a clip's streams of one ``kind``; None where there is no such stream, or none in it."""
     fixes: list[Fix] = []
     with opened(path) as (container, _):
         streams = [stream for stream in container.streams if stream.type == kind]
