@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from splat_pipeline.domain.positions import Fix, fix_or_none, in_order
 
 MAX_BYTES = 64 << 20
 """Half an hour at 60 frames a second, 350 bytes a frame, is 38 MB."""
-CUE_CHARS = 4096
+CUE_CHARS, MOST_CUES = 4096, 500_000
 _NUMBER = r"([+-]?\d{1,6}(?:\.\d{1,12})?)"
 _TIMES = re.compile(r"(\d{1,3}):(\d{2}):(\d{2})[,.](\d{1,3})\s{0,4}-->")
 _LAT = re.compile(rf"\[\s{{0,4}}latitude\s{{0,4}}:\s{{0,4}}{_NUMBER}")
@@ -45,9 +46,12 @@ def position_in(text: str, start_s: float) -> Fix | None:
 
 def _cues(text: str) -> Iterator[tuple[float, str]]:
     """Yield (seconds, text) of each cue. Text beyond ``CUE_CHARS`` is not looked at."""
-    starts = list(_TIMES.finditer(text))
-    ends = [match.start() for match in starts[1:]] + [len(text)]
-    for match, end in zip(starts, ends, strict=True):
+    matches = islice(_TIMES.finditer(text), MOST_CUES)
+    match = next(matches, None)
+    while match is not None:
+        after = next(matches, None)
+        end = len(text) if after is None else after.start()
         hours, minutes, seconds, part = match.groups()
         start_s = 3600 * int(hours) + 60 * int(minutes) + int(seconds) + int(part.ljust(3, "0")) / 1000
         yield start_s, text[match.end() : min(end, match.end() + CUE_CHARS)]
+        match = after
