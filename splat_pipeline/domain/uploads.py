@@ -204,7 +204,9 @@ def pose_files(contents: Contents, wanted: str) -> tuple[str, list[str]] | None:
 
 
 def subtitles_of(contents: Contents, clip: str) -> str | None:
-    """Return the file of subtitles beside a clip that is called like it; None where there is none."""
+    """Return the file of subtitles beside a clip that is called like it; None where there is none, and for a folder."""
+    if clip not in contents.clips:
+        return None
     wanted = str(PurePosixPath(clip).with_suffix("")).casefold()
     beside = [name for name, kind in contents.found.items() if kind == "subtitles"]
     return next((name for name in beside if str(PurePosixPath(name).with_suffix("")).casefold() == wanted), None)

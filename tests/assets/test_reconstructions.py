@@ -123,7 +123,7 @@ def test_keyframes_become_true_poses_and_an_upright_cloud(instance, store, captu
     assert rows["registered"].all()
     assert rows["pose_confidence"].min() > 0.5
     frame = json.loads((folder_of(store, "point_cloud") / "frame_of_reference.json").read_text())
-    assert frame["scale_source"] == "none"
+    assert (frame["scale_source"], frame["metres_per_unit"], frame["gps"]) == (None, None, None)
 
     load = KeyframeImages().load
     folders = [folder_of(store, name) for name in ("keyframes", "camera_poses", "point_cloud")]
