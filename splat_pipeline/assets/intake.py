@@ -17,8 +17,8 @@ from splat_pipeline.assets.stages import Machines, Readers, Stores, Work, job_as
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.known_length import footage_of, spots_of
-from splat_pipeline.domain.positions import rows_of
 from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.tracks import rows_of
 from splat_pipeline.domain.uploads import (
     JOB_FILE,
     Contents,

@@ -26,7 +26,6 @@ from splat_pipeline.domain.poses import (
     pose_rows,
     rms_px,
 )
-from splat_pipeline.domain.positions import fixes_at
 from splat_pipeline.domain.reference import Located, in_words, reference_from
 from splat_pipeline.domain.tables import (
     ALIGNMENT,
@@ -40,6 +39,7 @@ from splat_pipeline.domain.tables import (
     read_table,
     write_table,
 )
+from splat_pipeline.domain.tracks import fixes_at
 from splat_pipeline.domain.uncertainty import pose_sigmas
 from splat_pipeline.domain.uploads import JOB_FILE
 from splat_pipeline.domain.upright import is_aerial
