@@ -19,6 +19,8 @@ _GPMF = b"DEVC"
 _SUBTITLE_BYTES = 8192
 MOST_PACKETS = 400_000
 """Subtitles of each frame: 60 a second for nearly two hours."""
+MOST_READ = 20 * MOST_FIXES
+"""Before they are thinned."""
 Read = Callable[[bytes, float, float], list[Fix]]
 
 
@@ -48,16 +50,21 @@ def _beside(path: Path) -> Sequence[Fix]:
 
 def _inside(path: Path, kind: str, source: str, read: Read) -> Track | None:
     """Return the positions in a clip's streams of one ``kind``; None where there is no such stream, or none in it."""
+    from av.stream import Discard
+
     fixes: list[Fix] = []
     with opened(path) as (container, _):
         streams = [stream for stream in container.streams if stream.type == kind]
         if not streams:
             return None
+        for stream in container.streams:
+            if stream not in streams:
+                stream.discard = Discard.all  # the demuxer steps over the pictures without reading them, where it can
         for packet in _packets(container, streams):
             if packet.size and packet.pts is not None and packet.time_base:
                 length_s = float((packet.duration or 0) * packet.time_base)
                 fixes += read(bytes(packet), float(packet.pts * packet.time_base), length_s)
-            if len(fixes) > 20 * MOST_FIXES:
+            if len(fixes) > MOST_READ:
                 break
     return _track(source, fixes)
 

@@ -4,23 +4,22 @@ N cameras with a position. *Local* axes are level as far as the cameras tell: +x
 reconstruction. *ENU* is east, north, up in metres of a place near by.
 
 Positions are wrong by metres, neighbouring ones in the same way, and some by far more. So most must agree on one
-similarity (least median of squares: Rousseeuw and Leroy 1987, chapter 5), and the scene must be larger than the error.
+similarity (``domain.agreement``), and the scene must be larger than the error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splat_pipeline.domain.agreement import FLOOR_M, FREE, LEVEL, Agreed, Mask, agreed
 from splat_pipeline.domain.geodesy import Place, enu_from, place_at
 from splat_pipeline.domain.rigid import Similarity, fit_similarity
 
 Float = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 LEAST = 6
 """Cameras at different places."""
@@ -33,14 +32,6 @@ ASSUMED_M = 1.0
 are off by 3 to 5 m, most of it the same for minutes."""
 MOST_TILT_DEG = 3.0
 """Up is taken from positions when they know it better than this; hands and flight planes are about as good."""
-TRIALS = 400
-WITHIN = 3.5
-"""Standard deviations of an axis: keeps 99.8 % of two, 99.3 % of three axes' normal errors."""
-FLOOR_M = 0.02
-"""EXIF and SRT round to a hundredth of a metre at the best."""
-_MEDIAN = {2: 1.1774, 3: 1.5382}
-"""Median length of a vector of so many standard normal numbers (Rayleigh and Maxwell distributions)."""
-Fit = Callable[[Float, Float], Similarity]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,8 +92,8 @@ def georeference(stations: Stations, *, seed: int = 0) -> Georeference:
         usable = high if knows_up else np.ones(len(enu), bool)
         if usable.sum() < LEAST or usable.mean() < LEAST_SHARE:
             continue
-        kind = _Kind(axes=3, least=3, fit=_free) if knows_up else _Kind(axes=2, least=2, fit=_level)
-        found = _agreed(stations.centers[usable], enu[usable], kind, rng)
+        kind = FREE if knows_up else LEVEL
+        found = agreed(stations.centers[usable], enu[usable], kind, rng)
         if found is None:
             continue
         told = figures | _told(stations, enu, usable, found)
@@ -155,89 +146,7 @@ def moved_to(found: Georeference, local: Float) -> Georeference:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Kind:
-    axes: int
-    """On which positions are compared: 2 are the level ones."""
-    least: int
-    fit: Fit
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Agreed:
-    similarity: Similarity
-    inliers: Mask
-    residual: Float
-    """(N, 3) metres; up is NaN where unknown."""
-    sigma_m: float
-    """Of one axis of one position."""
-
-
-def _agreed(local: Float, enu: Float, kind: _Kind, rng: np.random.Generator) -> _Agreed | None:
-    """Return the similarity of the half of the positions that agree best, fitted to all that agree with it."""
-    best, least = None, np.inf
-    for similarity in _trials(local, enu, kind, rng):
-        middle = float(np.median(_lengths(similarity, local, enu, kind)))
-        if middle < least:
-            best, least = similarity, middle
-    if best is None:
-        return None
-    sigma = max(FLOOR_M, least / _MEDIAN[kind.axes] * (1 + 5 / (len(local) - kind.least)))
-    inliers = np.ones(len(local), bool)
-    for _ in range(10):
-        inliers = _lengths(best, local, enu, kind) <= WITHIN * sigma
-        try:
-            best = kind.fit(local[inliers], enu[inliers])
-        except ValueError:
-            return None
-        squares = float((_lengths(best, local[inliers], enu[inliers], kind) ** 2).sum())
-        freedom = kind.axes * int(inliers.sum()) - (7 if kind.axes == 3 else 4)
-        sigma = max(FLOOR_M, float(np.sqrt(squares / max(1, freedom))))
-    return _Agreed(similarity=best, inliers=inliers, residual=best.points(local) - enu, sigma_m=sigma)
-
-
-def _trials(local: Float, enu: Float, kind: _Kind, rng: np.random.Generator) -> Iterator[Similarity]:
-    for _ in range(TRIALS):
-        few = rng.choice(len(local), kind.least, replace=False)
-        try:
-            similarity = kind.fit(local[few], enu[few])
-        except ValueError:  # at one place, or on one line
-            continue
-        if np.isfinite(similarity.scale) and similarity.scale > 1e-9:
-            yield similarity
-
-
-def _lengths(similarity: Similarity, local: Float, enu: Float, kind: _Kind) -> Float:
-    lengths: Float = np.linalg.norm((similarity.points(local) - enu)[:, : kind.axes], axis=1)
-    return lengths
-
-
-def _free(local: Float, enu: Float) -> Similarity:
-    return fit_similarity(local, enu)
-
-
-def _level(local: Float, enu: Float) -> Similarity:
-    """Return the similarity about the vertical of least squares over level positions; heights by their median.
-
-    With places as complex numbers it is one linear equation, z' = a z + b. Raises ``ValueError`` for one place.
-    """
-    z, w = local[:, 0] + 1j * local[:, 1], enu[:, 0] + 1j * enu[:, 1]
-    spread = float((np.abs(z - z.mean()) ** 2).sum())
-    if spread <= 1e-18:
-        raise ValueError("the positions are at one place")
-    a = ((w - w.mean()) * np.conj(z - z.mean())).sum() / spread
-    b = w.mean() - a * z.mean()
-    scale = float(abs(a))
-    if scale <= 0:
-        raise ValueError("the positions are at one place")
-    c, s = a.real / scale, a.imag / scale
-    rises = enu[:, 2] - scale * local[:, 2]
-    rise = float(np.median(rises[np.isfinite(rises)])) if np.isfinite(rises).any() else 0.0
-    rotation = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    return Similarity(scale=scale, rotation=rotation, translation=np.array([b.real, b.imag, rise]))
-
-
-def _told(stations: Stations, enu: Float, usable: Mask, found: _Agreed) -> dict[str, Any]:
+def _told(stations: Stations, enu: Float, usable: Mask, found: Agreed) -> dict[str, Any]:
     """Return the figures of a fit."""
     kept = enu[usable][found.inliers]
     level = kept[:, :2] - kept[:, :2].mean(0)
