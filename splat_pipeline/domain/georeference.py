@@ -168,7 +168,8 @@ def _told(stations: Stations, enu: Float, usable: Mask, found: Agreed) -> dict[s
         "vertical_m": vertical_m,
         "spread_m": spread_m,
         "error_m": error_m,
-        "scale_error": error_m / spread_m / np.sqrt(len(kept)) if spread_m > 0 else None,
+        # Errors of neighbours are alike: many positions know the scale hardly better than one does.
+        "scale_error": error_m / spread_m if spread_m > 0 else None,
         "tilt_error_deg": float(np.degrees(np.arctan2(upward_m, second_m))),
     }
 

@@ -179,6 +179,7 @@ def in_words(told: Mapping[str, Any]) -> dict[str, str]:
     scale = f"metres, from {told['scale_source']}" if told.get("metres_per_unit") else "arbitrary: no source of scale"
     if gps and told.get("metres_per_unit") and told["scale_source"] != "job.yaml":
         scale += f": {gps['used']} of {gps['positions']} positions fit to {gps['residual_m']:.2f} m"
+        scale += f", sizes are good to {100 * gps['scale_error']:.0f} % or so"
     elif gps and not gps["accepted"]:
         scale += f"; positions ({gps['source']}) were not used: {gps['because']}"
     if not origin:

@@ -43,7 +43,14 @@ FRAME = {
     "metres_per_unit": 1.0,
     "scale_source": "gps track",
     "origin": {"lat_deg": 47.1234567, "lon_deg": -8.5, "alt_m": None},
-    "gps": {"source": "gps track", "accepted": True, "positions": 16, "used": 15, "residual_m": 0.41},
+    "gps": {
+        "source": "gps track",
+        "accepted": True,
+        "positions": 16,
+        "used": 15,
+        "residual_m": 0.41,
+        "scale_error": 0.034,
+    },
     "warnings": ["positions make the world 0.50 times as large as the known length does"],
 }
 
@@ -203,7 +210,7 @@ def test_a_ply_and_the_report_say_units_axes_and_place(delivered) -> None:
         "Origin: 47.1234567, -8.5000000 (WGS84)",
     ]
     page = (folder_of(delivered, "report") / "report.html").read_text()
-    assert "Units: metres, from gps track: 15 of 16 positions fit to 0.41 m." in page
+    assert "Units: metres, from gps track: 15 of 16 positions fit to 0.41 m, sizes are good to 3 % or so." in page
     assert "Place of the origin: 47.1234567, -8.5000000 (WGS84)." in page
     assert FRAME["warnings"][0] in page
 

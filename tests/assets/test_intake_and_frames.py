@@ -78,6 +78,7 @@ def upload(tmp_path: Path) -> Path:
 def test_clips_become_keyframes_clip_by_clip(tmp_path: Path, upload: Path, film, walk) -> None:
     film(upload / "b.mp4", walk(30))
     film(upload / "a.mp4", walk(36, step_px=3))
+    (upload / "A.SRT").write_text("1\n00:00:01,000 --> 00:00:02,000\nGPS(8.25,47.5,11)\n")
     (upload / "job.yaml").write_text("scene_type: object\nseed: 5\nframes: {holdout_every: 4}\n")
     bench = Bench(tmp_path, upload)
     assert bench.run({"seed": 7}).success
@@ -86,6 +87,10 @@ def test_clips_become_keyframes_clip_by_clip(tmp_path: Path, upload: Path, film,
     assert (recipe.scene_type, recipe.seed, recipe.frames.holdout_every) == ("object", 7, 4)
     assert bench.manifest()["recipe_keys_from"]["run config"] == ["seed"]
     assert bench.table("source_videos", tables.VIDEOS)["video_id"].tolist() == ["a", "b"]
+    [position] = bench.table("source_videos", tables.POSITIONS).to_dict("records")
+    assert (position["video_id"], position["pts_s"], position["lat_deg"]) == ("a", 1.0, 47.5)
+    assert position["source"] == "srt"
+    assert np.isnan(position["alt_m"])
 
     keyframes = bench.table("keyframes", tables.KEYFRAMES)
     assert keyframes["keyframe_id"].tolist() == list(range(len(keyframes)))

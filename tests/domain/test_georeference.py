@@ -173,6 +173,24 @@ def test_positions_of_another_walk_are_refused():
     assert "agree" in refused.because or "needed" in refused.because
 
 
+@pytest.mark.parametrize("radius_m", [8, 30])
+def test_the_error_of_scale_that_is_told_holds_for_receivers_that_drift(radius_m):
+    """Walked around once; 3 m of error that lasts two minutes, as consumer receivers have, and 0.3 m of noise."""
+    turns = np.linspace(0, 2 * np.pi, 80)
+    local = radius_m * np.stack([np.cos(turns), np.sin(turns), 0.01 * np.sin(9 * turns)], axis=1)
+    step_s = 2 * np.pi * radius_m / 1.2 / len(turns)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        drift = rng.normal(0, 3.0, (80, 3))
+        keep = np.exp(-step_s / 120)
+        for i in range(1, 80):
+            drift[i] = keep * drift[i - 1] + np.sqrt(1 - keep**2) * drift[i]
+        found = georeference(stations(local, truth(scale=1.0), drift + rng.normal(0, 0.3, (80, 3))))
+        assert found.enu_from_local is not None
+        assert abs(found.enu_from_local.scale - 1) < 2 * found.figures["scale_error"]
+        assert found.figures["scale_error"] < 0.2
+
+
 def test_the_same_positions_give_the_same_answer():
     known = stations(field(), truth(), np.random.default_rng(1).normal(0, 1, (40, 3)))
     one, two = georeference(known), georeference(known)

@@ -129,6 +129,7 @@ def test_words_and_headers_say_units_and_place():
     located = Located(fixes=fixes_of(cameras, metres=40.0), source="gps exif")
     told = reference_from(cameras, CLOUD, aerial=True, located=located).to_json()
     assert in_words(told)["scale"].startswith("metres, from gps exif: 20 of 20 positions fit to 0.0")
+    assert in_words(told)["scale"].endswith("m, sizes are good to 1 % or so")
     assert header_lines(told)[:3] == ["Up: -y", "Units: metres", f"Axes: {ON_EARTH}"]
     assert header_lines(told)[3].startswith("Origin: -33.8")
     assert all(line.isascii() and line.isprintable() for line in header_lines(told))
