@@ -19,6 +19,7 @@ from resources.sandbox import Limits
 from resources.workers import run_python_worker
 from splat_pipeline.domain.errors import SplatError, ToolCrashed, TooLong, ToolTimeout, UnreadableMedia, told
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
+from splat_pipeline.domain.positions import Track
 from splat_pipeline.domain.uploads import VideoFacts
 from splat_pipeline.ports import Say
 
@@ -51,6 +52,13 @@ class GuardedReader:
         from resources.media_worker import facts_of
 
         return facts_of(self._ask(path, {"command": "probe"}, time_limit_s=self.probe_s)["facts"])
+
+    def positions(self, path: Path, facts: VideoFacts, *, subtitles: Path | None) -> Track | None:
+        """See ``MediaReader``."""
+        from resources.media_worker import track_of
+
+        beside = None if subtitles is None else str(subtitles.absolute())
+        return track_of(self._ask(path, {"command": "positions", "subtitles": beside}, facts=facts)["track"])
 
     def digest(self, path: Path) -> tuple[str, int]:
         """See ``MediaReader``. Bytes are hashed here: that parses nothing."""

@@ -16,8 +16,10 @@ from resources.clips import Decoder, find_frames, fitted, paced, probe_clip, upr
 from resources.inbox import sha256_of
 from resources.measures import Meter
 from resources.photos import image_names, load_image, probe_images
+from resources.positions import track_of_clip, track_of_images
 from splat_pipeline.domain.errors import UnreadableMedia
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
+from splat_pipeline.domain.positions import Track
 from splat_pipeline.domain.uploads import VideoFacts
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ class PyAvReader:
     def probe(self, path: Path) -> VideoFacts:
         """See ``MediaReader``."""
         return probe_images(path) if path.is_dir() else probe_clip(path)
+
+    def positions(self, path: Path, facts: VideoFacts, *, subtitles: Path | None) -> Track | None:
+        """See ``MediaReader``."""
+        return track_of_images(path, facts.images) if facts.images else track_of_clip(path, subtitles)
 
     def digest(self, path: Path) -> tuple[str, int]:
         """See ``MediaReader``."""

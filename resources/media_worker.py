@@ -17,6 +17,7 @@ from resources.measure_files import write_measures
 from resources.media import PyAvReader
 from splat_pipeline.domain.errors import InputError, UnsupportedMedia
 from splat_pipeline.domain.frames import FrameRef
+from splat_pipeline.domain.positions import Fix, Track
 from splat_pipeline.domain.uploads import VideoFacts
 
 Request = dict[str, Any]
@@ -30,6 +31,13 @@ def say(line: str) -> None:
 def probe(request: Request) -> dict[str, Any]:
     """Return the facts of a clip or image set."""
     return {"facts": asdict(PyAvReader().probe(Path(request["path"])))}
+
+
+def positions(request: Request) -> dict[str, Any]:
+    """Return where the camera of a clip or image set was; null where nothing says so."""
+    beside = None if request["subtitles"] is None else Path(request["subtitles"])
+    track = PyAvReader().positions(Path(request["path"]), facts_of(request["facts"]), subtitles=beside)
+    return {"track": None if track is None else asdict(track)}
 
 
 def measure(request: Request) -> dict[str, Any]:
@@ -60,6 +68,11 @@ def facts_of(told: dict[str, Any]) -> VideoFacts:
     return VideoFacts(**{**told, "images": tuple(told["images"])})
 
 
+def track_of(told: dict[str, Any] | None) -> Track | None:
+    """Return what ``asdict`` made of a track, and JSON of that."""
+    return None if told is None else Track(source=told["source"], fixes=tuple(Fix(**fix) for fix in told["fixes"]))
+
+
 def _read(work: Callable[[PyAvReader], Any], request: Request) -> Any:
     try:
         return work(PyAvReader(threads=request["threads"]))
@@ -68,7 +81,12 @@ def _read(work: Callable[[PyAvReader], Any], request: Request) -> Any:
         return work(PyAvReader())
 
 
-COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {"probe": probe, "measure": measure, "extract": extract}
+COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {
+    "probe": probe,
+    "positions": positions,
+    "measure": measure,
+    "extract": extract,
+}
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from resources.inbox import open_regular
 from splat_pipeline.domain.errors import TooSmall, UnreadableMedia
 from splat_pipeline.domain.media import utc_of
+from splat_pipeline.domain.positions import Fix, fix_or_none
 from splat_pipeline.domain.uploads import IMAGE_SUFFIXES, VideoFacts, is_junk, natural_order
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ LEAST_SIDE_PX = 160
 SAME_ASPECT = 0.01
 _ORIENTATION, _MAKE, _MODEL = 0x0112, 0x010F, 0x0110
 _EXIF, _GPS, _FOCAL_35MM, _TAKEN, _ZONE = 0x8769, 0x8825, 0xA405, 0x9003, 0x9011
+_GPS_STATUS, _GPS_ERROR_M = 9, 31
 _TURNS = {3: 180, 6: 90, 8: 270}
 """EXIF orientation to the clockwise turn that it asks for."""
 
@@ -114,19 +116,39 @@ def _exif_facts(image: Image) -> dict[str, Any]:
     exif = image.getexif()
     inner, gps = exif.get_ifd(_EXIF), exif.get_ifd(_GPS)
     focal = _number(inner.get(_FOCAL_35MM))
+    fix = _fix(gps, 0.0)
     taken = f"{inner.get(_TAKEN, '')}".replace(":", "-", 2).replace(" ", "T")
-    altitude = _number(gps.get(6))
-    below = gps.get(5) in {1, b"\x01"}
     return {
         "rotation_deg": _TURNS.get(exif.get(_ORIENTATION, 1), 0),
         "created_utc": utc_of(f"{taken}{inner.get(_ZONE, '')}"),
         "make": _text(exif.get(_MAKE)),
         "model": _text(exif.get(_MODEL)),
         "focal_35mm_mm": focal or None,
-        "lat_deg": _degrees(gps.get(2), gps.get(1)),
-        "lon_deg": _degrees(gps.get(4), gps.get(3)),
-        "alt_m": None if altitude is None else (-altitude if below else altitude),
+        "lat_deg": fix and fix.lat_deg,
+        "lon_deg": fix and fix.lon_deg,
+        "alt_m": fix and fix.alt_m,
     }
+
+
+def fix_of(path: Path, pts_s: float) -> Fix | None:
+    """Return where a photo was taken; None where it does not say. Raises ``UnreadableMedia``."""
+    with opened_image(path) as image:
+        return _fix(image.getexif().get_ifd(_GPS), pts_s)
+
+
+def _fix(gps: Mapping[int, Any], pts_s: float) -> Fix | None:
+    """Read the GPS part of EXIF 3.0 (section 4.6.6). Without a hemisphere the sign is open: no position then."""
+    if str(gps.get(_GPS_STATUS, "A")).strip("\0 ") == "V":  # the receiver had lost its satellites
+        return None
+    altitude = _number(gps.get(6))
+    below = gps.get(5) in {1, b"\x01"}
+    return fix_or_none(
+        pts_s,
+        _degrees(gps.get(2), gps.get(1), "NS"),
+        _degrees(gps.get(4), gps.get(3), "EW"),
+        -altitude if altitude is not None and below else altitude,
+        _number(gps.get(_GPS_ERROR_M)),
+    )
 
 
 def _text(value: Any) -> str | None:
@@ -141,12 +163,13 @@ def _number(value: Any) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def _degrees(parts: Any, side: Any) -> float | None:
+def _degrees(parts: Any, side: Any, sides: str) -> float | None:
+    letter = str(side).strip("\0 ").upper()
     numbers = [_number(part) for part in parts] if isinstance(parts, tuple) and len(parts) == 3 else []
-    if len(numbers) != 3 or any(number is None for number in numbers):
+    if len(numbers) != 3 or any(number is None for number in numbers) or letter not in set(sides):
         return None
     degrees = float(sum((number or 0.0) / 60**power for power, number in enumerate(numbers)))
-    return -degrees if side in {"S", "W"} else degrees
+    return -degrees if letter in {"S", "W"} else degrees
 
 
 def load_image(path: Path, longer_side_px: int) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.given import GivenPoses
 from splat_pipeline.domain.memory import Footprint, Pictures
 from splat_pipeline.domain.plans import TrainingPlan
+from splat_pipeline.domain.positions import Track
 from splat_pipeline.domain.recipe import PoseRecipe
 from splat_pipeline.domain.tables import TableSpec
 from splat_pipeline.domain.uploads import Upload, VideoFacts
@@ -93,6 +94,13 @@ class MediaReader(Protocol):
         """Read what the container says of a clip (file) or image set (folder).
 
         Raises ``InputError`` naming the file.
+        """
+        ...
+
+    def positions(self, path: Path, facts: VideoFacts, *, subtitles: Path | None) -> Track | None:
+        """Return where the camera was, as photos or a clip's own tracks say, or the ``subtitles`` beside a clip.
+
+        None where nothing is said. Raises ``InputError``.
         """
         ...
 

@@ -20,6 +20,7 @@ from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.formats.exports import export
 from splat_pipeline.domain.formats.ply import read_ply
+from splat_pipeline.domain.reference import header_lines
 from splat_pipeline.domain.report import Summary, data_type_of, in_order
 from splat_pipeline.ports import ImageLoader, MovieWriter
 
@@ -59,9 +60,9 @@ def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines,
         views = evenly(_captured(work, loader, longer_side_px=COMPARED_PX), COMPARED_VIEWS)
         # The time in the name is the contract with those who collect files; it gives equal Gaussians a new digest.
         stamp = machine.utc().translate(str.maketrans("", "", "-:TZ"))
-        wanted = work.recipe.exports.formats
+        wanted, told = work.recipe.exports.formats, header_lines(pages.frame_of(work))
         compare = compared(gaussians, views) if views and len(gaussians) else None
-        rows = export(gaussians, work.folder, stem=f"model-{stamp}", formats=wanted, compare=compare)
+        rows = export(gaussians, work.folder, stem=f"model-{stamp}", formats=wanted, comments=told, compare=compare)
         tables.write_table(work.folder / "formats.parquet", tables.FORMATS, rows)
         work.publish(metadata=exports_shown(rows, len(gaussians)))
     return work.result()

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from splat_pipeline.assets.givens import uploaded_poses, write_given
 from splat_pipeline.assets.jobfile import MAX_BYTES, read_job_file
 from splat_pipeline.assets.stages import Machines, Readers, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
+from splat_pipeline.domain.known_length import footage_of, spots_of
 from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.tracks import rows_of
 from splat_pipeline.domain.uploads import (
     JOB_FILE,
     Contents,
@@ -24,6 +27,7 @@ from splat_pipeline.domain.uploads import (
     classify,
     require_content,
     safe_name,
+    subtitles_of,
     unchanged,
     video_ids,
 )
@@ -73,12 +77,16 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
                 work.log(f"{source.name}: {type(source.error).__name__}: {source.error}")
         require_usable(sources)
         given, sources = take_given(work, upload, contents, sources, resolved)
-        work.uploaded_bytes = sum(source.size_bytes for source in sources)
-        rows = [row_of(source) for source in sources]
-        tables.write_table(work.folder / "videos.parquet", tables.VIDEOS, rows)
         manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin) | {"given": given}
+        rows = [row_of(source) for source in sources]
+        spots_of(resolved.scale, footage_of(pd.DataFrame(rows), manifest["images"]), file=JOB_FILE)
+        told = positions_of(work, reader, upload, contents, sources) if resolved.scale.gps else []
+        work.uploaded_bytes = sum(source.size_bytes for source in sources)
+        tables.write_table(work.folder / "videos.parquet", tables.VIDEOS, rows)
+        tables.write_table(work.folder / "positions.parquet", tables.POSITIONS, told)
         (work.folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True))
-        work.publish(metadata=shown(upload, rows, origin) | {"poses": given["source"] if given else "to be found"})
+        poses = {"poses": given["source"] if given else "to be found", "positions": len(told)}
+        work.publish(metadata=shown(upload, rows, origin) | poses)
     return work.result()
 
 
@@ -131,6 +139,28 @@ def take_given(
     kept = [source for source in sources if source.video_id in posed]
     about = {"source": given.source, "frames": len(given.frames), "warnings": list(given.warnings)}
     return about | {"left_out": [source.name for source in sources if source not in kept]}, kept
+
+
+def positions_of(
+    work: Work, reader: MediaReader, upload: Upload, contents: Contents, sources: Sequence[Source]
+) -> list[dict[str, Any]]:
+    """Return rows of ``tables.POSITIONS``. A track that cannot be read is no reason to refuse its clip: it is told."""
+    rows: list[dict[str, Any]] = []
+    for source in sources:
+        if source.facts is None:
+            continue
+        beside = subtitles_of(contents, source.name)
+        path = Path(upload.location) if source.name == "." else Path(upload.location) / safe_name(source.name)
+        try:
+            subtitles = None if beside is None else Path(upload.location) / safe_name(beside)
+            track = reader.positions(path, source.facts, subtitles=subtitles)
+        except InputError as error:
+            work.log(f"{source.name}: no positions: {type(error).__name__}: {error}")
+            continue
+        if track is not None:
+            work.log(f"{source.name}: {len(track.fixes)} positions ({track.source})")
+            rows += rows_of(source.video_id, track)
+    return rows
 
 
 def require_usable(sources: Sequence[Source]) -> None:

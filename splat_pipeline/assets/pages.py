@@ -19,6 +19,7 @@ from splat_pipeline.domain import charts, tables
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.formats.ply import read_ply
 from splat_pipeline.domain.quality import Verdict, read_verdicts
+from splat_pipeline.domain.reference import in_words
 from splat_pipeline.domain.report import Summary, in_order, summarise, verdict_of
 from splat_pipeline.ports import ImageLoader
 
@@ -38,6 +39,7 @@ def summary_of(work: Work) -> Summary:
     ]
     filmed = json.loads((folders["preview"] / "preview.json").read_text())
     notes = [] if filmed["ok"] else [f"no preview: {filmed['reason']}"]
+    notes += frame_of(work).get("warnings", [])
     return summarise(folders, title=work.store.upload(work.job).title, gates=gates, notes=notes)
 
 
@@ -59,10 +61,10 @@ def gate_of(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def frame_of(work: Work) -> dict[str, str]:
-    """Return where up and scale of the delivered world come from."""
-    told = json.loads((work.input("point_cloud") / "frame_of_reference.json").read_text())
-    return {"up_source": str(told["up_source"]), "scale_source": str(told["scale_source"])}
+def frame_of(work: Work) -> dict[str, Any]:
+    """Return ``frame_of_reference.json``: where up, scale and place of the delivered world come from."""
+    told: dict[str, Any] = json.loads((work.input("point_cloud") / "frame_of_reference.json").read_text())
+    return told
 
 
 def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
@@ -89,7 +91,7 @@ def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
         longest=max((seconds for _, seconds in timings), default=1.0) or 1.0,
         total=_spoken(sum(seconds for _, seconds in timings)) if timings else "",
         formats=formats.to_dict("records"),
-        frame=frame_of(work),
+        frame=in_words(frame_of(work)),
         sheet=data_uri(work.input("frame_quality") / "contact_sheet.jpg", longer_side_px=SHEET_PX, quality=70),
         **_poster(work),
     )

@@ -9,32 +9,40 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from splat_pipeline.assets.joining import one_model
 from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
 from splat_pipeline.domain.formats.points_ply import write_points
-from splat_pipeline.domain.points import is_aerial, point_rows, trusted, upright_from
+from splat_pipeline.domain.known_length import KnownLength, footage_of, known_length, spots_of
+from splat_pipeline.domain.points import point_rows, trusted
 from splat_pipeline.domain.poses import (
+    IMAGE_FOLDER,
     cam_from_world,
     cameras_json,
     path_sketch,
     pose_rows,
     rms_px,
 )
+from splat_pipeline.domain.reference import Located, in_words, reference_from
 from splat_pipeline.domain.tables import (
     ALIGNMENT,
     KEYFRAMES,
     LOOPS,
     POINTS,
     POSES,
+    POSITIONS,
     VIDEOS,
     WINDOWS,
     read_table,
     write_table,
 )
+from splat_pipeline.domain.tracks import fixes_at
 from splat_pipeline.domain.uncertainty import pose_sigmas
+from splat_pipeline.domain.uploads import JOB_FILE
+from splat_pipeline.domain.upright import is_aerial
 from splat_pipeline.ports import SfmBackend
 
 
@@ -92,9 +100,9 @@ def _shown(model: ColmapModel, poses: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-@job_asset(deps=["source_videos", "camera_poses"])
+@job_asset(deps=["source_videos", "keyframes", "camera_poses"])
 def point_cloud(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> dg.MaterializeResult[Any]:
-    """The points to trust, in a world where -y is up."""
+    """The points to trust, in a world where -y is up: in metres and towards north where that is known."""
     with stage(context, store, machine) as work:
         model = read_model(work.input("camera_poses") / "sparse")
         keep = trusted(model.points)
@@ -103,13 +111,41 @@ def point_cloud(context: dg.AssetExecutionContext, store: Stores, machine: Machi
         cameras = np.stack([cam_from_world(model, image_id) for image_id in sorted(model.images)])
         videos = read_table(work.input("source_videos") / "videos.parquet", VIDEOS)
         aerial = is_aerial(work.recipe.scene_type, videos["make"])
-        upright = upright_from(cameras, model.points.xyz[keep], aerial=aerial)
-        rows = point_rows(model.points, keep, upright.world_from_sfm)
+        located, known = _measured(work, model, videos)
+        frame = reference_from(cameras, model.points.xyz[keep], aerial=aerial, located=located, known=known)
+        for warning in frame.warnings:
+            context.log.warning(warning)
+        rows = point_rows(model.points, keep, frame.world_from_sfm)
         write_points(
             work.folder / "points.ply", rows[["x", "y", "z"]].to_numpy(), rows[["red", "green", "blue"]].to_numpy()
         )
         write_table(work.folder / "points.parquet", POINTS, rows)
-        (work.folder / "frame_of_reference.json").write_text(json.dumps(upright.to_json(), indent=1))
-        shown = {"points": len(rows), "dropped": int((~keep).sum()), "up": upright.up_source}
+        (work.folder / "frame_of_reference.json").write_text(json.dumps(frame.to_json(), indent=1))
+        shown = {"points": len(rows), "dropped": int((~keep).sum()), **in_words(frame.to_json())}
         work.publish(metadata=shown | {"median_track_length": float(rows["track_length"].median())})
     return work.result()
+
+
+def _measured(work: Work, model: ColmapModel, videos: pd.DataFrame) -> tuple[Located | None, KnownLength | None]:
+    """Return what is known of the size of the world: positions of the model's cameras, and a length.
+
+    Both in the order of ``model.images``' ids.
+    """
+    source, scale = work.input("source_videos"), work.recipe.scale
+    keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
+    file_of = [IMAGE_FOLDER + model.images[image_id].name for image_id in sorted(model.images)]
+    cameras = keyframes.set_index("file").loc[file_of, ["video_id", "pts_s"]].reset_index(drop=True)
+    located = known = None
+    if scale.gps and (source / "positions.parquet").is_file():  # jobs of before have none
+        fixes, words = fixes_at(read_table(source / "positions.parquet", POSITIONS), cameras)
+        located = Located(fixes=fixes, source=words) if any(fixes) else None
+    if scale.metres is not None:
+        centers = np.stack([_center(cam_from_world(model, image_id)) for image_id in sorted(model.images)])
+        manifest = json.loads((source / "manifest.json").read_text())
+        spots = spots_of(scale, footage_of(videos, manifest["images"]), file=JOB_FILE)
+        known = known_length(scale.metres, spots, cameras, centers)
+    return located, known
+
+
+def _center(pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    return -pose[:3, :3].T @ pose[:3, 3]

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from splat_pipeline.domain.positions import fix_or_none
+
 HEAD_BYTES = 1024
 """As many bytes of a file as ``container_of`` and ``foreign`` want to see."""
 _BOXES = frozenset([b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof"])
@@ -62,15 +64,15 @@ def transfer_name(code: int | None) -> str | None:
 def place_of(text: str | None) -> tuple[float | None, float | None, float | None]:
     """Return (latitude, longitude, altitude) of an ISO 6709 string like +48.1372+011.5755+519.0/, degrees and metres.
 
-    Degrees may carry minutes and seconds (+4808.23, +480813.9). What cannot be read, or lies off the globe, is None.
+    Degrees may carry minutes and seconds (+4808.23, +480813.9). What cannot be read, lies off the globe or
+    at 0/0 is None.
     """
     match = re.match(r"([+-]\d+(?:\.\d+)?)([+-]\d+(?:\.\d+)?)([+-]\d+(?:\.\d+)?)?", (text or "").strip())
     if match is None:
         return None, None, None
     lat, lon = _degrees(match[1], 2), _degrees(match[2], 3)
-    if abs(lat) > 90 or abs(lon) > 180:
-        return None, None, None
-    return lat, lon, float(match[3]) if match[3] else None
+    fix = fix_or_none(0.0, lat, lon, float(match[3]) if match[3] else None)
+    return (fix.lat_deg, fix.lon_deg, fix.alt_m) if fix else (None, None, None)
 
 
 def _degrees(text: str, digits: int) -> float:

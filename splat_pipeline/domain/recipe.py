@@ -98,6 +98,30 @@ class PreviewRecipe(_Section):
     seconds: float = Field(6.0, gt=0, le=60, description="length of the loop")
 
 
+class ScaleRecipe(_Section):
+    """How large the world is, and where on Earth."""
+
+    gps: bool = Field(
+        default=True, description="take scale, north and place from positions in photos or clips where they are good"
+    )
+    metres: float | None = Field(
+        None, gt=0, le=1e6, description="a known length: of the way between two cameras, or of the whole camera path"
+    )
+    between: tuple[str, str] | None = Field(
+        None, description="the two cameras: CLIP@SECONDS or the name of a photo; none: the whole camera path"
+    )
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.between is None:
+            return self
+        if self.metres is None:
+            raise ValueError("between needs metres: how far the two cameras were apart")
+        if self.between[0] == self.between[1]:
+            raise ValueError("between needs two different cameras")
+        return self
+
+
 class Recipe(_Section):
     """All that decides how one job is computed."""
 
@@ -106,6 +130,7 @@ class Recipe(_Section):
     seed: int = Field(0, ge=0, description="of everything random")
     frames: FrameRecipe = FrameRecipe()
     poses: PoseRecipe = PoseRecipe()
+    scale: ScaleRecipe = ScaleRecipe()
     training: TrainingRecipe = TrainingRecipe()
     exports: ExportRecipe = ExportRecipe()
     preview: PreviewRecipe = PreviewRecipe()

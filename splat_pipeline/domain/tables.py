@@ -138,6 +138,20 @@ KEYFRAMES = TableSpec(
     ),
 )
 
+POSITIONS = TableSpec(
+    "positions",
+    1,
+    (
+        Column("video_id", S, "", "of videos"),
+        Column("pts_s", D, "s", "presentation time; images: their position in the set"),
+        Column("lat_deg", D, "deg", "WGS84"),
+        Column("lon_deg", D, "deg", "WGS84"),
+        Column("alt_m", D, "m", "above the ellipsoid or sea, as recorded", nullable=True),
+        Column("accuracy_m", F, "m", "horizontal error, as the receiver says", nullable=True),
+        Column("source", S, "", "exif, srt (beside the clip), gpmf (GoPro), subtitles (in the clip)"),
+    ),
+)
+
 GIVEN = TableSpec(
     "given_poses",
     1,
@@ -378,8 +392,8 @@ STAGES = TableSpec(
 )
 
 ALL: tuple[TableSpec, ...] = (
-    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, GIVEN, FEATURES, PAIRS, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT, POINTS,
-    TRAINING, HELDOUT, FORMATS, GATES, STAGES,
+    VIDEOS, POSITIONS, FRAMES, SEGMENTS, KEYFRAMES, GIVEN, FEATURES, PAIRS, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT,
+    POINTS, TRAINING, HELDOUT, FORMATS, GATES, STAGES,
 )  # fmt: skip
 
 

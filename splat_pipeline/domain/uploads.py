@@ -82,6 +82,7 @@ IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png"])
 LEAST_IMAGES = 3
 """A folder with fewer images is not taken for a set: it holds a poster or a snapshot beside the clips."""
 JOB_FILE = "job.yaml"
+TRACK_SUFFIX = ".srt"
 _KNOWN = {
     "transforms.json": "poses",
     "transforms_train.json": "poses",
@@ -142,6 +143,8 @@ def classify(names: Iterable[str]) -> Contents:
             job_file = name
         elif path.name.lower() in _KNOWN:
             found[name] = _KNOWN[path.name.lower()]
+        elif path.suffix.lower() == TRACK_SUFFIX:
+            found[name] = "subtitles"
         elif path.suffix.lower() == ".zip":
             found[name] = "zip"
         elif path.suffix.lower() in CLIP_SUFFIXES:
@@ -198,6 +201,15 @@ def pose_files(contents: Contents, wanted: str) -> tuple[str, list[str]] | None:
             whole = [name for name in names if name.rsplit("/", 1)[-1] == "transforms.json"]
             return kind, whole or natural_order(names)
     return None
+
+
+def subtitles_of(contents: Contents, clip: str) -> str | None:
+    """Return the file of subtitles beside a clip that is called like it; None where there is none, and for a folder."""
+    if clip not in contents.clips:
+        return None
+    wanted = str(PurePosixPath(clip).with_suffix("")).casefold()
+    beside = [name for name, kind in contents.found.items() if kind == "subtitles"]
+    return next((name for name in beside if str(PurePosixPath(name).with_suffix("")).casefold() == wanted), None)
 
 
 def slug(name: str) -> str:

@@ -38,6 +38,23 @@ ASSETS = [delivery.exports, delivery.preview, delivery.report, delivery.package]
 CAMERA = Camera(width_px=160, height_px=90, fx_px=130, fy_px=130, cx_px=80, cy_px=45)
 
 
+FRAME = {
+    "up_source": "plane of the camera path",
+    "metres_per_unit": 1.0,
+    "scale_source": "gps track",
+    "origin": {"lat_deg": 47.1234567, "lon_deg": -8.5, "alt_m": None},
+    "gps": {
+        "source": "gps track",
+        "accepted": True,
+        "positions": 16,
+        "used": 15,
+        "residual_m": 0.41,
+        "scale_error": 0.034,
+    },
+    "warnings": ["positions make the world 0.50 times as large as the known length does"],
+}
+
+
 class RingLoader:
     """Poses on a ring and grey pictures, as a loader would give them for the artifacts below."""
 
@@ -96,8 +113,7 @@ def write_inputs(folders: dict[str, Path]) -> None:
         {"x": float(x), "y": 0.0, "z": float(z), **point} for x, z in np.random.default_rng(1).normal(size=(50, 2))
     ]
     tables.write_table(folders["point_cloud"] / "points.parquet", tables.POINTS, points)
-    frame = {"up_source": "plane of the camera path", "scale_source": "none"}
-    (folders["point_cloud"] / "frame_of_reference.json").write_text(json.dumps(frame))
+    (folders["point_cloud"] / "frame_of_reference.json").write_text(json.dumps(FRAME))
     (folders["point_cloud"] / "points.ply").write_bytes(b"ply\n")
     write_ply(folders["splat"] / "gaussians.ply", blob())
     step = {"rung": "reduced", "psnr_db": 20.0, "gaussians": 600, "factor": 1, "seconds": 1.0}
@@ -157,13 +173,14 @@ def test_a_package_says_detail_reasons_warnings_figures_and_times(delivered) -> 
     told = json.loads((folder_of(delivered, "package") / "delivery.json").read_text())
     assert (told["detail"], told["status"], told["title"]) == ("reduced", "delivered_with_warnings", HOSTILE)
     assert told["reasons"] == ["reprojection_well: 2.1 px <script>"]
-    assert told["warnings"] == ["reprojection_well: rms_px 2.1, must be at most 1.5"]
+    assert told["warnings"][0] == "reprojection_well: rms_px 2.1, must be at most 1.5"
     assert told["metrics"]["psnr_heldout"] == 28.0
     assert (told["metrics"]["registered"], told["metrics"]["keyframes"]) == (16, 16)
     assert told["metrics"]["rms_px"] == pytest.approx(2.1)
     assert list(told["timings"])[-3:] == ["exports", "preview", "report"]
     assert told["timings"]["splat"] == 2.5
-    assert told["frame_of_reference"] == {"up_source": "plane of the camera path", "scale_source": "none"}
+    assert told["frame_of_reference"] == FRAME
+    assert told["warnings"][-1:] == FRAME["warnings"]
 
 
 def test_a_snapshot_names_settings_versions_and_every_input(delivered) -> None:
@@ -184,6 +201,22 @@ def test_exports_carry_the_time_and_the_count_that_was_read_back(delivered) -> N
     assert seen["ply"] == 100  # the same pictures
     assert seen["compressed_ply"] > 45
     assert 45 > seen["spz"] > 25 > seen["splat"] > 10  # the last has lost these Gaussians' strong harmonics
+
+
+def test_a_ply_and_the_report_say_units_axes_and_place(delivered) -> None:
+    [model] = folder_of(delivered, "exports").glob("model-*.ply")
+    header = model.read_bytes().partition(b"end_header")[0].decode("ascii").splitlines()
+    said = [line.removeprefix("comment ") for line in header if line.startswith("comment ")]
+    assert said == [
+        "Up: -y",
+        "Units: metres",
+        "Axes: +x east, +y down, +z north",
+        "Origin: 47.1234567, -8.5000000 (WGS84)",
+    ]
+    page = (folder_of(delivered, "report") / "report.html").read_text()
+    assert "Units: metres, from gps track: 15 of 16 positions fit to 0.41 m, sizes are good to 3 % or so." in page
+    assert "Place of the origin: 47.1234567, -8.5000000 (WGS84)." in page
+    assert FRAME["warnings"][0] in page
 
 
 def test_the_preview_plays_and_its_poster_is_its_first_frame(delivered) -> None:

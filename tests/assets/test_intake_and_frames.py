@@ -78,6 +78,7 @@ def upload(tmp_path: Path) -> Path:
 def test_clips_become_keyframes_clip_by_clip(tmp_path: Path, upload: Path, film, walk) -> None:
     film(upload / "b.mp4", walk(30))
     film(upload / "a.mp4", walk(36, step_px=3))
+    (upload / "A.SRT").write_text("1\n00:00:01,000 --> 00:00:02,000\nGPS(8.25,47.5,11)\n")
     (upload / "job.yaml").write_text("scene_type: object\nseed: 5\nframes: {holdout_every: 4}\n")
     bench = Bench(tmp_path, upload)
     assert bench.run({"seed": 7}).success
@@ -86,6 +87,10 @@ def test_clips_become_keyframes_clip_by_clip(tmp_path: Path, upload: Path, film,
     assert (recipe.scene_type, recipe.seed, recipe.frames.holdout_every) == ("object", 7, 4)
     assert bench.manifest()["recipe_keys_from"]["run config"] == ["seed"]
     assert bench.table("source_videos", tables.VIDEOS)["video_id"].tolist() == ["a", "b"]
+    [position] = bench.table("source_videos", tables.POSITIONS).to_dict("records")
+    assert (position["video_id"], position["pts_s"], position["lat_deg"]) == ("a", 1.0, 47.5)
+    assert position["source"] == "srt"
+    assert np.isnan(position["alt_m"])
 
     keyframes = bench.table("keyframes", tables.KEYFRAMES)
     assert keyframes["keyframe_id"].tolist() == list(range(len(keyframes)))
@@ -126,6 +131,36 @@ def test_photos_become_keyframes(tmp_path: Path, upload: Path, walk) -> None:
     assert bench.run().success
     assert len(bench.table("keyframes", tables.KEYFRAMES)) == 12
     assert bench.manifest()["images"]["images"][2] == "IMG_2.jpg"
+
+
+def test_positions_of_photos_are_kept_unless_they_are_not_wanted(tmp_path: Path, upload: Path, walk) -> None:
+    for i, picture in enumerate(walk(12, step_px=10)):
+        exif = Image.Exif()
+        place = {1: "N", 2: (47.0, 30.0, float(i)), 3: "E", 4: (8.0, 15.0, 0.0), 5: b"\0", 6: 400.0}
+        exif.get_ifd(0x8825).update(place if i else {1: "N", 2: (0.0,) * 3, 3: "E", 4: (0.0,) * 3, 6: 0.0})
+        Image.fromarray(picture).save(upload / f"IMG_{i}.jpg", exif=exif)
+    bench = Bench(tmp_path / "with", upload)
+    assert bench.run().success
+    found = bench.table("source_videos", tables.POSITIONS)
+    assert found["pts_s"].tolist() == list(range(1, 12)), "the first had no fix"
+    assert found["lat_deg"].iloc[4] == pytest.approx(47.5 + 5 / 3600)
+    assert set(found["source"]) == {"exif"}
+    video = bench.table("source_videos", tables.VIDEOS).iloc[0]
+    assert np.isnan(video["lat_deg"])
+    without = Bench(tmp_path / "without", upload)
+    assert without.run(recipe=Recipe().overridden({"scale": {"gps": False}}, source="test")).success
+    assert len(without.table("source_videos", tables.POSITIONS)) == 0
+
+
+def test_a_known_length_between_cameras_that_are_not_there_is_refused_at_the_door(
+    tmp_path: Path, upload: Path, film, walk
+) -> None:
+    film(upload / "a.mp4", walk(30))
+    (upload / "job.yaml").write_text("scale: {metres: 2.5, between: [a.mp4@0.5, b.mp4@2]}")
+    step, shown = failure_of(Bench(tmp_path, upload).run())
+    assert (step, shown["class"], shown["file"]) == ("source_videos", "BadJobFile", "job.yaml")
+    assert "'b.mp4@2' is no photo and no CLIP@SECONDS" in shown["cause"]
+    assert "README" in shown["remedy"]
 
 
 def test_the_same_upload_gives_the_same_artifacts(tmp_path: Path, upload: Path, film, walk) -> None:

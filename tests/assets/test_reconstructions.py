@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
@@ -21,12 +22,15 @@ from splat_pipeline.assets import poses, reconstructions
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain.evaluation import centers, trajectory_error
 from splat_pipeline.domain.formats.points_ply import read_points
+from splat_pipeline.domain.geodesy import Place, place_at
 from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.rigid import fit_similarity
 from splat_pipeline.domain.tables import (
     ATTEMPTS,
     KEYFRAMES,
     POINTS,
     POSES,
+    POSITIONS,
     VIDEOS,
     WINDOWS,
     read_table,
@@ -123,7 +127,7 @@ def test_keyframes_become_true_poses_and_an_upright_cloud(instance, store, captu
     assert rows["registered"].all()
     assert rows["pose_confidence"].min() > 0.5
     frame = json.loads((folder_of(store, "point_cloud") / "frame_of_reference.json").read_text())
-    assert frame["scale_source"] == "none"
+    assert (frame["scale_source"], frame["metres_per_unit"], frame["gps"]) == (None, None, None)
 
     load = KeyframeImages().load
     folders = [folder_of(store, name) for name in ("keyframes", "camera_poses", "point_cloud")]
@@ -142,6 +146,70 @@ def test_keyframes_become_true_poses_and_an_upright_cloud(instance, store, captu
     np.testing.assert_array_equal(xyz, cloud[["x", "y", "z"]])
     np.testing.assert_array_equal(rgb, cloud[["red", "green", "blue"]])
     assert (np.abs(np.median(xyz, axis=0)) < 1e-5 * np.ptp(centers(estimate))).all()
+
+
+def filmed_by(store, recipe, positions=()):
+    """Two clips, one a camera of the capture, with settings and positions."""
+    nothing = dict.fromkeys(column.name for column in VIDEOS.columns)
+    clips = [
+        {**nothing, "video_id": name, "name": f"{name}.mp4", "sha256": "0" * 64, "size_bytes": 7, "usable": True}
+        for name in ("a", "b")
+    ]
+    with store.scratch(JOB, "source_videos") as folder:
+        (folder / "manifest.json").write_text(json.dumps({"recipe": recipe.model_dump(), "images": {}}))
+        write_table(folder / "videos.parquet", VIDEOS, clips)
+        write_table(folder / "positions.parquet", POSITIONS, list(positions))
+        store.publish(JOB, "source_videos", folder, provenance={})
+
+
+def metres(store, capture):
+    """Return the frame, and by how many truth's units the cameras are off when nothing but size is believed."""
+    frame = json.loads((folder_of(store, "point_cloud") / "frame_of_reference.json").read_text())
+    folders = [folder_of(store, name) for name in ("keyframes", "camera_poses", "point_cloud")]
+    views = KeyframeImages().load(*folders, longer_side_px=200, holdout=False)
+    found = centers(np.stack([view.cam_from_world for view in views.views]))
+    true = centers(capture.truth[list(views.keyframe_ids)])
+    fit = fit_similarity(true, found)
+    return frame, fit.scale, found
+
+
+def test_positions_put_the_world_in_metres_on_earth(instance, store, capture):
+    """The truth's unit has 10 m; z is north."""
+    here = Place(lat_deg=48.1, lon_deg=11.6, alt_m=520.0)
+    places = [place_at(10 * center[[0, 2, 1]] * [1, 1, -1], here) for center in centers(capture.truth)]
+    positions = [
+        {"video_id": row["video_id"], "pts_s": row["pts_s"], **asdict(place), "accuracy_m": None, "source": "srt"}
+        for row, place in zip(keyframe_rows(capture), places, strict=True)
+    ]
+    filmed_by(store, Recipe(poses=RECIPE), positions)
+    assert run(instance, store, ReplayedSfm(capture), *ALL).success
+    frame, scale, found = metres(store, capture)
+    assert (frame["scale_source"], frame["metres_per_unit"], frame["gps"]["used"]) == ("gps track", 1.0, 14)
+    assert scale == pytest.approx(10, rel=0.01)
+    origin = Place(**frame["origin"])
+    train = [i for i in range(14) if i % 4 != 3]
+    for center, place in zip(found, [places[i] for i in train], strict=True):
+        at = place_at(center[[0, 2, 1]] * [1, 1, -1], origin)
+        assert at.lat_deg == pytest.approx(place.lat_deg, abs=2e-6)
+        assert at.lon_deg == pytest.approx(place.lon_deg, abs=2e-6)
+        assert at.alt_m == pytest.approx(place.alt_m, abs=0.3)
+
+
+def test_a_known_length_puts_the_world_in_metres(instance, store, capture):
+    true = centers(capture.truth)
+    apart = 10 * float(np.linalg.norm(true[6] - true[0]))
+    asked = {"scale": {"metres": apart, "between": ["a.mp4@0", "a.mp4@2"]}}
+    filmed_by(store, Recipe(poses=RECIPE).overridden(asked, source="test"))
+    assert run(instance, store, ReplayedSfm(capture), *ALL).success
+    frame, scale, _ = metres(store, capture)
+    assert (frame["scale_source"], frame["gps"], frame["origin"]) == ("job.yaml", None, None)
+    assert scale == pytest.approx(10, rel=0.01)
+    unknown = {"scale": {"metres": apart, "between": ["a.mp4@0", "b.mp4@20"]}}
+    filmed_by(store, Recipe(poses=RECIPE).overridden(unknown, source="test"))
+    assert run(instance, store, ReplayedSfm(capture), "point_cloud").success
+    frame, _, _ = metres(store, capture)
+    assert frame["scale_source"] is None
+    assert frame["warnings"] == ["the known length is not used: no camera is known at b.mp4@20"]
 
 
 def test_points_project_to_their_colour_in_the_training_images(instance, store, capture):

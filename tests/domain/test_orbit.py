@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,6 +23,7 @@ from splat_pipeline.domain.orbit import (
     preview_camera,
     preview_path,
 )
+from splat_pipeline.domain.rigid import Similarity
 
 CAMERA = Camera(width_px=640, height_px=360, fx_px=550, fy_px=550, cx_px=320, cy_px=180)
 TARGET = np.array([0.3, -0.2, 0.5])
@@ -199,6 +202,23 @@ def test_the_camera_path_is_written_in_opengl_axes_row_by_row() -> None:
     np.testing.assert_allclose(pose[:3, 1], -path.views[3].cam_from_world[1, :3], atol=1e-9)  # +y is up
     assert told["seconds"] == 2
     assert told["camera_path"][0]["fov"] == pytest.approx(np.degrees(2 * np.arctan(180 / 550)))
+
+
+@pytest.mark.parametrize("unit", [0.01, 250.0])
+@pytest.mark.parametrize("views", [ring(0, 350), ring(20, 130)])
+def test_the_unit_of_the_world_makes_no_difference(views: list[View], unit: float) -> None:
+    larger = Similarity(scale=unit, rotation=np.eye(3), translation=np.zeros(3))
+    scaled = [replace(view, cam_from_world=larger.pose(view.cam_from_world)) for view in views]
+    gaussians = cloud()
+    there = replace(
+        gaussians, means=gaussians.means * np.float32(unit), log_scales=gaussians.log_scales + np.float32(np.log(unit))
+    )
+    camera = preview_camera(views, longer_px=960, shorter_px=540)
+    one, two = preview_path(gaussians, views, camera, frames=30), preview_path(there, scaled, camera, frames=30)
+    assert (one.kind, one.because) == (two.kind, two.because)
+    for a, b in zip(one.views, two.views, strict=True):
+        np.testing.assert_allclose(b.center, unit * a.center, atol=1e-4 * unit)
+        np.testing.assert_allclose(b.cam_from_world[:3, :3], a.cam_from_world[:3, :3], atol=1e-5)
 
 
 def test_nothing_to_film_is_refused() -> None:

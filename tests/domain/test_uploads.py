@@ -22,6 +22,7 @@ from splat_pipeline.domain.uploads import (
     require_content,
     safe_name,
     slug,
+    subtitles_of,
     unchanged,
     video_ids,
 )
@@ -125,3 +126,12 @@ def test_a_file_that_changed_since_is_refused() -> None:
     unchanged(upload, "set", 2)
     with pytest.raises(InputError, match="11 bytes now and had 10"):
         unchanged(upload, "a.mp4", 11)
+
+
+def test_subtitles_belong_to_the_clip_that_is_called_like_them():
+    contents = classify(["DJI_1.MP4", "dji_1.srt", "b/DJI_1.mp4", "b/DJI_2.SRT", "talk.srt"])
+    assert contents.clips == ("b/DJI_1.mp4", "DJI_1.MP4")
+    assert subtitles_of(contents, "DJI_1.MP4") == "dji_1.srt"
+    assert subtitles_of(contents, "b/DJI_1.mp4") is None
+    assert contents.found["talk.srt"] == "subtitles"
+    assert subtitles_of(classify(["1.jpg", "2.jpg", "3.jpg", "a.srt"]), ".") is None

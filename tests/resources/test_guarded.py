@@ -55,6 +55,20 @@ def test_photos_come_through_too(tmp_path: Path, walk) -> None:
     assert len(list(GuardedReader().measure(tmp_path, facts, fps=10, longer_side_px=160, say=lambda _: None))) == 8
 
 
+def test_positions_come_through_and_refusals_name_their_file(clip: Path, tmp_path: Path) -> None:
+    beside = tmp_path / "walk.srt"
+    beside.write_text("1\n00:00:00,500 --> 00:00:01,000\n[latitude: 47.1] [longitude: 8.2] [altitude: 430.5]\n")
+    inner, outer = PyAvReader(), GuardedReader()
+    facts = inner.probe(clip)
+    track = outer.positions(clip, facts, subtitles=beside)
+    assert track == inner.positions(clip, facts, subtitles=beside)
+    assert track.fixes[0].alt_m == 430.5
+    assert outer.positions(clip, facts, subtitles=None) is None
+    (tmp_path / "link.srt").symlink_to(beside)
+    with pytest.raises(UnsafeUpload, match=r"link\.srt"):
+        outer.positions(clip, facts, subtitles=tmp_path / "link.srt")
+
+
 @pytest.mark.parametrize(
     ("name", "error"), [("audio_only.mp4", NoVideoStream), ("truncated_no_moov.mp4", UnreadableMedia)]
 )

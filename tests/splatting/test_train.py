@@ -11,6 +11,7 @@ from test_render import scene
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import Diverged, Untrained
 from splat_pipeline.domain.plans import Detail, TrainingPlan
+from splat_pipeline.domain.rigid import Similarity
 from splat_pipeline.splatting.course import Course, Stopwatch
 from splat_pipeline.splatting.densify import Population
 from splat_pipeline.splatting.pictures import at_size
@@ -93,6 +94,22 @@ def test_the_same_seed_gives_the_same_gaussians_whatever_the_number_of_threads(w
     for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
         np.testing.assert_array_equal(getattr(several.gaussians, name), getattr(one.gaussians, name))
     assert not np.array_equal(several.gaussians.means[:50], other.gaussians.means[:50])
+
+
+@pytest.mark.parametrize("strategy", ["ranked", "mcmc"])
+def test_the_unit_of_the_world_makes_no_difference(world, strategy):
+    """Metres or whatever the reconstruction had: rates and limits are shares of the scene's extent."""
+    images, views, points, colors = world
+    reached = []
+    for unit in (1.0, 150.0):
+        there = Similarity(scale=unit, rotation=np.eye(3), translation=np.zeros(3))
+        scaled = [replace(view, cam_from_world=there.pose(view.cam_from_world)) for view in views]
+        recipe = TrainRecipe(strategy=strategy)
+        gaussians = train(images, scaled, unit * points, colors, PLAN, recipe=recipe).gaussians
+        size = float(np.median(np.exp(gaussians.log_scales))) / unit
+        reached.append((np.mean(evaluate(gaussians, images, scaled), axis=0)[0], size))
+    assert reached[1][0] == pytest.approx(reached[0][0], abs=0.5)
+    assert reached[1][1] == pytest.approx(reached[0][1], rel=0.1)
 
 
 def test_training_starts_without_points(world):
@@ -186,6 +203,7 @@ def test_a_second_process_compiles_nothing():
 import numpy as np
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.plans import Detail, TrainingPlan
+from splat_pipeline.domain.rigid import Similarity
 from splat_pipeline.splatting import blend, loss, metrics, optim, pictures, project, tiles
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.train import train

@@ -29,7 +29,7 @@ from splat_pipeline.domain.formats.bits import (
     with_largest,
     without_largest,
 )
-from splat_pipeline.domain.formats.ply_header import Element, PlyHeader, read_header
+from splat_pipeline.domain.formats.ply_header import Element, PlyHeader, header_of, read_header
 from splat_pipeline.domain.gaussians import SH_C0, Gaussians
 
 Float32 = NDArray[np.float32]
@@ -46,8 +46,8 @@ _SH_REACH = 8.0
 _DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}
 
 
-def write_compressed_ply(path: Path, gaussians: Gaussians) -> None:
-    """Write ``gaussians`` to ``path`` in the order of ``by_place``."""
+def write_compressed_ply(path: Path, gaussians: Gaussians, *, comments: Sequence[str] = ()) -> None:
+    """Write ``gaussians`` to ``path`` in the order of ``by_place``; each comment becomes one line of the header."""
     ordered = gaussians.take(by_place(gaussians))
     colors = (0.5 + SH_C0 * ordered.sh[:, 0]).astype(np.float32)
     scales = np.clip(ordered.log_scales, -_FAR_SCALE, _FAR_SCALE)
@@ -66,7 +66,7 @@ def write_compressed_ply(path: Path, gaussians: Gaussians) -> None:
     if ordered.sh_degree:
         elements.append(("sh", "uchar", [f"f_rest_{i}" for i in range(rest.shape[1])], len(ordered)))
     with path.open("wb") as file:
-        file.write(_header(elements))
+        file.write(header_of(elements, comments))
         file.write(np.concatenate(ranges, axis=1).astype("<f4").tobytes())
         file.write(vertices.astype("<u4").tobytes())
         file.write(np.clip((rest / _SH_REACH + 0.5) * 256, 0, 255).astype(np.uint8).tobytes())
@@ -146,13 +146,6 @@ def _quats(word: UInt32) -> Float32:
 
 def _between(low: Float32, high: Float32, share: Float32) -> Float32:
     return (low + (high - low) * share).astype(np.float32)
-
-
-def _header(elements: list[tuple[str, str, list[str], int]]) -> bytes:
-    lines = ["ply", "format binary_little_endian 1.0"]
-    for name, kind, properties, count in elements:
-        lines += [f"element {name} {count}", *(f"property {kind} {prop}" for prop in properties)]
-    return ("\n".join([*lines, "end_header"]) + "\n").encode("ascii")
 
 
 def _tables(path: Path, header: PlyHeader) -> tuple[NDArray[np.void], NDArray[np.void], Float32]:

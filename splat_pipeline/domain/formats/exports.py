@@ -16,10 +16,18 @@ Compare = Callable[[Gaussians], float]
 """PSNR in dB of pictures of Gaussians against those of the originals."""
 
 
-def export(
-    gaussians: Gaussians, folder: Path, *, stem: str, formats: Sequence[str], compare: Compare | None = None
+def export(  # by name
+    gaussians: Gaussians,
+    folder: Path,
+    *,
+    stem: str,
+    formats: Sequence[str],
+    comments: Sequence[str] = (),
+    compare: Compare | None = None,
 ) -> list[dict[str, Any]]:
     """Write ``folder/<stem>.<suffix>`` in each of ``formats`` and read it back; return rows of ``tables.FORMATS``.
+
+    ``comments`` are lines for a header, left out where a file has no room for them.
 
     Raises ``CorruptArtifact`` when a value is not finite or what was read back is something else.
     """
@@ -28,7 +36,7 @@ def export(
     for name in formats:
         kind = FORMATS[name]
         path = folder / f"{stem}{kind.suffix}"
-        kind.write(path, gaussians)
+        kind.save(path, gaussians, comments)
         want, got = gaussians.take(kind.order(gaussians)), kind.read(path)
         if len(got) != len(want):
             raise CorruptArtifact(f"{path.name} holds {len(got)} Gaussians of {len(want)}", file=path.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,20 +33,35 @@ class Format:
     """One way of writing Gaussians."""
 
     suffix: str
-    write: Callable[[Path, Gaussians], None]
+    write: Callable[..., None]
+    """Of a path and Gaussians, and ``comments`` where ``header``."""
     read: Callable[[Path], Gaussians]
     axes: str
     """Of the file; what ``read`` returns has y down again."""
     order: Order = lambda gaussians: np.arange(len(gaussians))
     """In which the file holds them."""
+    header: bool = False
+    """It has room for lines of text."""
+
+    def save(self, path: Path, gaussians: Gaussians, comments: Sequence[str] = ()) -> None:
+        """Write ``gaussians``, and ``comments`` if there is room."""
+        if self.header:
+            self.write(path, gaussians, comments=comments)
+        else:
+            self.write(path, gaussians)
 
 
 FORMATS: dict[str, Format] = {
-    "ply": Format(suffix=".ply", write=write_ply, read=read_ply, axes=Y_DOWN),
+    "ply": Format(suffix=".ply", write=write_ply, read=read_ply, axes=Y_DOWN, header=True),
     "splat": Format(suffix=".splat", write=write_splat, read=read_splat, axes=Y_DOWN, order=by_importance),
     "spz": Format(suffix=".spz", write=write_spz, read=read_spz, axes=Y_UP),
     "compressed_ply": Format(
-        suffix=".compressed.ply", write=write_compressed_ply, read=read_compressed_ply, axes=Y_DOWN, order=by_place
+        suffix=".compressed.ply",
+        write=write_compressed_ply,
+        read=read_compressed_ply,
+        axes=Y_DOWN,
+        order=by_place,
+        header=True,
     ),
     "glb": Format(suffix=".glb", write=write_glb, read=read_glb, axes=Y_UP),
 }

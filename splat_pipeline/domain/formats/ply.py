@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.errors import CorruptArtifact
-from splat_pipeline.domain.formats.ply_header import read_header
+from splat_pipeline.domain.formats.ply_header import header_of, read_header
 from splat_pipeline.domain.gaussians import Gaussians
 
 _MIP = "SplatRenderMode: mip"
@@ -34,15 +34,11 @@ _CHUNK = 1 << 16
 def write_ply(path: Path, gaussians: Gaussians, *, comments: Sequence[str] = ()) -> None:
     """Write ``gaussians`` to ``path``; each comment becomes one line of the header. Raises ``ValueError``."""
     names = property_names(gaussians.sh_degree)
-    if any(not (text.isascii() and text.isprintable()) for text in comments):
-        raise ValueError(f"PLY comments must be printable ASCII, got {list(comments)!r}")
     told = [*comments, *([_MIP] if gaussians.antialiased else [])]
     if any(gaussians.background):
         told.append("Background: " + " ".join(f"{value:.6f}" for value in gaussians.background))
-    lines = ["ply", "format binary_little_endian 1.0", *(f"comment {text}" for text in told)]
-    lines += [f"element vertex {len(gaussians)}", *(f"property float {name}" for name in names), "end_header\n"]
     with path.open("wb") as file:
-        file.write("\n".join(lines).encode("ascii"))
+        file.write(header_of([("vertex", "float", names, len(gaussians))], told))
         for start in range(0, len(gaussians), _CHUNK):
             file.write(_rows(gaussians.take(np.arange(start, min(start + _CHUNK, len(gaussians))))).tobytes())
 

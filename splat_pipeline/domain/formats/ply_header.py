@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,19 @@ class PlyHeader:
         if not element.count:  # a memory map of nothing is not allowed
             return np.zeros(0, element.dtype)
         return np.memmap(path, element.dtype, "r", element.offset, element.count)
+
+
+def header_of(elements: Sequence[tuple[str, str, Sequence[str], int]], comments: Sequence[str]) -> bytes:
+    """Return a header: each element has a name, the type of all its properties, their names, and a count.
+
+    Raises ``ValueError`` for a comment that is more than one line of printable ASCII.
+    """
+    if any(not (text.isascii() and text.isprintable()) for text in comments):
+        raise ValueError(f"PLY comments must be printable ASCII, got {list(comments)!r}")
+    lines = ["ply", "format binary_little_endian 1.0", *(f"comment {text}" for text in comments)]
+    for name, kind, properties, count in elements:
+        lines += [f"element {name} {count}", *(f"property {kind} {property_}" for property_ in properties)]
+    return ("\n".join([*lines, "end_header"]) + "\n").encode("ascii")
 
 
 def read_header(path: Path) -> PlyHeader:
