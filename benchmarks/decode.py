@@ -28,7 +28,7 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.clips import fitted
+from resources.upright import fitted
 from resources.guarded import GuardedReader
 from splat_pipeline.domain.recipe import FrameRecipe
 

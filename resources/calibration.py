@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.clips import Decoder, paced, probe_clip, upright
+from resources.clips import Decoder, paced, probe_clip
 from resources.photos import image_names, load_image, probe_images
+from resources.upright import upright
 from splat_pipeline.domain.calibration import Board, Calibration, require_good, require_views
 from splat_pipeline.domain.formats.colmap import ColmapCamera
 from splat_pipeline.ports import Say

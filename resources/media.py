@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.ahead import ahead
-from resources.clips import Decoder, find_frames, fitted, paced, probe_clip, upright
+from resources.clips import Decoder, find_frames, paced, probe_clip
 from resources.inbox import sha256_of
 from resources.measures import Meter
 from resources.photos import image_names, load_image, probe_images
+from resources.upright import fitted, upright
 from splat_pipeline.domain.errors import UnreadableMedia
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.uploads import VideoFacts

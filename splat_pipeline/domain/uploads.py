@@ -56,12 +56,15 @@ class VideoFacts:
     """As shown, after rotation."""
     height_px: int
     rotation_deg: int = 0
+    mirrored: bool | None = None
     fps: float | None = None
     is_vfr: bool | None = None
     duration_s: float | None = None
     frame_count: int | None = None
     bit_depth: int | None = None
     transfer: str | None = None
+    color_primaries: str | None = None
+    color_range: str | None = None
     created_utc: str | None = None
     make: str | None = None
     model: str | None = None

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resources.clips import Decoder, upright
+from resources.clips import Decoder
 from resources.media import PyAvReader
+from resources.upright import upright
 from splat_pipeline.domain.errors import (
     Blurred,
     InputError,
