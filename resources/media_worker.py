@@ -1,6 +1,6 @@
 """What looks into uploads: ``python -P -m resources.media_worker request.json``, always a child process with limits.
 
-An answer is a mapping, or ``{"error": SplatError.to_json()}`` where the upload is at fault.
+An answer is a mapping, or ``{"error": SplatError.to_json()}`` where the upload is at fault, or a decoder is not installed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from resources.clips import DamagedError
 from resources.measure_files import write_measures
 from resources.media import PyAvReader
-from splat_pipeline.domain.errors import InputError, UnsupportedMedia
+from splat_pipeline.domain.errors import InputError, ToolMissing, UnsupportedMedia
 from splat_pipeline.domain.frames import FrameRef
 from splat_pipeline.domain.uploads import VideoFacts
 
@@ -57,7 +57,8 @@ def extract(request: Request) -> dict[str, Any]:
 
 def facts_of(told: dict[str, Any]) -> VideoFacts:
     """Return what ``asdict`` made of the facts, and JSON of that."""
-    return VideoFacts(**{**told, "images": tuple(told["images"])})
+    sizes = {name: (width, height) for name, (width, height) in told["image_sizes"].items()}
+    return VideoFacts(**{**told, "images": tuple(told["images"]), "image_sizes": sizes})
 
 
 def _read(work: Callable[[PyAvReader], Any], request: Request) -> Any:
@@ -76,7 +77,7 @@ def main() -> None:
     request: Request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
         answer = COMMANDS[request["command"]](request)
-    except InputError as error:
+    except (InputError, ToolMissing) as error:
         answer = {"error": error.to_json()}
     except MemoryError:
         name = Path(request["path"]).name

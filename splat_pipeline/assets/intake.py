@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -160,8 +161,13 @@ def manifest_of(
         "found": dict(contents.found),
         "ignored": dict(contents.ignored),
         "images": {video_id: list(facts.images) for video_id, facts in sets.items() if facts.images},
+        "image_sizes": {video_id: _sizes_counted(facts) for video_id, facts in sets.items() if facts.images},
         "rejected_images": {video_id: dict(facts.rejected) for video_id, facts in sets.items() if facts.rejected},
     }
+
+
+def _sizes_counted(facts: VideoFacts) -> dict[str, int]:
+    return dict(Counter(f"{width}x{height}" for width, height in facts.image_sizes.values()).most_common())
 
 
 def shown(upload: Upload, rows: Sequence[Mapping[str, Any]], origin: Mapping[str, list[str]]) -> dict[str, Any]:

@@ -65,7 +65,9 @@ class InputError(SplatError):
 
 
 class EmptyUpload(InputError):
-    remedy = "Put at least one video (.mp4, .mov, .mkv, .webm, .avi) or a folder of JPEG/PNG images into the upload."
+    remedy = (
+        "Put at least one video (.mp4, .mov, .mkv, .webm, .avi) or a folder of photos (JPEG, PNG, TIFF, HEIC) in it."
+    )
 
 
 class UnreadableMedia(InputError):

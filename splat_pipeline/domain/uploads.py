@@ -74,6 +74,8 @@ class VideoFacts:
     alt_m: float | None = None
     images: tuple[str, ...] = field(default=())
     """Names of the images of a set, in natural order; empty for a clip."""
+    image_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Width and height in px of each image, upright, where they were read."""
     rejected: Mapping[str, str] = field(default_factory=dict)
     """Images of the set that cannot be used: name to reason."""
 
@@ -81,7 +83,7 @@ class VideoFacts:
 CLIP_SUFFIXES = frozenset(
     [".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mj2", ".m4a", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts"]
 )
-IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png"])
+IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic", ".heif"])
 LEAST_IMAGES = 3
 """A folder with fewer images is not taken for a set: it holds a poster or a snapshot beside the clips."""
 JOB_FILE = "job.yaml"

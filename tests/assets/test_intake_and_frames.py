@@ -128,6 +128,22 @@ def test_photos_become_keyframes(tmp_path: Path, upload: Path, walk) -> None:
     assert bench.manifest()["images"]["images"][2] == "IMG_2.jpg"
 
 
+def test_photos_of_several_sizes_become_a_camera_each(tmp_path: Path, upload: Path, walk) -> None:
+    """As one phone takes them: across, upright, and now and then at half its resolution, which is the same lens."""
+    across, high = walk(12, step_px=10, width=320, height=240), walk(4, step_px=10, width=240, height=320)
+    for i, picture in enumerate([*across, *high]):
+        image = Image.fromarray(picture)
+        (image.resize((640, 480)) if i == 3 else image).save(upload / f"IMG_{i}.jpg")
+    bench = Bench(tmp_path, upload)
+    assert bench.run(recipe=Recipe().overridden({"frames": {"longer_side_px": 320}}, source="test")).success
+    keyframes = bench.table("keyframes", tables.KEYFRAMES)
+    sizes = keyframes.groupby("camera_id")[["width_px", "height_px"]].agg(["min", "max", "size"]).to_numpy().tolist()
+    assert sizes == [[320, 320, 12, 240, 240, 12], [240, 240, 4, 320, 320, 4]]
+    assert bench.manifest()["image_sizes"] == {"images": {"320x240": 11, "240x320": 4, "640x480": 1}}
+    frames = bench.table("frame_quality", tables.FRAMES)
+    assert frames["motion_px"].isna().tolist() == [i in {0, 3, 4, 12} for i in range(16)]
+
+
 def test_the_same_upload_gives_the_same_artifacts(tmp_path: Path, upload: Path, film, walk) -> None:
     film(upload / "a.mp4", walk(30))
     digests = []
