@@ -1,6 +1,6 @@
 """What looks into uploads: ``python -P -m resources.media_worker request.json``, always a child process with limits.
 
-An answer is a mapping, or ``{"error": SplatError.to_json()}`` where the upload is at fault, or a decoder is not installed.
+An answer is a mapping, or ``{"error": SplatError.to_json()}`` where the upload is at fault or a decoder is missing.
 """
 
 from __future__ import annotations

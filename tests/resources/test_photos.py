@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from resources.guarded import GuardedReader
 from resources.media import PyAvReader
 from resources.photos import load_image, probe_images
 from splat_pipeline.domain.errors import ToolMissing, TooSmall, UnreadableMedia
@@ -165,3 +166,9 @@ def test_a_set_of_small_photos_is_too_small(tmp_path: Path) -> None:
     saved(tmp_path / "set" / "a.png", card(64, 48))
     with pytest.raises(TooSmall, match="64x48"):
         probe_images(tmp_path / "set")
+
+
+def test_what_is_said_of_a_set_comes_through_the_child_process(tmp_path: Path) -> None:
+    for name, picture in {"a.png": card(), "b.png": card(180, 240), "c.png": card(64, 64)}.items():
+        saved(tmp_path / "set" / name, picture)
+    assert GuardedReader().probe(tmp_path / "set") == PyAvReader().probe(tmp_path / "set")
