@@ -25,6 +25,8 @@ from splat_pipeline.ports import Say
 WORKER = "resources.media_worker"
 MOST_THREADS = 4
 """Each holds some frames of the clip, 12 MB and more at 4K."""
+UNPACKED_BYTES_S = 5e6
+"""Slower than any disk that is worth a job."""
 
 
 def _threads() -> int:
@@ -51,6 +53,12 @@ class GuardedReader:
         from resources.media_worker import facts_of
 
         return facts_of(self._ask(path, {"command": "probe"}, time_limit_s=self.probe_s)["facts"])
+
+    def unpack(self, path: Path, folder: Path) -> int:
+        """See ``MediaReader``."""
+        limit_s = self.least_s + path.stat().st_size / UNPACKED_BYTES_S
+        message = {"command": "unpack", "out": str(folder.absolute())}
+        return int(self._ask(path, message, time_limit_s=limit_s)["files"])
 
     def digest(self, path: Path) -> tuple[str, int]:
         """See ``MediaReader``. Bytes are hashed here: that parses nothing."""

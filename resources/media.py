@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.ahead import ahead
+from resources.archives import unpack
 from resources.clips import Decoder, find_frames, paced, probe_clip
 from resources.inbox import sha256_of
 from resources.measures import Meter
@@ -39,6 +40,10 @@ class PyAvReader:
     def probe(self, path: Path) -> VideoFacts:
         """See ``MediaReader``."""
         return probe_images(path) if path.is_dir() else probe_clip(path)
+
+    def unpack(self, path: Path, folder: Path) -> int:
+        """See ``MediaReader``."""
+        return unpack(path, folder)
 
     def digest(self, path: Path) -> tuple[str, int]:
         """See ``MediaReader``."""

@@ -1,6 +1,6 @@
 """What looks into uploads: ``python -P -m resources.media_worker request.json``, always a child process with limits.
 
-An answer is a mapping, or ``{"error": SplatError.to_json()}`` where the upload is at fault or a decoder is missing.
+An answer is a mapping, or ``{"error": SplatError.to_json()}`` where the upload is at fault, or the machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from resources.clips import DamagedError
 from resources.measure_files import write_measures
 from resources.media import PyAvReader
-from splat_pipeline.domain.errors import InputError, ToolMissing, UnsupportedMedia
+from splat_pipeline.domain.errors import SplatError, UnsupportedMedia
 from splat_pipeline.domain.frames import FrameRef
 from splat_pipeline.domain.uploads import VideoFacts
 
@@ -55,6 +55,11 @@ def extract(request: Request) -> dict[str, Any]:
     return {"written": _read(write, request)}
 
 
+def unpack(request: Request) -> dict[str, Any]:
+    """Unpack a zip."""
+    return {"files": PyAvReader().unpack(Path(request["path"]), Path(request["out"]))}
+
+
 def facts_of(told: dict[str, Any]) -> VideoFacts:
     """Return what ``asdict`` made of the facts, and JSON of that."""
     sizes = {name: (width, height) for name, (width, height) in told["image_sizes"].items()}
@@ -69,7 +74,12 @@ def _read(work: Callable[[PyAvReader], Any], request: Request) -> Any:
         return work(PyAvReader())
 
 
-COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {"probe": probe, "measure": measure, "extract": extract}
+COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {
+    "probe": probe,
+    "unpack": unpack,
+    "measure": measure,
+    "extract": extract,
+}
 
 
 def main() -> None:
@@ -77,7 +87,7 @@ def main() -> None:
     request: Request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
         answer = COMMANDS[request["command"]](request)
-    except (InputError, ToolMissing) as error:
+    except SplatError as error:
         answer = {"error": error.to_json()}
     except MemoryError:
         name = Path(request["path"]).name

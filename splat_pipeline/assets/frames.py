@@ -13,6 +13,7 @@ import dagster as dg
 
 from splat_pipeline.assets.givens import read_given
 from splat_pipeline.assets.stages import Machines, Readers, Sheets, Stores, Work, job_asset, stage
+from splat_pipeline.assets.unpacking import location_of
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.frames import FrameRef, judge_clip
@@ -65,7 +66,7 @@ def clips_of(work: Work) -> list[Clip]:
     """Return the usable clips and image sets of a job, in order."""
     folder = work.input("source_videos")
     manifest = json.loads((folder / "manifest.json").read_text())
-    location = Path(work.store.upload(work.job).location)  # not the manifest's: an upload moves when its job ends
+    location = location_of(work, manifest)
     clips = []
     rows: list[dict[str, Any]] = tables.read_table(folder / "videos.parquet", tables.VIDEOS).to_dict("records")  # type: ignore[assignment]  # column names are strings
     for row in rows:
@@ -73,7 +74,7 @@ def clips_of(work: Work) -> list[Clip]:
             path = location if row["name"] == "." else location / safe_name(row["name"])
             facts = facts_of(row, images=manifest["images"].get(row["video_id"], ()))
             clips.append(Clip(video_id=row["video_id"], name=row["name"], path=path, facts=facts))
-            work.uploaded_bytes += int(row["size_bytes"])
+            work.uploaded_bytes += 0 if manifest.get("unpacked") else int(row["size_bytes"])
     return clips
 
 

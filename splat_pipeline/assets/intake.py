@@ -14,6 +14,7 @@ import dagster as dg
 from splat_pipeline.assets.givens import uploaded_poses, write_given
 from splat_pipeline.assets.jobfile import MAX_BYTES, read_job_file
 from splat_pipeline.assets.stages import Machines, Readers, Stores, Work, job_asset, stage
+from splat_pipeline.assets.unpacking import take_contents
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.recipe import Recipe
@@ -22,8 +23,6 @@ from splat_pipeline.domain.uploads import (
     Contents,
     Upload,
     VideoFacts,
-    classify,
-    require_content,
     safe_name,
     unchanged,
     video_ids,
@@ -61,9 +60,7 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
 ) -> dg.MaterializeResult[Any]:
     """The upload's clips or photos: probed, hashed, the unusable ones named, and the job's own settings resolved."""
     with stage(context, store, machine) as work:
-        upload = store.upload(work.job)
-        contents = classify(file.name for file in upload.files)
-        require_content(contents, upload.title)
+        upload, contents, unpacked = take_contents(work, reader)
         resolved, origin = resolve(recipe, upload, contents, config)
         sources = [
             look(reader, upload, name, video_id=video_id)
@@ -77,7 +74,10 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
         work.uploaded_bytes = sum(source.size_bytes for source in sources)
         rows = [row_of(source) for source in sources]
         tables.write_table(work.folder / "videos.parquet", tables.VIDEOS, rows)
-        manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin) | {"given": given}
+        manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin) | {
+            "given": given,
+            "unpacked": unpacked,
+        }
         (work.folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True))
         work.publish(metadata=shown(upload, rows, origin) | {"poses": given["source"] if given else "to be found"})
     return work.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ class Bench:
         self.upload = list_upload(upload)
         self.store.register(self.upload)
 
-    def run(self, config: dict[str, Any] | None = None, recipe: Recipe | None = None) -> dg.ExecuteInProcessResult:
+    def run(
+        self, config: dict[str, Any] | None = None, recipe: Recipe | None = None, assets: list[Any] = ASSETS
+    ) -> dg.ExecuteInProcessResult:
         resources = {
             "store": self.store,
             "machine": LocalMachine(),
@@ -45,7 +48,7 @@ class Bench:
         with dg.DagsterInstance.ephemeral() as instance:
             instance.add_dynamic_partitions(str(jobs.name), [self.upload.job])
             return dg.materialize(
-                ASSETS,
+                assets,
                 instance=instance,
                 partition_key=self.upload.job,
                 resources=resources,
@@ -142,6 +145,58 @@ def test_photos_of_several_sizes_become_a_camera_each(tmp_path: Path, upload: Pa
     assert bench.manifest()["image_sizes"] == {"images": {"320x240": 11, "240x320": 4, "640x480": 1}}
     frames = bench.table("frame_quality", tables.FRAMES)
     assert frames["motion_px"].isna().tolist() == [i in {0, 3, 4, 12} for i in range(16)]
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+def test_a_zip_of_photos_is_read_like_the_photos(tmp_path: Path, upload: Path, walk) -> None:
+    plain = tmp_path / "plain"
+    (plain / "set").mkdir(parents=True)
+    for i, picture in enumerate(walk(12, step_px=10)):
+        Image.fromarray(picture).save(plain / "set" / f"IMG_{i}.jpg")
+    photos = {f"set/{path.name}": path.read_bytes() for path in (plain / "set").iterdir()}
+    zipped(upload / "photos.zip", photos | {"__MACOSX/set/._IMG_0.jpg": b"x", "job.yaml": b"seed: 3\n"})
+    (upload / "job.yaml").write_text("seed: 5\n")  # beside the zip: it wins
+    (plain / "job.yaml").write_text("seed: 5\n")
+    bench, same = Bench(tmp_path / "a", upload), Bench(tmp_path / "b", plain)
+    assert bench.run().success
+    assert same.run().success
+    for name in ("frame_quality", "keyframes"):
+        digests = {b.store.fetch(b.upload.job, name).digest for b in (bench, same)}
+        assert len(digests) == 1
+    manifest = bench.manifest()
+    assert (manifest["recipe"]["seed"], manifest["unpacked"]["archive"]) == (5, "photos.zip")
+    inputs = bench.store.fetch(bench.upload.job, "keyframes").manifest["inputs"]
+    assert set(inputs) == {"source_videos", "frame_quality", "unpacked"}
+
+
+def test_a_zip_of_a_clip_is_read_after_the_upload_has_gone(tmp_path: Path, upload: Path, film, walk) -> None:
+    clip = film(tmp_path / "a.mp4", walk(30)).read_bytes()
+    zipped(upload / "clip.zip", {"cam/a.mp4": clip})
+    bench = Bench(tmp_path, upload)
+    assert bench.run().success
+    assert set(bench.table("keyframes", tables.KEYFRAMES)["video_id"]) == {"cam-a"}
+    (upload / "clip.zip").unlink()
+    assert bench.run(assets=ASSETS[1:]).success
+
+
+@pytest.mark.parametrize(
+    ("files", "error"),
+    [({"../../a.mp4": b"x"}, "UnsafeUpload"), ({"b.zip": b"x"}, "UnsupportedMedia"), ({"a.txt": b"x"}, "EmptyUpload")],
+)
+def test_a_zip_that_is_refused_fails_at_the_door(
+    files: dict[str, bytes], error: str, tmp_path: Path, upload: Path
+) -> None:
+    zipped(upload / "a.zip", files)
+    bench = Bench(tmp_path, upload)
+    step, shown = failure_of(bench.run())
+    assert (step, shown["class"]) == ("source_videos", error)
+    assert shown["remedy"]
+    assert not list((tmp_path / "store" / "scratch").iterdir())
 
 
 def test_the_same_upload_gives_the_same_artifacts(tmp_path: Path, upload: Path, film, walk) -> None:
