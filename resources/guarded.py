@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from resources.measure_files import read_measures
 from resources.media import PyAvReader
 from resources.sandbox import Limits
 from resources.workers import run_python_worker
+from splat_pipeline.domain.archives import MOST_BYTES
 from splat_pipeline.domain.errors import SplatError, ToolCrashed, TooLong, ToolTimeout, UnreadableMedia, told
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.uploads import VideoFacts
@@ -58,7 +59,8 @@ class GuardedReader:
         """See ``MediaReader``."""
         limit_s = self.least_s + path.stat().st_size / UNPACKED_BYTES_S
         message = {"command": "unpack", "out": str(folder.absolute())}
-        return int(self._ask(path, message, time_limit_s=limit_s)["files"])
+        large = replace(self, file_bytes=MOST_BYTES)
+        return int(large._ask(path, message, time_limit_s=limit_s)["files"])
 
     def digest(self, path: Path) -> tuple[str, int]:
         """See ``MediaReader``. Bytes are hashed here: that parses nothing."""

@@ -11,6 +11,7 @@ from splat_pipeline.domain.colours import BT709, BT2020, HLG, PQ, STEPS, UNSPECI
 from splat_pipeline.domain.orientation import AS_STORED, Orientation, from_display_matrix
 
 HD_HEIGHT_PX = 720
+LINES = 64
 _BT2020_MATRICES = {9, 10}  # non-constant luminance, and constant, which nobody films: read as the other
 
 
@@ -54,7 +55,17 @@ def _pixels(frame: Any, size: tuple[int, int], pixels: str) -> Any:
 
 
 def to_standard(picture: NDArray[np.uint16], by: Conversion) -> NDArray[np.uint8]:
-    """Return an RGB signal (H, W, 3) of 16 bits in standard range and gamut, 8 bits. See ``domain/colours``."""
+    """Return an RGB signal (H, W, 3) of 16 bits in standard range and gamut, 8 bits. See ``domain/colours``.
+
+    A few lines at a time, which stay in the processor's cache: that takes two thirds of the time or less.
+    """
+    standard = np.empty(picture.shape, np.uint8)
+    for top in range(0, len(picture), LINES):
+        standard[top : top + LINES] = _standard_lines(picture[top : top + LINES], by)
+    return standard
+
+
+def _standard_lines(picture: NDArray[np.uint16], by: Conversion) -> NDArray[np.uint8]:
     import cv2
 
     light = by.light[picture >> 4]

@@ -58,7 +58,7 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
     recipe: dg.ResourceParam[Recipe],
     config: JobOverrides,
 ) -> dg.MaterializeResult[Any]:
-    """The upload's clips or photos: probed, hashed, the unusable ones named, and the job's own settings resolved."""
+    """The upload's clips or photos (unpacked): probed, hashed, bad ones named, and the job's own settings resolved."""
     with stage(context, store, machine) as work:
         upload, contents, unpacked = take_contents(work, reader)
         resolved, origin = resolve(recipe, upload, contents, config)
