@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,7 @@ class GuardedReader:
         """See ``MediaReader``."""
         limit_s = self.least_s + path.stat().st_size / UNPACKED_BYTES_S
         message = {"command": "unpack", "out": str(folder.absolute())}
-        large = replace(self, file_bytes=MOST_BYTES)
-        return int(large._ask(path, message, time_limit_s=limit_s)["files"])
+        return int(self._ask(path, message, time_limit_s=limit_s, file_bytes=MOST_BYTES)["files"])
 
     def digest(self, path: Path) -> tuple[str, int]:
         """See ``MediaReader``. Bytes are hashed here: that parses nothing."""
@@ -102,6 +101,7 @@ class GuardedReader:
         *,
         facts: VideoFacts | None = None,
         time_limit_s: float | None = None,
+        file_bytes: int | None = None,
         say: Say = lambda _: None,
     ) -> dict[str, Any]:
         seconds = (facts.duration_s if facts else None) or 0.0
@@ -116,7 +116,7 @@ class GuardedReader:
                     time_limit_s=limit_s,
                     limits=Limits(
                         memory_bytes=self.memory_bytes,
-                        file_bytes=self.file_bytes,
+                        file_bytes=file_bytes or self.file_bytes,
                         cpu_s=limit_s * self.threads,
                         network=False,
                     ),
