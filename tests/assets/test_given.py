@@ -321,7 +321,7 @@ def test_poses_in_a_zip_belong_to_its_images(scan: Given, instance: dg.DagsterIn
 
 
 def test_an_angle_of_view_is_of_each_image_as_large_as_it_is(scan: Given) -> None:
-    """A document without sizes: the same lens, once in pixels of the whole picture and once of three quarters of them."""
+    """A document without sizes: one angle of view, in pixels of a whole picture and of one three quarters as large."""
     scan.transforms(w=None, h=None, fl_x=None, camera_angle_x=1.0)
     document = json.loads((scan.folder / "transforms.json").read_text())
     document["frames"] = [{k: v for k, v in row.items() if k[:2] != "fl"} for row in document["frames"]]
