@@ -29,6 +29,7 @@ MOST_ASPECT = 3.0
 """Longer side over the shorter: more is a panorama, stitched from many views, which no lens explains."""
 _ORIENTATION, _MAKE, _MODEL = 0x0112, 0x010F, 0x0110
 _EXIF, _GPS, _FOCAL_35MM, _TAKEN, _ZONE = 0x8769, 0x8825, 0xA405, 0x9003, 0x9011
+_FOCAL, _LENS = 0x920A, 0xA434
 
 
 def image_names(folder: Path) -> list[str]:
@@ -66,11 +67,13 @@ def probe_images(folder: Path) -> VideoFacts:
     Raises ``UnreadableMedia``, or ``TooSmall``, when no image can be used.
     """
     sizes: dict[str, tuple[int, int]] = {}
+    lenses: dict[str, str] = {}
     rejected: dict[str, InputError] = {}
     for name in image_names(folder):
         try:
             with opened_image(folder / name) as image:
                 sizes[name] = _usable_size(image, name)
+                lenses[name] = lens_of(image)
         except (UnreadableMedia, TooSmall) as error:
             rejected[name] = error
     if not sizes:
@@ -88,6 +91,7 @@ def probe_images(folder: Path) -> VideoFacts:
             bit_depth=16 if image.mode.startswith("I") else 8,
             images=tuple(sizes),
             image_sizes=sizes,
+            image_lenses={name: lens for name, lens in lenses.items() if lens},
             rejected={name: error.cause for name, error in rejected.items()},
             **_exif_facts(image),
         )
@@ -96,6 +100,20 @@ def probe_images(folder: Path) -> VideoFacts:
 def orientation_of(image: Image) -> Orientation:
     """Return how EXIF wants a photo to be turned and mirrored."""
     return BY_EXIF.get(image.getexif().get(_ORIENTATION, 1), AS_STORED)
+
+
+def lens_of(image: Image) -> str:
+    """Return what EXIF says that a photo was taken through, "" where it says no focal length.
+
+    The lenses of a phone make pictures of one size; digital zoom changes the 35 mm equivalent, as it does the picture.
+    """
+    exif = image.getexif()
+    inner = exif.get_ifd(_EXIF)
+    equivalent, focal = _number(inner.get(_FOCAL_35MM)) or 0.0, _number(inner.get(_FOCAL)) or 0.0
+    said = ((focal, f"{focal:.1f} mm"), (equivalent, f"{equivalent:.0f} mm of 35"))
+    lengths = [text for length, text in said if length > 0]
+    names = [_text(exif.get(_MAKE)), _text(exif.get(_MODEL)), _text(inner.get(_LENS))]
+    return ", ".join([*filter(None, names), *lengths]) if lengths else ""
 
 
 def _usable_size(image: Image, name: str) -> tuple[int, int]:

@@ -162,6 +162,7 @@ def manifest_of(
         "ignored": dict(contents.ignored),
         "images": {video_id: list(facts.images) for video_id, facts in sets.items() if facts.images},
         "image_sizes": {video_id: _sizes_counted(facts) for video_id, facts in sets.items() if facts.images},
+        "image_lenses": {video_id: dict(facts.image_lenses) for video_id, facts in sets.items() if facts.image_lenses},
         "rejected_images": {video_id: dict(facts.rejected) for video_id, facts in sets.items() if facts.rejected},
     }
 

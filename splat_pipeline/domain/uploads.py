@@ -76,6 +76,8 @@ class VideoFacts:
     """Names of the images of a set, in natural order; empty for a clip."""
     image_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Width and height in px of each image, upright, where they were read."""
+    image_lenses: Mapping[str, str] = field(default_factory=dict)
+    """What each image was taken through, where its EXIF tells."""
     rejected: Mapping[str, str] = field(default_factory=dict)
     """Images of the set that cannot be used: name to reason."""
 

@@ -147,6 +147,18 @@ def test_photos_of_several_sizes_become_a_camera_each(tmp_path: Path, upload: Pa
     assert frames["motion_px"].isna().tolist() == [i in {0, 3, 4, 12} for i in range(16)]
 
 
+def test_photos_through_several_lenses_of_one_phone_become_a_camera_each(tmp_path: Path, upload: Path, walk) -> None:
+    for i, picture in enumerate(walk(12, step_px=10)):
+        exif = Image.Exif()
+        exif[0x010F], exif[0x0110] = "Apple", "iPhone 15 Pro"
+        exif.get_ifd(0x8769).update({0xA405: 13, 0x920A: 2.2} if 4 <= i < 8 else {0xA405: 24, 0x920A: 6.8})
+        Image.fromarray(picture).save(upload / f"IMG_{i}.jpg", **({} if i == 11 else {"exif": exif}))
+    bench = Bench(tmp_path, upload)
+    assert bench.run().success
+    assert bench.table("keyframes", tables.KEYFRAMES)["camera_id"].tolist() == [0] * 4 + [1] * 4 + [0] * 3 + [2]
+    assert bench.manifest()["image_lenses"]["images"]["IMG_5.jpg"] == "Apple, iPhone 15 Pro, 2.2 mm, 13 mm of 35"
+
+
 def zipped(path: Path, files: dict[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
