@@ -28,8 +28,8 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.clips import fitted
 from resources.guarded import GuardedReader
+from resources.upright import fitted
 from splat_pipeline.domain.recipe import FrameRecipe
 
 WIDTH_PX, HEIGHT_PX, FPS = 1920, 1080, 30

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.clips import Decoder, paced, probe_clip, upright
-from resources.photos import image_names, load_image, probe_images
+from resources.clips import Decoder, paced, probe_clip
+from resources.photos import load_image, probe_images
+from resources.upright import upright
 from splat_pipeline.domain.calibration import Board, Calibration, require_good, require_views
 from splat_pipeline.domain.formats.colmap import ColmapCamera
 from splat_pipeline.ports import Say
@@ -63,8 +64,8 @@ def _pictures(path: Path) -> Iterator[Gray]:
 
     if path.is_dir():
         facts = probe_images(path)
-        for name in image_names(path):
-            if name in facts.images:
+        for name, size in facts.image_sizes.items():
+            if size == (facts.width_px, facts.height_px):  # a lens is measured in pixels of one size
                 yield cv2.cvtColor(load_image(path / name, max(facts.width_px, facts.height_px)), cv2.COLOR_RGB2GRAY)
         return
     facts = probe_clip(path)

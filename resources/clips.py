@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resources.inbox import open_regular
+from resources.upright import orientation_of, shown_size
 from splat_pipeline.domain.errors import (
     InputError,
     NoVideoStream,
@@ -26,7 +26,15 @@ from splat_pipeline.domain.errors import (
     UnsupportedMedia,
 )
 from splat_pipeline.domain.frames import FrameRef
-from splat_pipeline.domain.media import HEAD_BYTES, container_of, foreign, tags_of, transfer_name
+from splat_pipeline.domain.media import (
+    HEAD_BYTES,
+    container_of,
+    foreign,
+    primaries_name,
+    range_name,
+    tags_of,
+    transfer_name,
+)
 from splat_pipeline.domain.uploads import VideoFacts
 
 DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
@@ -36,10 +44,8 @@ MOST_HOURS = 4.0
 MOST_FRAMES = 1_000_000
 """Four hours at 60 frames a second and a little more; of a clip that tells no duration, or a wrong one."""
 LEAST_SIDE_PX = 160
-HD_HEIGHT_PX = 720
 _ATTACHED_PICTURE = 0x400
 _SAME_PTS_S = 1e-4
-_ITU709, _UNSPECIFIED = 1, 2
 
 
 @contextmanager
@@ -187,16 +193,19 @@ def probe_clip(path: Path) -> VideoFacts:
         hours = said["duration_s"] / 3600
         raise TooLong(f"{path.name} lasts {hours:.1f} hours, at most {MOST_HOURS:g} are read", file=path.name)
     frame = first[2]
-    width, height = _shown_size(frame, aspect)
+    width, height = shown_size(frame, aspect)
     if min(width, height) < LEAST_SIDE_PX:
         raise TooSmall(f"{path.name} shows {width}x{height} px, {LEAST_SIDE_PX} px is the least side", file=path.name)
     return VideoFacts(
         **said,
         width_px=width,
         height_px=height,
-        rotation_deg=-quarter_turns(frame) * 90 % 360,
+        rotation_deg=orientation_of(frame).rotation_deg,
+        mirrored=orientation_of(frame).mirrored,
         bit_depth=frame.format.components[0].bits,
         transfer=transfer_name(int(frame.color_trc)),
+        color_primaries=primaries_name(int(frame.color_primaries)),
+        color_range=range_name(int(frame.color_range)),
     )
 
 
@@ -214,45 +223,6 @@ def _container_facts(container: Any, stream: Any) -> dict[str, Any]:
         "frame_count": int(stream.frames) or None,
         **tags_of({**stream.metadata, **container.metadata}),
     }
-
-
-def quarter_turns(frame: Any) -> int:
-    """Return by how many quarters counter-clockwise the stored picture must be turned to stand upright."""
-    return int(round(frame.rotation / 90) % 4)
-
-
-def _shown_size(frame: Any, aspect: float) -> tuple[int, int]:
-    """Return (width, height) in px as shown: pixels of shape ``aspect`` made square, picture upright."""
-    width = round(frame.width * aspect)
-    return (frame.height, width) if quarter_turns(frame) % 2 else (width, frame.height)
-
-
-def fitted(width: int, height: int, longer_side_px: int) -> tuple[int, int]:
-    """Return the size with the longer side at most ``longer_side_px``; nothing is enlarged."""
-    scale = min(1.0, longer_side_px / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def upright(frame: Any, size: tuple[int, int], *, gray: bool) -> NDArray[np.uint8]:
-    """Return a frame as 8-bit luma (H, W) or RGB (H, W, 3) of ``size`` (width, height), turned upright."""
-    turns = quarter_turns(frame)
-    width, height = size[::-1] if turns % 2 else size
-    colors = int(frame.colorspace)
-    if colors == _UNSPECIFIED and frame.height >= HD_HEIGHT_PX:
-        colors = _ITU709
-    options: dict[str, Any] = {
-        "format": "gray8" if gray else "rgb24",
-        "interpolation": "AREA",
-        "src_colorspace": colors,
-    }
-    if frame.interlaced_frame:
-        import cv2
-
-        field = frame.reformat(width=frame.width, height=frame.height, **options).to_ndarray()[::2]
-        picture = cv2.resize(field, (width, height), interpolation=cv2.INTER_AREA)
-    else:
-        picture = frame.reformat(width=width, height=height, **options).to_ndarray()
-    return np.ascontiguousarray(np.rot90(picture, turns))
 
 
 def paced(decoder: Decoder, *, fps: float, native_fps: float | None) -> Iterator[tuple[int, float, Any]]:

@@ -17,6 +17,7 @@ from resources.measure_files import read_measures
 from resources.media import PyAvReader
 from resources.sandbox import Limits
 from resources.workers import run_python_worker
+from splat_pipeline.domain.archives import MOST_BYTES
 from splat_pipeline.domain.errors import SplatError, ToolCrashed, TooLong, ToolTimeout, UnreadableMedia, told
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.positions import Track
@@ -26,6 +27,8 @@ from splat_pipeline.ports import Say
 WORKER = "resources.media_worker"
 MOST_THREADS = 4
 """Each holds some frames of the clip, 12 MB and more at 4K."""
+UNPACKED_BYTES_S = 5e6
+"""Slower than any disk that is worth a job."""
 
 
 def _threads() -> int:
@@ -59,6 +62,12 @@ class GuardedReader:
 
         beside = None if subtitles is None else str(subtitles.absolute())
         return track_of(self._ask(path, {"command": "positions", "subtitles": beside}, facts=facts)["track"])
+
+    def unpack(self, path: Path, folder: Path) -> int:
+        """See ``MediaReader``."""
+        limit_s = self.least_s + path.stat().st_size / UNPACKED_BYTES_S
+        message = {"command": "unpack", "out": str(folder.absolute())}
+        return int(self._ask(path, message, time_limit_s=limit_s, file_bytes=MOST_BYTES)["files"])
 
     def digest(self, path: Path) -> tuple[str, int]:
         """See ``MediaReader``. Bytes are hashed here: that parses nothing."""
@@ -100,6 +109,7 @@ class GuardedReader:
         *,
         facts: VideoFacts | None = None,
         time_limit_s: float | None = None,
+        file_bytes: int | None = None,
         say: Say = lambda _: None,
     ) -> dict[str, Any]:
         seconds = (facts.duration_s if facts else None) or 0.0
@@ -114,7 +124,7 @@ class GuardedReader:
                     time_limit_s=limit_s,
                     limits=Limits(
                         memory_bytes=self.memory_bytes,
-                        file_bytes=self.file_bytes,
+                        file_bytes=file_bytes or self.file_bytes,
                         cpu_s=limit_s * self.threads,
                         network=False,
                     ),

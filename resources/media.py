@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.ahead import ahead
-from resources.clips import Decoder, find_frames, fitted, paced, probe_clip, upright
+from resources.archives import unpack
+from resources.clips import Decoder, find_frames, paced, probe_clip
 from resources.inbox import sha256_of
 from resources.measures import Meter
 from resources.photos import image_names, load_image, probe_images
 from resources.positions import track_of_clip, track_of_images
+from resources.upright import fitted, upright
 from splat_pipeline.domain.errors import UnreadableMedia
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.positions import Track
@@ -44,6 +46,10 @@ class PyAvReader:
     def positions(self, path: Path, facts: VideoFacts, *, subtitles: Path | None) -> Track | None:
         """See ``MediaReader``."""
         return track_of_images(path, facts.images) if facts.images else track_of_clip(path, subtitles)
+
+    def unpack(self, path: Path, folder: Path) -> int:
+        """See ``MediaReader``."""
+        return unpack(path, folder)
 
     def digest(self, path: Path) -> tuple[str, int]:
         """See ``MediaReader``."""

@@ -1,6 +1,6 @@
 """What looks into uploads: ``python -P -m resources.media_worker request.json``, always a child process with limits.
 
-An answer is a mapping, or ``{"error": SplatError.to_json()}`` where the upload is at fault.
+An answer is a mapping, or ``{"error": SplatError.to_json()}`` where the upload is at fault, or the machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from resources.clips import DamagedError
 from resources.measure_files import write_measures
 from resources.media import PyAvReader
-from splat_pipeline.domain.errors import InputError, UnsupportedMedia
+from splat_pipeline.domain.errors import SplatError, UnsupportedMedia
 from splat_pipeline.domain.frames import FrameRef
 from splat_pipeline.domain.positions import Fix, Track
 from splat_pipeline.domain.uploads import VideoFacts
@@ -63,9 +63,15 @@ def extract(request: Request) -> dict[str, Any]:
     return {"written": _read(write, request)}
 
 
+def unpack(request: Request) -> dict[str, Any]:
+    """Unpack a zip."""
+    return {"files": PyAvReader().unpack(Path(request["path"]), Path(request["out"]))}
+
+
 def facts_of(told: dict[str, Any]) -> VideoFacts:
     """Return what ``asdict`` made of the facts, and JSON of that."""
-    return VideoFacts(**{**told, "images": tuple(told["images"])})
+    sizes = {name: (width, height) for name, (width, height) in told["image_sizes"].items()}
+    return VideoFacts(**{**told, "images": tuple(told["images"]), "image_sizes": sizes})
 
 
 def track_of(told: dict[str, Any] | None) -> Track | None:
@@ -84,6 +90,7 @@ def _read(work: Callable[[PyAvReader], Any], request: Request) -> Any:
 COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "probe": probe,
     "positions": positions,
+    "unpack": unpack,
     "measure": measure,
     "extract": extract,
 }
@@ -94,7 +101,7 @@ def main() -> None:
     request: Request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
         answer = COMMANDS[request["command"]](request)
-    except InputError as error:
+    except SplatError as error:
         answer = {"error": error.to_json()}
     except MemoryError:
         name = Path(request["path"]).name

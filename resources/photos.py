@@ -1,4 +1,4 @@
-"""Folders of JPEG or PNG images, through Pillow: EXIF read, orientation applied, broken ones left out with a reason."""
+"""Folders of photos, through Pillow: EXIF read, orientation applied, broken ones left out with a reason."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.inbox import open_regular
-from splat_pipeline.domain.errors import TooSmall, UnreadableMedia
+from resources.photo_formats import HEAD_BYTES, formats_of, in_eight_bits, in_srgb
+from splat_pipeline.domain.errors import InputError, TooSmall, UnreadableMedia
 from splat_pipeline.domain.media import utc_of
+from splat_pipeline.domain.orientation import AS_STORED, BY_EXIF, Orientation
 from splat_pipeline.domain.positions import Fix, fix_or_none
 from splat_pipeline.domain.uploads import IMAGE_SUFFIXES, VideoFacts, is_junk, natural_order
 
@@ -24,12 +26,12 @@ if TYPE_CHECKING:
 MAX_PIXELS = 80_000_000
 """A phone's largest photos have 48 to 50 million."""
 LEAST_SIDE_PX = 160
-SAME_ASPECT = 0.01
+MOST_ASPECT = 3.0
+"""Longer side over the shorter: more is a panorama, stitched from many views, which no lens explains."""
 _ORIENTATION, _MAKE, _MODEL = 0x0112, 0x010F, 0x0110
 _EXIF, _GPS, _FOCAL_35MM, _TAKEN, _ZONE = 0x8769, 0x8825, 0xA405, 0x9003, 0x9011
 _GPS_STATUS, _GPS_ERROR_M = 9, 31
-_TURNS = {3: 180, 6: 90, 8: 270}
-"""EXIF orientation to the clockwise turn that it asks for."""
+_FOCAL, _LENS = 0x920A, 0xA434
 
 
 def image_names(folder: Path) -> list[str]:
@@ -43,17 +45,18 @@ def image_names(folder: Path) -> list[str]:
 
 @contextmanager
 def opened_image(path: Path) -> Iterator[Image]:
-    """Open an image, header only. Raises ``UnreadableMedia``, ``UnsafeUpload``."""
+    """Open an image, header only. Raises ``UnreadableMedia``, ``UnsafeUpload``, ``ToolMissing``."""
     import PIL.Image
 
     with open_regular(path) as file, warnings.catch_warnings():
         warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+        formats = formats_of(file.read(HEAD_BYTES), path.name)
+        file.seek(0)
         try:
-            image = PIL.Image.open(file, formats=("JPEG", "PNG"))  # MPO comes through JPEG
+            image = PIL.Image.open(file, formats=formats)
         except PIL.UnidentifiedImageError:
-            raise UnreadableMedia(
-                f"{path.name} cannot be read as an image: not a JPEG or PNG", file=path.name
-            ) from None
+            why = f"{path.name} cannot be read as an image: not {', '.join(formats)}"
+            raise UnreadableMedia(why, file=path.name) from None
         except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError, Warning) as error:
             raise UnreadableMedia(f"{path.name} cannot be read as an image: {error}", file=path.name) from None
         with image:
@@ -61,55 +64,70 @@ def opened_image(path: Path) -> Iterator[Image]:
 
 
 def probe_images(folder: Path) -> VideoFacts:
-    """Return what a folder of images is. Raises ``UnreadableMedia`` when no image can be used."""
+    """Return what a folder of images is; sizes may differ: its width and height are those of most images.
+
+    Raises ``UnreadableMedia``, or ``TooSmall``, when no image can be used.
+    """
     sizes: dict[str, tuple[int, int]] = {}
-    rejected: dict[str, str] = {}
+    lenses: dict[str, str] = {}
+    rejected: dict[str, InputError] = {}
     for name in image_names(folder):
         try:
             with opened_image(folder / name) as image:
-                sizes[name] = _upright_size(image)
-        except UnreadableMedia as error:
-            rejected[name] = error.cause
-    rejected |= _odd_sizes(sizes)
-    images = tuple(name for name in sizes if name not in rejected)
-    if not images:
-        why = next(iter(rejected.values()), "no images")
-        raise UnreadableMedia(f"no image of {folder.name} can be used: {why}", file=folder.name)
-    width, height = sizes[images[0]]
-    if min(width, height) < LEAST_SIDE_PX:
-        raise TooSmall(f"{folder.name} holds {width}x{height} px images, {LEAST_SIDE_PX} px is the least side")
-    with opened_image(folder / images[0]) as image:
+                sizes[name] = _usable_size(image, name)
+                lenses[name] = lens_of(image)
+        except (UnreadableMedia, TooSmall) as error:
+            rejected[name] = error
+    if not sizes:
+        why: InputError = next(iter(rejected.values()), UnreadableMedia("no images"))
+        raise type(why)(f"no image of {folder.name} can be used: {why}", file=folder.name)
+    usual = Counter(sizes.values()).most_common(1)[0][0]
+    first = next(name for name, size in sizes.items() if size == usual)
+    with opened_image(folder / first) as image:
         return VideoFacts(
             container="images",
             codec=str(image.format).lower(),
-            width_px=width,
-            height_px=height,
-            frame_count=len(images),
+            width_px=usual[0],
+            height_px=usual[1],
+            frame_count=len(sizes),
             bit_depth=16 if image.mode.startswith("I") else 8,
-            images=images,
-            rejected=rejected,
+            images=tuple(sizes),
+            image_sizes=sizes,
+            image_lenses={name: lens for name, lens in lenses.items() if lens},
+            rejected={name: error.cause for name, error in rejected.items()},
             **_exif_facts(image),
         )
 
 
-def _upright_size(image: Image) -> tuple[int, int]:
+def orientation_of(image: Image) -> Orientation:
+    """Return how EXIF wants a photo to be turned and mirrored."""
+    return BY_EXIF.get(image.getexif().get(_ORIENTATION, 1), AS_STORED)
+
+
+def lens_of(image: Image) -> str:
+    """Return what EXIF says that a photo was taken through, "" where it says no focal length.
+
+    The lenses of a phone make pictures of one size; digital zoom changes the 35 mm equivalent, as it does the picture.
+    """
+    exif = image.getexif()
+    inner = exif.get_ifd(_EXIF)
+    equivalent, focal = _number(inner.get(_FOCAL_35MM)) or 0.0, _number(inner.get(_FOCAL)) or 0.0
+    said = ((focal, f"{focal:.1f} mm"), (equivalent, f"{equivalent:.0f} mm of 35"))
+    lengths = [text for length, text in said if length > 0]
+    names = [_text(exif.get(_MAKE)), _text(exif.get(_MODEL)), _text(inner.get(_LENS))]
+    return ", ".join([*filter(None, names), *lengths]) if lengths else ""
+
+
+def _usable_size(image: Image, name: str) -> tuple[int, int]:
+    """Return (width, height) in px, upright."""
+    shown = f"{name} has {image.width}x{image.height} px"
     if image.width * image.height > MAX_PIXELS:
-        raise UnreadableMedia(f"{image.width}x{image.height} px, at most {MAX_PIXELS} px")
-    turned = _TURNS.get(image.getexif().get(_ORIENTATION, 1), 0) in {90, 270}
-    return (image.height, image.width) if turned else (image.width, image.height)
-
-
-def _odd_sizes(sizes: dict[str, tuple[int, int]]) -> dict[str, str]:
-    """Return why images are left out whose shape differs from most; turned and scaled ones of one shape are kept."""
-    shapes = {name: max(size) / min(size) for name, size in sizes.items()}
-    if not shapes:
-        return {}
-    usual = Counter(round(shape, 2) for shape in shapes.values()).most_common(1)[0][0]
-    return {
-        name: f"{sizes[name][0]}x{sizes[name][1]} px has another shape than most images"
-        for name, shape in shapes.items()
-        if abs(shape / usual - 1) > SAME_ASPECT
-    }
+        raise UnreadableMedia(f"{shown}, at most {MAX_PIXELS} px", file=name)
+    if min(image.size) < LEAST_SIDE_PX:
+        raise TooSmall(f"{shown}, {LEAST_SIDE_PX} px is the least side", file=name)
+    if max(image.size) > MOST_ASPECT * min(image.size):
+        raise UnreadableMedia(f"{shown}: a panorama is stitched from many views and has no single one", file=name)
+    return orientation_of(image).shown(image.width, image.height)
 
 
 def _exif_facts(image: Image) -> dict[str, Any]:
@@ -119,7 +137,8 @@ def _exif_facts(image: Image) -> dict[str, Any]:
     fix = _fix(gps, 0.0)
     taken = f"{inner.get(_TAKEN, '')}".replace(":", "-", 2).replace(" ", "T")
     return {
-        "rotation_deg": _TURNS.get(exif.get(_ORIENTATION, 1), 0),
+        "rotation_deg": orientation_of(image).rotation_deg,
+        "mirrored": orientation_of(image).mirrored,
         "created_utc": utc_of(f"{taken}{inner.get(_ZONE, '')}"),
         "make": _text(exif.get(_MAKE)),
         "model": _text(exif.get(_MODEL)),
@@ -173,7 +192,7 @@ def _degrees(parts: Any, side: Any, sides: str) -> float | None:
 
 
 def load_image(path: Path, longer_side_px: int) -> NDArray[np.uint8]:
-    """Return an image upright as (H, W, 3) RGB, its longer side at most ``longer_side_px``.
+    """Return an image upright as (H, W, 3) in sRGB, its longer side at most ``longer_side_px``.
 
     Raises ``UnreadableMedia`` when its data is damaged.
     """
@@ -187,11 +206,9 @@ def load_image(path: Path, longer_side_px: int) -> NDArray[np.uint8]:
         except (OSError, SyntaxError, ValueError) as error:
             raise UnreadableMedia(f"{path.name} is damaged: {error}", file=path.name) from None
         turned = PIL.ImageOps.exif_transpose(image)
-    if turned.mode.startswith("I"):
-        turned = PIL.Image.fromarray((np.asarray(turned).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-    plain = turned.convert("RGB")
+    plain = in_eight_bits(turned, path.name)
     scale = longer_side_px / max(plain.size)
     if scale < 1:
         size = (max(1, round(plain.width * scale)), max(1, round(plain.height * scale)))
         plain = plain.resize(size, PIL.Image.Resampling.BOX)
-    return np.asarray(plain, np.uint8)
+    return np.asarray(in_srgb(plain, turned.info.get("icc_profile")), np.uint8)

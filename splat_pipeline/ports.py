@@ -104,6 +104,13 @@ class MediaReader(Protocol):
         """
         ...
 
+    def unpack(self, path: Path, folder: Path) -> int:
+        """Unpack what a zip holds of a job into ``folder``, an empty one; return how many files.
+
+        Raises ``UnsafeUpload``, ``UnsupportedMedia``, ``UnreadableMedia``, ``EmptyUpload``, ``DiskFull``.
+        """
+        ...
+
     def digest(self, path: Path) -> tuple[str, int]:
         """Return sha256 and size in bytes of a clip, or of the listing and all images of a set."""
         ...

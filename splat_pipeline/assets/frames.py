@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import dagster as dg
 
 from splat_pipeline.assets.givens import read_given
 from splat_pipeline.assets.stages import Machines, Readers, Sheets, Stores, Work, job_asset, stage
+from splat_pipeline.assets.unpacking import location_of
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.frames import FrameRef, judge_clip
@@ -65,15 +66,16 @@ def clips_of(work: Work) -> list[Clip]:
     """Return the usable clips and image sets of a job, in order."""
     folder = work.input("source_videos")
     manifest = json.loads((folder / "manifest.json").read_text())
-    location = Path(work.store.upload(work.job).location)  # not the manifest's: an upload moves when its job ends
+    location = location_of(work, manifest)
     clips = []
     rows: list[dict[str, Any]] = tables.read_table(folder / "videos.parquet", tables.VIDEOS).to_dict("records")  # type: ignore[assignment]  # column names are strings
     for row in rows:
         if row["usable"]:
             path = location if row["name"] == "." else location / safe_name(row["name"])
             facts = facts_of(row, images=manifest["images"].get(row["video_id"], ()))
+            facts = replace(facts, image_lenses=manifest.get("image_lenses", {}).get(row["video_id"], {}))
             clips.append(Clip(video_id=row["video_id"], name=row["name"], path=path, facts=facts))
-            work.uploaded_bytes += int(row["size_bytes"])
+            work.uploaded_bytes += 0 if manifest.get("unpacked") else int(row["size_bytes"])
     return clips
 
 
@@ -128,7 +130,7 @@ def keyframes(
         sets = [name for name, clip in clips.items() if clip.facts.images]
         chosen = select_keyframes(frames, recipe, longer_side_px=longer, image_sets=sets)
         rows = [row for clip in clips.values() for row in extracted(work, reader, clip, chosen)]
-        number_cameras(rows, {} if given is None else lens_ids(given[0]))
+        number_cameras(rows, taken_through(clips.values()) if given is None else lens_ids(given[0]))
         tables.write_table(work.folder / "keyframes.parquet", tables.KEYFRAMES, rows)
         metrics = {"keyframes": float(len(chosen)), "sharp_share": sharp_share(chosen)}
         work.publish(metadata=keyframes_shown(rows, chosen, len(frames)), metrics=metrics)
@@ -157,10 +159,22 @@ def extracted(work: Work, reader: MediaReader, clip: Clip, chosen: Sequence[Keyf
     ]
 
 
+def taken_through(clips: Iterable[Clip]) -> dict[tuple[str, int], int]:
+    """Return a number for the lens of each photo that tells it, by video_id and frame_index."""
+    ids: dict[str, int] = {}
+    return {
+        (clip.video_id, index): ids.setdefault(clip.facts.image_lenses[name], len(ids))
+        for clip in clips
+        for index, name in enumerate(clip.facts.images)
+        if name in clip.facts.image_lenses
+    }
+
+
 def number_cameras(rows: Sequence[dict[str, Any]], lenses: Mapping[tuple[str, int], int]) -> None:
     """Give keyframes of one clip and one size one ``camera_id``, counted from 0 in order.
 
-    ``lenses``: by video_id and frame_index, where poses came with the images; another lens is another camera.
+    ``lenses``: by video_id and frame_index, where poses came with the images, or EXIF tells; another lens is another
+    camera.
     """
     ids: dict[tuple[str, int, int, int | None], int] = {}
     for row in rows:

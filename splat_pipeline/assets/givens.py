@@ -52,7 +52,7 @@ def _read_transforms(location: Path, name: str, sizes: Mapping[str, int], sets: 
         facts = by_folder.get(str(PurePosixPath(image).parent))
         if facts is None:
             raise BadPoses(f"{name} does not say how large {image} is", file=name)
-        return facts.width_px, facts.height_px
+        return facts.image_sizes.get(PurePosixPath(image).name, (facts.width_px, facts.height_px))
 
     with (location / name).open("rb") as stream:
         text = stream.read(transforms.MAX_BYTES + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 from splat_pipeline.assets.givens import uploaded_poses, write_given
 from splat_pipeline.assets.jobfile import MAX_BYTES, read_job_file
 from splat_pipeline.assets.stages import Machines, Readers, Stores, Work, job_asset, stage
+from splat_pipeline.assets.unpacking import take_contents
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.known_length import footage_of, spots_of
@@ -24,8 +26,6 @@ from splat_pipeline.domain.uploads import (
     Contents,
     Upload,
     VideoFacts,
-    classify,
-    require_content,
     safe_name,
     subtitles_of,
     unchanged,
@@ -62,11 +62,9 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
     recipe: dg.ResourceParam[Recipe],
     config: JobOverrides,
 ) -> dg.MaterializeResult[Any]:
-    """The upload's clips or photos: probed, hashed, the unusable ones named, and the job's own settings resolved."""
+    """The upload's clips or photos (unpacked): probed, hashed, bad ones named, and the job's own settings resolved."""
     with stage(context, store, machine) as work:
-        upload = store.upload(work.job)
-        contents = classify(file.name for file in upload.files)
-        require_content(contents, upload.title)
+        upload, contents, unpacked = take_contents(work, reader)
         resolved, origin = resolve(recipe, upload, contents, config)
         sources = [
             look(reader, upload, name, video_id=video_id)
@@ -77,7 +75,8 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
                 work.log(f"{source.name}: {type(source.error).__name__}: {source.error}")
         require_usable(sources)
         given, sources = take_given(work, upload, contents, sources, resolved)
-        manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin) | {"given": given}
+        manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin)
+        manifest |= {"given": given, "unpacked": unpacked}
         rows = [row_of(source) for source in sources]
         spots_of(resolved.scale, footage_of(pd.DataFrame(rows), manifest["images"]), file=JOB_FILE)
         told = positions_of(work, reader, upload, contents, sources) if resolved.scale.gps else []
@@ -190,8 +189,14 @@ def manifest_of(
         "found": dict(contents.found),
         "ignored": dict(contents.ignored),
         "images": {video_id: list(facts.images) for video_id, facts in sets.items() if facts.images},
+        "image_sizes": {video_id: _sizes_counted(facts) for video_id, facts in sets.items() if facts.images},
+        "image_lenses": {video_id: dict(facts.image_lenses) for video_id, facts in sets.items() if facts.image_lenses},
         "rejected_images": {video_id: dict(facts.rejected) for video_id, facts in sets.items() if facts.rejected},
     }
+
+
+def _sizes_counted(facts: VideoFacts) -> dict[str, int]:
+    return dict(Counter(f"{width}x{height}" for width, height in facts.image_sizes.values()).most_common())
 
 
 def shown(upload: Upload, rows: Sequence[Mapping[str, Any]], origin: Mapping[str, list[str]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@
     │   ├── UnreadableMedia       not a video, truncated, or zero bytes
     │   ├── UnsupportedMedia      a container or codec outside the allow-list
     │   ├── NoVideoStream         audio only
-    │   ├── UnsafeUpload          a link, a device, a pipe, a name that leaves the folder
+    │   ├── UnsafeUpload          a link, a device, a name that leaves the folder, a zip bomb
     │   ├── BadJobFile            job.yaml or a settings file with an unknown key or a wrong value
     │   ├── BadPoses              poses that came with the images, or from a backend, cannot be read or cannot be right
     │   ├── BadCalibration        a lens could not be measured from the board that was filmed
@@ -65,7 +65,9 @@ class InputError(SplatError):
 
 
 class EmptyUpload(InputError):
-    remedy = "Put at least one video (.mp4, .mov, .mkv, .webm, .avi) or a folder of JPEG/PNG images into the upload."
+    remedy = (
+        "Put at least one video (.mp4, .mov, .mkv, .webm, .avi) or a folder of photos (JPEG, PNG, TIFF, HEIC) in it."
+    )
 
 
 class UnreadableMedia(InputError):

@@ -29,11 +29,17 @@ _FOREIGN: dict[bytes, str] = {
     b"ID3": "MP3",
     b"%PDF": "a PDF",
 }
-# AVColorTransferCharacteristic, as in ITU-T H.273 table 3
+# AVColorTransferCharacteristic and AVColorPrimaries, as in ITU-T H.273 tables 3 and 2; AVColorRange
 _TRANSFERS = {
     1: "bt709", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear", 11: "iec61966-2-4",
     13: "iec61966-2-1", 14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67",
 }  # fmt: skip
+_PRIMARIES = {
+    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020", 10: "smpte428",
+    11: "smpte431", 12: "smpte432", 22: "ebu3213",
+}  # fmt: skip
+_DATES = ("com.apple.quicktime.creationdate", "creation_time", "date")
+_RANGES = {1: "limited", 2: "full"}
 
 
 def container_of(head: bytes) -> str | None:
@@ -61,6 +67,16 @@ def transfer_name(code: int | None) -> str | None:
     return None if code is None else _TRANSFERS.get(code)
 
 
+def primaries_name(code: int) -> str | None:
+    """Return the name of colour primaries, None when unspecified."""
+    return _PRIMARIES.get(code)
+
+
+def range_name(code: int) -> str | None:
+    """Return "limited" (luma 16 to 235 in 8 bits) or "full", None when unspecified: then it is limited."""
+    return _RANGES.get(code)
+
+
 def place_of(text: str | None) -> tuple[float | None, float | None, float | None]:
     """Return (latitude, longitude, altitude) of an ISO 6709 string like +48.1372+011.5755+519.0/, degrees and metres.
 
@@ -86,7 +102,11 @@ def _degrees(text: str, digits: int) -> float:
 
 
 def tags_of(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Return created_utc, make, model, lat_deg, lon_deg, alt_m of a container's tags (Apple's, Android's, plain)."""
+    """Return created_utc, make, model, focal_35mm_mm, lat_deg, lon_deg, alt_m of a container's tags.
+
+    Known are Apple's and Android's keys and the plain ones. Apple's date comes first: it says when it was filmed, the
+    plain one when the file was written, which an export sets anew.
+    """
     tags = {key.lower(): value.strip() for key, value in metadata.items()}
 
     def first(*keys: str) -> str | None:
@@ -96,13 +116,19 @@ def tags_of(metadata: Mapping[str, str]) -> dict[str, Any]:
         first("com.apple.quicktime.location.iso6709", "location", "location-eng", "com.apple.quicktime.location")
     )
     return {
-        "created_utc": utc_of(first("creation_time", "com.apple.quicktime.creationdate", "date")),
+        "created_utc": next(filter(None, map(utc_of, (tags.get(key) for key in _DATES))), None),
         "make": first("com.apple.quicktime.make", "com.android.manufacturer", "make"),
         "model": first("com.apple.quicktime.model", "com.android.model", "model"),
+        "focal_35mm_mm": _length_mm(first("com.apple.quicktime.camera.focal_length.35mm_equivalent")),
         "lat_deg": lat,
         "lon_deg": lon,
         "alt_m": alt,
     }
+
+
+def _length_mm(text: str | None) -> float | None:
+    match = re.match(r"\d+(\.\d+)?", text or "")
+    return float(match[0]) or None if match else None
 
 
 def utc_of(text: str | None) -> str | None:

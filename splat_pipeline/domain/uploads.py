@@ -56,12 +56,15 @@ class VideoFacts:
     """As shown, after rotation."""
     height_px: int
     rotation_deg: int = 0
+    mirrored: bool | None = None
     fps: float | None = None
     is_vfr: bool | None = None
     duration_s: float | None = None
     frame_count: int | None = None
     bit_depth: int | None = None
     transfer: str | None = None
+    color_primaries: str | None = None
+    color_range: str | None = None
     created_utc: str | None = None
     make: str | None = None
     model: str | None = None
@@ -71,6 +74,10 @@ class VideoFacts:
     alt_m: float | None = None
     images: tuple[str, ...] = field(default=())
     """Names of the images of a set, in natural order; empty for a clip."""
+    image_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Width and height in px of each image, upright, where they were read."""
+    image_lenses: Mapping[str, str] = field(default_factory=dict)
+    """What each image was taken through, where its EXIF tells."""
     rejected: Mapping[str, str] = field(default_factory=dict)
     """Images of the set that cannot be used: name to reason."""
 
@@ -78,7 +85,8 @@ class VideoFacts:
 CLIP_SUFFIXES = frozenset(
     [".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mj2", ".m4a", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts"]
 )
-IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png"])
+IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic", ".heif"])
+ARCHIVE_SUFFIX = ".zip"
 LEAST_IMAGES = 3
 """A folder with fewer images is not taken for a set: it holds a poster or a snapshot beside the clips."""
 JOB_FILE = "job.yaml"
@@ -111,6 +119,8 @@ class Contents:
     """Names of the clips that make the job, in natural order."""
     image_sets: tuple[str, ...] = ()
     """Folders of images, "." for the upload itself; used only when there is no clip."""
+    archive: str | None = None
+    """The zip that holds the job, where there is neither."""
     job_file: str | None = None
     found: Mapping[str, str] = field(default_factory=dict)
     """Other known inputs: name to kind."""
@@ -129,7 +139,7 @@ def is_junk(name: str) -> bool:
 
 
 def classify(names: Iterable[str]) -> Contents:
-    """Return what the files of an upload are, judged by their names alone. Clips win over images."""
+    """Return what the files of an upload are, judged by their names alone. Clips win over images, both over a zip."""
     clips, found, ignored = [], {}, {}
     images: dict[str, list[str]] = {}
     job_file = None
@@ -145,7 +155,7 @@ def classify(names: Iterable[str]) -> Contents:
             found[name] = _KNOWN[path.name.lower()]
         elif path.suffix.lower() == TRACK_SUFFIX:
             found[name] = "subtitles"
-        elif path.suffix.lower() == ".zip":
+        elif path.suffix.lower() == ARCHIVE_SUFFIX:
             found[name] = "zip"
         elif path.suffix.lower() in CLIP_SUFFIXES:
             clips.append(name)
@@ -156,21 +166,35 @@ def classify(names: Iterable[str]) -> Contents:
     sets = [] if clips else [folder for folder, members in images.items() if len(members) >= LEAST_IMAGES]
     why = "images beside clips" if clips else f"fewer than {LEAST_IMAGES} images in the folder"
     ignored |= {name: why for folder, members in images.items() if folder not in sets for name in members}
+    zips = [name for name, kind in found.items() if kind == "zip"]
     return Contents(
-        clips=tuple(clips), image_sets=tuple(natural_order(sets)), job_file=job_file, found=found, ignored=ignored
+        clips=tuple(clips),
+        image_sets=tuple(natural_order(sets)),
+        archive=zips[0] if len(zips) == 1 and not clips and not sets else None,
+        job_file=job_file,
+        found=found,
+        ignored=ignored,
     )
 
 
 def require_content(contents: Contents, title: str) -> None:
-    """Raise ``EmptyUpload`` when there is neither a clip nor a set of images, saying what there is instead."""
-    if contents.sources:
+    """Raise ``EmptyUpload`` when there is no clip, no set of images and no zip, saying what there is instead."""
+    if contents.sources or contents.archive:
         return
     zips = [name for name, kind in contents.found.items() if kind == "zip"]
     if zips:
-        raise EmptyUpload(f"{zips[0]} is not unpacked, and there is no clip beside it", file=zips[0], remedy="Unpack.")
+        cause = f"{len(zips)} zips ({zips[0]}, {zips[1]}), and only one is unpacked"
+        raise EmptyUpload(cause, file=zips[0], remedy="Put the files into one zip, or into a folder without.")
     others = [name for name, why in contents.ignored.items() if why != "junk"]
     seen = f"it holds {', '.join(others[:3])}{' and more' if len(others) > 3 else ''}" if others else "it is empty"
     raise EmptyUpload(f"no clip and no folder of {LEAST_IMAGES} or more images in {title!r}: {seen}", file=title)
+
+
+def is_content(name: str) -> bool:
+    """Tell whether a file can be part of a job: a clip, a photo, poses, a calibration or the job's settings."""
+    path = PurePosixPath(name)
+    known = name == JOB_FILE or path.name.lower() in _KNOWN
+    return (known or path.suffix.lower() in CLIP_SUFFIXES | IMAGE_SUFFIXES | {TRACK_SUFFIX}) and not is_junk(name)
 
 
 def is_image(name: str) -> bool:

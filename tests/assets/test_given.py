@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import pytest
+from PIL import Image
 from scene import FOCALS, RECIPE, SIZE
 from scipy.spatial.transform import Rotation
 
@@ -22,6 +24,7 @@ from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
 from resources.stores import FileStore
 from splat_pipeline.assets import frames, intake, poses, reconstructions
+from splat_pipeline.assets.givens import uploaded_poses
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.evaluation import trajectory_error
@@ -30,6 +33,7 @@ from splat_pipeline.domain.formats.transforms import OPENCV_FROM_OPENGL
 from splat_pipeline.domain.poses import poses_of
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.rigid import quat_from_rotation, rigid
+from splat_pipeline.domain.uploads import classify
 
 ASSETS = [
     intake.source_videos,
@@ -301,3 +305,35 @@ def test_intrinsics_of_another_shape_than_the_images_are_refused(instance, scan)
     shown = failed(scan.run(instance, until="local_reconstructions"))
     assert shown["class"] == "WrongPoses"
     assert "300x400 px is not the shape of 320x240 px" in shown["cause"]
+
+
+def test_poses_in_a_zip_belong_to_its_images(scan: Given, instance: dg.DagsterInstance) -> None:
+    scan.transforms()
+    with zipfile.ZipFile(scan.root / "scan.zip", "w") as archive:
+        for path in scan.folder.rglob("*.*"):
+            archive.write(path, path.relative_to(scan.folder))
+    shutil.rmtree(scan.folder)
+    scan.folder.mkdir()
+    (scan.root / "scan.zip").rename(scan.folder / "scan.zip")
+    assert scan.run(instance, until="keyframes").success
+    assert len(scan.table("source_videos", tables.GIVEN)) == len(scan.names)
+    assert len(scan.table("keyframes", tables.KEYFRAMES)) == len(scan.names)
+
+
+def test_an_angle_of_view_is_of_each_image_as_large_as_it_is(scan: Given) -> None:
+    """A document without sizes: one angle of view, in pixels of a whole picture and of one three quarters as large."""
+    scan.transforms(w=None, h=None, fl_x=None, camera_angle_x=1.0)
+    document = json.loads((scan.folder / "transforms.json").read_text())
+    document["frames"] = [{k: v for k, v in row.items() if k[:2] != "fl"} for row in document["frames"]]
+    (scan.folder / "transforms.json").write_text(json.dumps(document))
+    small = scan.folder / "images" / scan.names[0]
+    with Image.open(small) as image:
+        smaller = image.resize((SIZE[0] * 3 // 4, SIZE[1] * 3 // 4))
+    smaller.save(small)
+    upload = list_upload(scan.folder)
+    contents = classify(file.name for file in upload.files)
+    sets = {"images": ("images", PyAvReader().probe(scan.folder / "images"))}
+    given = uploaded_poses(upload, contents, sets, "auto")
+    assert given is not None
+    widths = [given.cameras[frame.camera_id].width_px for frame in given.frames]
+    assert widths == [SIZE[0] * 3 // 4] + [SIZE[0]] * (len(scan.names) - 1)

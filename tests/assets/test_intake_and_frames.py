@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ class Bench:
         self.upload = list_upload(upload)
         self.store.register(self.upload)
 
-    def run(self, config: dict[str, Any] | None = None, recipe: Recipe | None = None) -> dg.ExecuteInProcessResult:
+    def run(
+        self, config: dict[str, Any] | None = None, recipe: Recipe | None = None, assets: list[Any] = ASSETS
+    ) -> dg.ExecuteInProcessResult:
         resources = {
             "store": self.store,
             "machine": LocalMachine(),
@@ -45,7 +48,7 @@ class Bench:
         with dg.DagsterInstance.ephemeral() as instance:
             instance.add_dynamic_partitions(str(jobs.name), [self.upload.job])
             return dg.materialize(
-                ASSETS,
+                assets,
                 instance=instance,
                 partition_key=self.upload.job,
                 resources=resources,
@@ -161,6 +164,86 @@ def test_a_known_length_between_cameras_that_are_not_there_is_refused_at_the_doo
     assert (step, shown["class"], shown["file"]) == ("source_videos", "BadJobFile", "job.yaml")
     assert "'b.mp4@2' is no photo and no CLIP@SECONDS" in shown["cause"]
     assert "README" in shown["remedy"]
+
+
+def test_photos_of_several_sizes_become_a_camera_each(tmp_path: Path, upload: Path, walk) -> None:
+    """As one phone takes them: across, upright, and now and then at half its resolution, which is the same lens."""
+    across, high = walk(12, step_px=10, width=320, height=240), walk(4, step_px=10, width=240, height=320)
+    for i, picture in enumerate([*across, *high]):
+        image = Image.fromarray(picture)
+        (image.resize((640, 480)) if i == 3 else image).save(upload / f"IMG_{i}.jpg")
+    bench = Bench(tmp_path, upload)
+    assert bench.run(recipe=Recipe().overridden({"frames": {"longer_side_px": 320}}, source="test")).success
+    keyframes = bench.table("keyframes", tables.KEYFRAMES)
+    sizes = keyframes.groupby("camera_id")[["width_px", "height_px"]].agg(["min", "max", "size"]).to_numpy().tolist()
+    assert sizes == [[320, 320, 12, 240, 240, 12], [240, 240, 4, 320, 320, 4]]
+    assert bench.manifest()["image_sizes"] == {"images": {"320x240": 11, "240x320": 4, "640x480": 1}}
+    frames = bench.table("frame_quality", tables.FRAMES)
+    assert frames["motion_px"].isna().tolist() == [i in {0, 3, 4, 12} for i in range(16)]
+
+
+def test_photos_through_several_lenses_of_one_phone_become_a_camera_each(tmp_path: Path, upload: Path, walk) -> None:
+    for i, picture in enumerate(walk(12, step_px=10)):
+        exif = Image.Exif()
+        exif[0x010F], exif[0x0110] = "Apple", "iPhone 15 Pro"
+        exif.get_ifd(0x8769).update({0xA405: 13, 0x920A: 2.2} if 4 <= i < 8 else {0xA405: 24, 0x920A: 6.8})
+        Image.fromarray(picture).save(upload / f"IMG_{i}.jpg", **({} if i == 11 else {"exif": exif}))
+    bench = Bench(tmp_path, upload)
+    assert bench.run().success
+    assert bench.table("keyframes", tables.KEYFRAMES)["camera_id"].tolist() == [0] * 4 + [1] * 4 + [0] * 3 + [2]
+    assert bench.manifest()["image_lenses"]["images"]["IMG_5.jpg"] == "Apple, iPhone 15 Pro, 2.2 mm, 13 mm of 35"
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+def test_a_zip_of_photos_is_read_like_the_photos(tmp_path: Path, upload: Path, walk) -> None:
+    plain = tmp_path / "plain"
+    (plain / "set").mkdir(parents=True)
+    for i, picture in enumerate(walk(12, step_px=10)):
+        Image.fromarray(picture).save(plain / "set" / f"IMG_{i}.jpg")
+    photos = {f"set/{path.name}": path.read_bytes() for path in (plain / "set").iterdir()}
+    zipped(upload / "photos.zip", photos | {"__MACOSX/set/._IMG_0.jpg": b"x", "job.yaml": b"seed: 3\n"})
+    (upload / "job.yaml").write_text("seed: 5\n")  # beside the zip: it wins
+    (plain / "job.yaml").write_text("seed: 5\n")
+    bench, same = Bench(tmp_path / "a", upload), Bench(tmp_path / "b", plain)
+    assert bench.run().success
+    assert same.run().success
+    for name in ("frame_quality", "keyframes"):
+        digests = {b.store.fetch(b.upload.job, name).digest for b in (bench, same)}
+        assert len(digests) == 1
+    manifest = bench.manifest()
+    assert (manifest["recipe"]["seed"], manifest["unpacked"]["archive"]) == (5, "photos.zip")
+    inputs = bench.store.fetch(bench.upload.job, "keyframes").manifest["inputs"]
+    assert set(inputs) == {"source_videos", "frame_quality", "unpacked"}
+
+
+def test_a_zip_of_a_clip_is_read_after_the_upload_has_gone(tmp_path: Path, upload: Path, film, walk) -> None:
+    clip = film(tmp_path / "a.mp4", walk(30)).read_bytes()
+    zipped(upload / "clip.zip", {"cam/a.mp4": clip})
+    bench = Bench(tmp_path, upload)
+    assert bench.run().success
+    assert set(bench.table("keyframes", tables.KEYFRAMES)["video_id"]) == {"cam-a"}
+    (upload / "clip.zip").unlink()
+    assert bench.run(assets=ASSETS[1:]).success
+
+
+@pytest.mark.parametrize(
+    ("files", "error"),
+    [({"../../a.mp4": b"x"}, "UnsafeUpload"), ({"b.zip": b"x"}, "UnsupportedMedia"), ({"a.txt": b"x"}, "EmptyUpload")],
+)
+def test_a_zip_that_is_refused_fails_at_the_door(
+    files: dict[str, bytes], error: str, tmp_path: Path, upload: Path
+) -> None:
+    zipped(upload / "a.zip", files)
+    bench = Bench(tmp_path, upload)
+    step, shown = failure_of(bench.run())
+    assert (step, shown["class"]) == ("source_videos", error)
+    assert shown["remedy"]
+    assert not list((tmp_path / "store" / "scratch").iterdir())
 
 
 def test_the_same_upload_gives_the_same_artifacts(tmp_path: Path, upload: Path, film, walk) -> None:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from splat_pipeline.domain.media import container_of, foreign, place_of, tags_of, transfer_name, utc_of
+from splat_pipeline.domain.media import (
+    container_of,
+    foreign,
+    place_of,
+    primaries_name,
+    range_name,
+    tags_of,
+    transfer_name,
+    utc_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +84,14 @@ def test_times_without_a_zone_or_from_a_stopped_clock_are_unknown(text: str, utc
 
 def test_transfers_have_the_names_of_h273() -> None:
     assert (transfer_name(18), transfer_name(16), transfer_name(2)) == ("arib-std-b67", "smpte2084", None)
+
+
+def test_what_a_container_does_not_say_is_null() -> None:
+    assert set(tags_of({}).values()) == {None}
+    assert tags_of({"com.apple.quicktime.camera.focal_length.35mm_equivalent": "0"})["focal_35mm_mm"] is None
+    assert (primaries_name(2), range_name(0), primaries_name(9), range_name(2)) == (None, None, "bt2020", "full")
+
+
+def test_a_date_without_zone_gives_way_to_one_that_has_it() -> None:
+    tags = {"com.apple.quicktime.creationdate": "2025-06-16T15:27:47", "creation_time": "2025-07-01T00:00:00Z"}
+    assert tags_of(tags)["created_utc"] == "2025-07-01T00:00:00Z"

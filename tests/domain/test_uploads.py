@@ -90,6 +90,14 @@ def test_images_make_a_set_when_there_is_no_clip() -> None:
     assert [contents.ignored[name] for name in (".done", "Thumbs.db", "a.mp4.part")] == ["junk"] * 3
 
 
+def test_a_zip_is_the_job_where_there_is_nothing_else() -> None:
+    contents = classify(["photos.zip", "job.yaml", "poster.jpg"])
+    assert (contents.archive, contents.sources, contents.job_file) == ("photos.zip", (), "job.yaml")
+    require_content(contents, "garden")
+    assert classify(["photos.zip", "a.mp4"]).archive is None
+    assert classify(["photos.zip", *(f"{i}.tif" for i in range(3))]).archive is None
+
+
 def test_clips_in_sub_folders_are_clips() -> None:
     contents = classify(["cam2/a.MOV", "cam10/a.mov", "cam2/._a.mov", "job.yaml", ".git/x.mp4", "reference/gt.mp4"])
     assert contents.clips == ("cam2/a.MOV", "cam10/a.mov")
@@ -99,7 +107,7 @@ def test_clips_in_sub_folders_are_clips() -> None:
 
 @pytest.mark.parametrize(
     ("names", "said"),
-    [([], "empty"), (["notes.txt"], "notes.txt"), (["photos.zip"], "not unpacked"), ([".done"], "empty")],
+    [([], "empty"), (["notes.txt"], "notes.txt"), (["a.zip", "b.zip"], "2 zips"), ([".done"], "empty")],
 )
 def test_an_upload_without_pictures_says_what_it_holds(names: list[str], said: str) -> None:
     with pytest.raises(EmptyUpload, match=said):
