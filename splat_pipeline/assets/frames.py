@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import dagster as dg
 from splat_pipeline.assets.givens import read_given
 from splat_pipeline.assets.stages import Machines, Readers, Sheets, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.budget import Budget, budget_of
+from splat_pipeline.domain.decisions import decisions
 from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.frames import FrameRef, judge_clip
 from splat_pipeline.domain.given import lens_ids, only_posed
@@ -21,7 +23,7 @@ from splat_pipeline.domain.keyframes import Keyframe, select_keyframes, sharp_sh
 from splat_pipeline.domain.scoring import ClipScore, refused, score_clip
 from splat_pipeline.domain.thumbnails import Thumbnails
 from splat_pipeline.domain.uploads import VideoFacts, facts_of, safe_name
-from splat_pipeline.ports import MediaReader
+from splat_pipeline.ports import Machine, MediaReader
 
 SHEET_IMAGES = 48
 
@@ -117,22 +119,39 @@ def keyframes(
     """The frames that the splat is made of: evenly spaced along the camera's way, the sharpest of each stretch."""
     with stage(context, store, machine) as work:
         recipe = work.recipe.frames
-        frames = tables.read_table(work.input("frame_quality") / "frames.parquet", tables.FRAMES)
+        analysed = tables.read_table(work.input("frame_quality") / "frames.parquet", tables.FRAMES)
         clips = {clip.video_id: clip for clip in clips_of(work)}
         given = read_given(work.input("source_videos"))
-        frames = frames if given is None else only_posed(frames, given[0])
+        frames = analysed if given is None else only_posed(analysed, given[0])
         longer = {
             name: min(recipe.analysis_px, max(clip.facts.width_px, clip.facts.height_px))
             for name, clip in clips.items()
         }
         sets = [name for name, clip in clips.items() if clip.facts.images]
-        chosen = select_keyframes(frames, recipe, longer_side_px=longer, image_sets=sets)
+        chosen = select_keyframes(
+            frames, budget_for(work, machine, clips.values()), holdout_every=recipe.holdout_every,
+            longer_side_px=longer, image_sets=sets,
+        )  # fmt: skip
+        posed = None if given is None else set(lens_ids(given[0]))
+        why = decisions(analysed, chosen, longer_side_px=longer, image_sets=sets, posed=posed)
+        tables.write_table(work.folder / "decisions.parquet", tables.DECISIONS, why)
         rows = [row for clip in clips.values() for row in extracted(work, reader, clip, chosen)]
         number_cameras(rows, {} if given is None else lens_ids(given[0]))
         tables.write_table(work.folder / "keyframes.parquet", tables.KEYFRAMES, rows)
         metrics = {"keyframes": float(len(chosen)), "sharp_share": sharp_share(chosen)}
-        work.publish(metadata=keyframes_shown(rows, chosen, len(frames)), metrics=metrics)
+        work.publish(metadata=keyframes_shown(rows, chosen, why), metrics=metrics)
     return work.result()
+
+
+def budget_for(work: Work, machine: Machine, clips: Iterable[Clip]) -> Budget:
+    """Return how many keyframes a job may have on this machine."""
+    longest = work.recipe.frames.longer_side_px
+    sizes = [(clip.facts.width_px, clip.facts.height_px) for clip in clips]
+    width, height = max(sizes, key=lambda size: size[0] * size[1], default=(longest, longest))
+    scale = min(1.0, longest / max(width, height))
+    return budget_of(
+        work.recipe, free_bytes=machine.free_bytes(), width_px=round(width * scale), height_px=round(height * scale)
+    )
 
 
 def extracted(work: Work, reader: MediaReader, clip: Clip, chosen: Sequence[Keyframe]) -> list[dict[str, Any]]:
@@ -169,11 +188,15 @@ def number_cameras(rows: Sequence[dict[str, Any]], lenses: Mapping[tuple[str, in
         row["camera_id"] = ids.setdefault(key, len(ids))
 
 
-def keyframes_shown(rows: Sequence[dict[str, Any]], chosen: Sequence[Keyframe], analysed: int) -> dict[str, Any]:
-    """Return the metadata of ``keyframes``."""
+def keyframes_shown(
+    rows: Sequence[dict[str, Any]], chosen: Sequence[Keyframe], why: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the metadata of ``keyframes``; ``why``: rows of ``tables.DECISIONS``."""
     return {
         "keyframes": len(rows),
-        "of_frames": analysed,
+        "of_frames": len(why),
+        "bridges": sum(keyframe.bridge for keyframe in chosen),
+        "by_decision": dg.MetadataValue.json(dict(Counter(row["because"] for row in why).most_common())),
         "sharp_share": round(sharp_share(chosen), 4),
         "holdout": sum(bool(row["holdout"]) for row in rows),
         "cameras": len({row["camera_id"] for row in rows}),

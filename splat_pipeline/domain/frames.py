@@ -42,6 +42,12 @@ class FrameMeasure:
     """Share of corners of the frame before that were found again."""
     static_share: float | None
     dynamic_share: float | None
+    homography_share: float | None = None
+    epipolar_share: float | None = None
+    shake_px: float | None = None
+    shear_px: float | None = None
+    noise: float | None = None
+    phash: str | None = None
     thumbnail: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     """(H, W, 3) RGB, small and upright, for the contact sheet."""
 

@@ -80,7 +80,7 @@ def _segment(segment_id: str, video_id: str, start_s: float) -> dict[str, Any]:
 
 
 def _columns(measure: FrameMeasure) -> dict[str, Any]:
-    inner = {"difference", "tracked_share", "thumbnail"}
+    inner = {"difference", "thumbnail"}
     return {key: value for key, value in vars(measure).items() if key not in inner}
 
 

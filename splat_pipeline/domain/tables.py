@@ -105,6 +105,20 @@ FRAMES = TableSpec(
         Column("dynamic_share", F, "", "share of tracks against the dominant motion", nullable=True),
         Column("quality", F, "", "0 to 1, rank within the clip"),
         Column("reject_reason", S, "", "why it cannot become a keyframe", nullable=True),
+        Column("tracked_share", F, "", "share of tracks of the analysed frame before that were found", nullable=True),
+        Column("homography_share", F, "", "share of tracks that one homography explains", nullable=True),
+        Column("epipolar_share", F, "", "share of tracks that one fundamental matrix explains", nullable=True),
+        Column("shake_px", F, "px", "change of the median motion since the analysed frame before", nullable=True),
+        Column(
+            "shear_px",
+            F,
+            "px",
+            "rows that slid against each other, top to bottom: large by jerks of the camera "
+            "under a rolling shutter, and by floors",
+            nullable=True,
+        ),
+        Column("noise", F, "", "standard deviation of luma noise, 0 to 255", nullable=True),
+        Column("phash", S, "", "perceptual hash of 64 bits, in hex", nullable=True),
     ),
 )
 
@@ -135,6 +149,21 @@ KEYFRAMES = TableSpec(
         Column("height_px", I, "px", "of the stored image"),
         Column("camera_id", I, "", "keyframes of one id share intrinsics"),
         Column("holdout", B, "", "kept away from training, for evaluation"),
+    ),
+)
+
+DECISIONS = TableSpec(
+    "decisions",
+    1,
+    (
+        Column("video_id", S, "", "of videos"),
+        Column("frame_index", I, "", "of frames"),
+        Column("pts_s", D, "s", "of frames"),
+        Column("segment_id", S, "", "of segments"),
+        Column("place", D, "", "along the segment, in longer sides of the picture that corners moved or were lost by"),
+        Column("kept", B, "", "it is a keyframe"),
+        Column("bridge", B, "", "it is one although it is poor: overlap would break without it"),
+        Column("because", S, "", "why it was kept or not"),
     ),
 )
 
@@ -378,8 +407,8 @@ STAGES = TableSpec(
 )
 
 ALL: tuple[TableSpec, ...] = (
-    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, GIVEN, FEATURES, PAIRS, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT, POINTS,
-    TRAINING, HELDOUT, FORMATS, GATES, STAGES,
+    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, DECISIONS, GIVEN, FEATURES, PAIRS, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT,
+    POINTS, TRAINING, HELDOUT, FORMATS, GATES, STAGES,
 )  # fmt: skip
 
 
