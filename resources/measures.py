@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.looks import difference_of, hash_of, look_at
-from resources.motions import LEAST_TRACKS, UNKNOWN, geometry_of, shear_of
-from resources.tracks import CORNERS, NO_TRACKS, SHRINK, Tracks, common, followed, refreshed, shrunk
+from resources.motions import LEAST_TRACKS, TELLS, UNKNOWN, geometry_of, shear_of
+from resources.tracks import CORNERS, NO_TRACKS, SHRINK, Points, Tracks, common, followed, refreshed, shrunk
 from splat_pipeline.domain.frames import FrameMeasure
 
 Gray = NDArray[np.uint8]
 
 LAG_S = 0.5
-"""Over which a corner must stand still to count as static, and which planes and lines are looked at over at most."""
+"""Over which a corner must stand still to count as static."""
+BASELINES = (1, 2, 4)
+"""Times ``LAG_S``, over which planes and lines are looked at: the first over which the picture moved enough."""
 STILL_PX = 0.7
 """At 480 px: scaled with the longer side. notes: 0.79 of corners before a fixed camera, 0.00 for moving ones."""
 BASELINE_SHARE = 0.35
@@ -30,13 +32,14 @@ BASELINE_SHARE = 0.35
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Seen:
-    pts_s: float
+class _Frame:
+    """The frame before."""
+
     gray: Gray
     small: Gray
     tracks: Tracks
     flow_px: NDArray[np.float64] | None
-    """(2,) median motion since the frame before."""
+    """(2,) median motion since the one before it."""
 
 
 class Meter:
@@ -44,21 +47,22 @@ class Meter:
 
     def __init__(self, *, lag_s: float = LAG_S) -> None:
         self._lag_s = lag_s
-        self._past: deque[_Seen] = deque()
+        self._before: _Frame | None = None
+        self._past: deque[tuple[float, Tracks]] = deque()
         self._next_id = 0
 
     def measure(self, frame_index: int, pts_s: float, gray: Gray, thumbnail: NDArray[np.uint8]) -> FrameMeasure:
         """Measure one upright frame. gray (H, W) luma at analysis size."""
-        before = self._past[-1] if self._past and self._past[-1].gray.shape == gray.shape else None
+        before = self._before if self._before is not None and self._before.gray.shape == gray.shape else None
         if before is None:
             self._past.clear()
         small = shrunk(gray)
         kept, motion, flow_px = _followed(before, small)
         tracks = refreshed(kept, small, self._next_id)
         self._next_id += len(tracks) - len(kept)
-        now = _Seen(pts_s=pts_s, gray=gray, small=small, tracks=tracks, flow_px=flow_px)
-        over_time = {"static_share": self._static_share(now), **self._geometry(now)}
-        self._remember(now)
+        over_time = {"static_share": self._static_share(pts_s, tracks, gray), **self._geometry(pts_s, tracks, gray)}
+        self._before = _Frame(gray=gray, small=small, tracks=tracks, flow_px=flow_px)
+        self._remember(pts_s, tracks)
         return FrameMeasure(
             frame_index=frame_index,
             pts_s=pts_s,
@@ -71,29 +75,46 @@ class Meter:
             **over_time,
         )
 
-    def _geometry(self, now: _Seen) -> dict[str, Any]:
-        """Look at the longest baseline that enough tracks span: at ten frames a second neighbours show no depth."""
-        for then in self._past:
-            xy_then, xy_now = common(then.tracks, now.tracks)
-            if len(xy_now) >= BASELINE_SHARE * CORNERS or then is self._past[-1]:
-                return geometry_of(SHRINK * xy_then, SHRINK * xy_now, now.gray.shape)
-        return dict(UNKNOWN)
+    def _geometry(self, pts_s: float, tracks: Tracks, gray: Gray) -> dict[str, Any]:
+        """Look at the first baseline that tells, or else the longest: neighbours show nothing."""
+        found = None
+        for times in BASELINES:
+            then = self._tracks_before(pts_s - times * self._lag_s * 0.9)
+            spanning = None if then is None else common(then, tracks)
+            if spanning is None or len(spanning[0]) < BASELINE_SHARE * CORNERS:
+                break
+            found = spanning
+            if SHRINK * np.median(np.linalg.norm(found[1] - found[0], axis=1)) >= TELLS * max(gray.shape):
+                break
+        found = found or self._shorter(tracks)
+        return dict(UNKNOWN) if found is None else geometry_of(SHRINK * found[0], SHRINK * found[1], gray.shape)
 
-    def _static_share(self, now: _Seen) -> float | None:
-        then = next((seen for seen in reversed(self._past) if now.pts_s - seen.pts_s >= self._lag_s * 0.9), None)
-        if then is None or len(then.tracks) < LEAST_TRACKS:
+    def _shorter(self, tracks: Tracks) -> tuple[Points, Points] | None:
+        """Return the longest baseline that enough tracks span, or that to the frame before."""
+        for i, (_, then) in enumerate(self._past):
+            spanning = common(then, tracks)
+            if len(spanning[0]) >= BASELINE_SHARE * CORNERS or i == len(self._past) - 1:
+                return spanning
+        return None
+
+    def _static_share(self, pts_s: float, tracks: Tracks, gray: Gray) -> float | None:
+        then = self._tracks_before(pts_s - 0.9 * self._lag_s)
+        if then is None or len(then) < LEAST_TRACKS:
             return None
-        xy_then, xy_now = common(then.tracks, now.tracks)
+        xy_then, xy_now = common(then, tracks)
         moved_px = SHRINK * np.linalg.norm(xy_now - xy_then, axis=1)
-        return float(np.count_nonzero(moved_px < STILL_PX * max(now.gray.shape) / 480) / len(then.tracks))
+        return float(np.count_nonzero(moved_px < STILL_PX * max(gray.shape) / 480) / len(then))
 
-    def _remember(self, now: _Seen) -> None:
-        self._past.append(now)
-        while len(self._past) > 2 and now.pts_s - self._past[1].pts_s >= self._lag_s * 0.9:
+    def _tracks_before(self, latest_s: float) -> Tracks | None:
+        return next((tracks for pts_s, tracks in reversed(self._past) if pts_s <= latest_s), None)
+
+    def _remember(self, pts_s: float, tracks: Tracks) -> None:
+        self._past.append((pts_s, tracks))
+        while len(self._past) > 2 and pts_s - self._past[1][0] >= BASELINES[-1] * self._lag_s * 0.9:
             self._past.popleft()
 
 
-def _followed(before: _Seen | None, small: Gray) -> tuple[Tracks, dict[str, Any], NDArray[np.float64] | None]:
+def _followed(before: _Frame | None, small: Gray) -> tuple[Tracks, dict[str, Any], NDArray[np.float64] | None]:
     """Return what is left of the tracks of the frame before, how they moved, and their median motion."""
     unknown = {"tracked_share": None, "motion_px": None, "shake_px": None, "shear_px": None}
     if before is None or len(before.tracks) < LEAST_TRACKS:

@@ -17,11 +17,13 @@ LEAST_TRACKS = 16
 """Fewer tracks tell nothing of a motion."""
 PLANE_PX, EPIPOLAR_PX = 3.0, 1.5
 """At 480 px, as all of these: scaled with the longer side. Farther from the plane's place, or from the line, is out."""
-TURN_PX, MOVES_PX = 1.2, 2.0
+TURN_PX = 1.0
+TELLS = 0.08
+"""Motion in longer sides that tells a turn on the spot from a walk along a wall: less looks the same."""
 STANDS_PX = 0.5
 """A median motion below tells nothing of planes and lines: what moved at all did so by itself."""
-FOCALS = np.array([0.6, 0.75, 1.0, 1.3, 1.7])
-"""Tried for a camera whose lens nobody knows, in longer sides: 80 to 33 degrees across."""
+FOCALS = np.geomspace(0.5, 1.5, 12)
+"""Tried for a camera whose lens nobody knows, in longer sides: 90 to 37 degrees across."""
 
 UNKNOWN: dict[str, Any] = {
     "parallax": None, "rotation_only": None, "dynamic_share": None, "homography_share": None, "epipolar_share": None,
@@ -54,31 +56,36 @@ def geometry_of(before: Points, now: Points, shape: tuple[int, ...]) -> dict[str
         return dict(UNKNOWN)
     error = np.linalg.norm(cv2.perspectiveTransform(before.reshape(-1, 1, 2), H).reshape(-1, 2) - now, axis=1)
     by_h, epipolar = error < PLANE_PX * scale, by_f.ravel() > 0
-    turns = by_h.mean() >= 0.95 and np.median(moved) > MOVES_PX * scale
+    plane = bool(by_h.mean() >= 0.95)
+    unsure = plane and np.median(moved) < TELLS * max(shape)
     return {
         "parallax": float(np.count_nonzero(epipolar & ~by_h)) / max(1.0, float(np.count_nonzero(epipolar))),
-        "rotation_only": bool(turns and turn_error_px(before, now, H, shape) < TURN_PX * scale),
+        "rotation_only": None if unsure else plane and turn_error_px(before, now, shape) < TURN_PX * scale,
         "dynamic_share": float(np.mean(~by_h & ~epipolar)),
         "homography_share": float(by_h.mean()),
         "epipolar_share": float(epipolar.mean()),
     }
 
 
-def turn_error_px(before: Points, now: Points, H: Float, shape: tuple[int, ...]) -> float:
-    """Return how far, at the median, corners are from where the turn on the spot that is nearest to ``H`` puts them.
+def turn_error_px(before: Points, now: Points, shape: tuple[int, ...]) -> float:
+    """Return how far the worst tenth of corners is at least from where the best turn of a camera on the spot puts them.
 
-    Of the lenses in ``FOCALS`` the one that fits best counts. A turn is H = K R K^-1 (Hartley and Zisserman, 8.4.2).
+    For each lens in ``FOCALS`` the turn of the rays is fitted (Kabsch 1976); the one that fits best counts.
     """
-    best = np.inf
-    rays = np.concatenate([before - _middle(shape), np.ones((len(before), 1))], axis=1)
-    for focal in FOCALS * max(shape):
-        K = np.array([[focal, 0, shape[1] / 2], [0, focal, shape[0] / 2], [0, 0, 1.0]])
-        u, _, vt = np.linalg.svd(np.linalg.inv(K) @ H @ K)
-        turn = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
-        seen = (rays * [1 / focal, 1 / focal, 1]) @ turn.T
-        placed = focal * seen[:, :2] / np.where(np.abs(seen[:, 2:]) < 1e-9, 1e-9, seen[:, 2:]) + _middle(shape)
-        best = min(best, float(np.median(np.linalg.norm(placed - now, axis=1))))
-    return best
+    return min(_turned(before - _middle(shape), now - _middle(shape), focal) for focal in FOCALS * max(shape))
+
+
+def _turned(before: Float, now: Float, focal: float) -> float:
+    rays, seen = (_unit(np.column_stack([xy, np.full(len(xy), focal)])) for xy in (before, now))
+    u, _, vt = np.linalg.svd(seen.T @ rays)
+    turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+    placed = rays @ turn.T
+    return float(np.percentile(np.linalg.norm(focal * placed[:, :2] / placed[:, 2:] - now, axis=1), 90))
+
+
+def _unit(rows: Float) -> Float:
+    unit: Float = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
 
 
 def _middle(shape: tuple[int, ...]) -> Float:

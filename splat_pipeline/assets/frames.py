@@ -17,12 +17,13 @@ from splat_pipeline.domain import tables
 from splat_pipeline.domain.budget import Budget, budget_of
 from splat_pipeline.domain.decisions import decisions
 from splat_pipeline.domain.errors import InputError
-from splat_pipeline.domain.frames import FrameRef, judge_clip
+from splat_pipeline.domain.frames import FrameRef
 from splat_pipeline.domain.given import lens_ids, only_posed
 from splat_pipeline.domain.keyframes import Keyframe, select_keyframes, sharp_share
 from splat_pipeline.domain.scoring import ClipScore, refused, score_clip
 from splat_pipeline.domain.thumbnails import Thumbnails
 from splat_pipeline.domain.uploads import VideoFacts, facts_of, safe_name
+from splat_pipeline.domain.verdicts import judge_clip
 from splat_pipeline.ports import Machine, MediaReader
 
 SHEET_IMAGES = 48

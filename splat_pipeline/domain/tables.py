@@ -87,7 +87,7 @@ FRAMES = TableSpec(
         Column("video_id", S, "", "of videos"),
         Column("frame_index", I, "", "position in decode order; with pts_s, never alone, the name of a frame"),
         Column("pts_s", D, "s", "presentation time; images: their position"),
-        Column("segment_id", S, "", "a stretch without cut, freeze or lost overlap"),
+        Column("segment_id", S, "", "a stretch without cut, freeze, lost overlap or jump of exposure"),
         Column("sharpness", F, "", "variance of the Laplacian of luma at analysis size"),
         Column("sharpness_rel", F, "", "sharpness over the median of its neighbours in time"),
         Column("luma_mean", F, "", "mean luma, 0 to 255"),
@@ -131,7 +131,7 @@ SEGMENTS = TableSpec(
         Column("start_s", D, "s", "first frame's presentation time"),
         Column("stop_s", D, "s", "last frame's presentation time"),
         Column("frames", I, "", "analysed frames"),
-        Column("ended_by", S, "", "cut, freeze, lost_overlap, end"),
+        Column("ended_by", S, "", "cut, freeze, lost_overlap, exposure, end"),
     ),
 )
 
