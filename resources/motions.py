@@ -22,6 +22,10 @@ TELLS = 0.08
 """Motion in longer sides that tells a turn on the spot from a walk along a wall: less looks the same."""
 STANDS_PX = 0.5
 """A median motion below tells nothing of planes and lines: what moved at all did so by itself."""
+PLANE_SHARE = 0.95
+"""Of the tracks: so many in one plane's place are all of them."""
+ROUNDS = 200
+"""Samples that are drawn at most."""
 FOCALS = np.geomspace(0.5, 1.5, 12)
 """Tried for a camera whose lens nobody knows, in longer sides: 90 to 37 degrees across."""
 
@@ -50,17 +54,27 @@ def geometry_of(before: Points, now: Points, shape: tuple[int, ...]) -> dict[str
             "homography_share": stands,
             "epipolar_share": stands,
         }
-    H, _ = cv2.findHomography(before, now, cv2.USAC_FAST, PLANE_PX * scale, maxIters=300, confidence=0.99)
-    F, by_f = cv2.findFundamentalMat(before, now, cv2.USAC_FAST, EPIPOLAR_PX * scale, 0.99, 300)
-    if H is None or F is None or by_f is None:
+    H, _ = cv2.findHomography(before, now, cv2.USAC_FAST, PLANE_PX * scale, maxIters=ROUNDS, confidence=0.99)
+    if H is None:
         return dict(UNKNOWN)
     error = np.linalg.norm(cv2.perspectiveTransform(before.reshape(-1, 1, 2), H).reshape(-1, 2) - now, axis=1)
-    by_h, epipolar = error < PLANE_PX * scale, by_f.ravel() > 0
-    plane = bool(by_h.mean() >= 0.95)
-    unsure = plane and np.median(moved) < TELLS * max(shape)
+    by_h = error < PLANE_PX * scale
+    if by_h.mean() >= PLANE_SHARE:  # of one plane there are many fundamental matrices, each as good as the other
+        tells = np.median(moved) >= TELLS * max(shape)
+        return {
+            "parallax": 0.0,
+            "rotation_only": turn_error_px(before, now, shape) < TURN_PX * scale if tells else None,
+            "dynamic_share": float(np.mean(~by_h)),
+            "homography_share": float(by_h.mean()),
+            "epipolar_share": float(by_h.mean()),
+        }
+    F, by_f = cv2.findFundamentalMat(before, now, cv2.USAC_FAST, EPIPOLAR_PX * scale, 0.99, ROUNDS)
+    if F is None or by_f is None:
+        return dict(UNKNOWN)
+    epipolar = by_f.ravel() > 0
     return {
         "parallax": float(np.count_nonzero(epipolar & ~by_h)) / max(1.0, float(np.count_nonzero(epipolar))),
-        "rotation_only": None if unsure else plane and turn_error_px(before, now, shape) < TURN_PX * scale,
+        "rotation_only": False,
         "dynamic_share": float(np.mean(~by_h & ~epipolar)),
         "homography_share": float(by_h.mean()),
         "epipolar_share": float(epipolar.mean()),
@@ -72,19 +86,21 @@ def turn_error_px(before: Points, now: Points, shape: tuple[int, ...]) -> float:
 
     For each lens in ``FOCALS`` the turn of the rays is fitted (Kabsch 1976); the one that fits best counts.
     """
-    return min(_turned(before - _middle(shape), now - _middle(shape), focal) for focal in FOCALS * max(shape))
+    focals = FOCALS[:, None, None] * max(shape)
+    rays, seen = (_rays(xy - _middle(shape), focals) for xy in (before, now))
+    u, _, vt = np.linalg.svd(seen.transpose(0, 2, 1) @ rays)
+    u[:, :, 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
+    placed = rays @ (u @ vt).transpose(0, 2, 1)
+    error = np.linalg.norm(focals * placed[..., :2] / placed[..., 2:] - (now - _middle(shape)), axis=2)
+    worst = int(0.9 * len(before))
+    return float(np.partition(error, worst, axis=1)[:, worst].min())
 
 
-def _turned(before: Float, now: Float, focal: float) -> float:
-    rays, seen = (_unit(np.column_stack([xy, np.full(len(xy), focal)])) for xy in (before, now))
-    u, _, vt = np.linalg.svd(seen.T @ rays)
-    turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
-    placed = rays @ turn.T
-    return float(np.percentile(np.linalg.norm(focal * placed[:, :2] / placed[:, 2:] - now, axis=1), 90))
-
-
-def _unit(rows: Float) -> Float:
-    unit: Float = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+def _rays(xy: Float, focals: Float) -> Float:
+    """Return (L, N, 3) unit rays of (N, 2) places towards the middle, for each of (L, 1, 1) focal lengths in px."""
+    rays = np.empty((len(focals), len(xy), 3))
+    rays[..., :2], rays[..., 2:] = xy, focals
+    unit: Float = rays / np.sqrt((rays**2).sum(axis=2, keepdims=True))
     return unit
 
 
