@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from splat_pipeline.assets.framesheets import scores_drawn, write_decisions_sheet, write_thumbnails
 from splat_pipeline.assets.givens import read_given
 from splat_pipeline.assets.stages import Machines, Readers, Sheets, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
@@ -59,8 +60,8 @@ def frame_quality(
             raise errors[0]
         tables.write_table(work.folder / "frames.parquet", tables.FRAMES, frames)
         tables.write_table(work.folder / "segments.parquet", tables.SEGMENTS, segments)
-        sheets.contact_sheet(*pictures.captioned(frames), work.folder / "contact_sheet.jpg")
-        work.publish(metadata=scores_shown(frames, segments, errors))
+        write_thumbnails(pictures.spread(frames), sheets, work.folder)
+        work.publish(metadata=scores_shown(frames, segments, errors) | {"over_time": scores_drawn(frames)})
     return work.result()
 
 
@@ -115,7 +116,7 @@ def scores_shown(
 
 @job_asset(deps=["source_videos", "frame_quality"], kinds={"opencv"})
 def keyframes(
-    context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers, sheets: Sheets
 ) -> dg.MaterializeResult[Any]:
     """The frames that the splat is made of: evenly spaced along the camera's way, the sharpest of each stretch."""
     with stage(context, store, machine) as work:
@@ -136,6 +137,7 @@ def keyframes(
         posed = None if given is None else set(lens_ids(given[0]))
         why = decisions(analysed, chosen, longer_side_px=longer, image_sets=sets, posed=posed)
         tables.write_table(work.folder / "decisions.parquet", tables.DECISIONS, why)
+        write_decisions_sheet(why, work.input("frame_quality"), sheets, work.folder)
         rows = [row for clip in clips.values() for row in extracted(work, reader, clip, chosen)]
         number_cameras(rows, {} if given is None else lens_ids(given[0]))
         tables.write_table(work.folder / "keyframes.parquet", tables.KEYFRAMES, rows)

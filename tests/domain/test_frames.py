@@ -19,7 +19,7 @@ from splat_pipeline.domain.errors import (
 )
 from splat_pipeline.domain.frames import FrameMeasure
 from splat_pipeline.domain.scoring import refused, score_clip, sharpness_rel
-from splat_pipeline.domain.thumbnails import Thumbnails
+from splat_pipeline.domain.thumbnails import Thumbnails, thumbnail_name
 from splat_pipeline.domain.verdicts import judge_clip, spans
 
 GOOD = FrameMeasure(
@@ -148,5 +148,7 @@ def test_thumbnails_stay_few_and_spread(count: int) -> None:
     thumbnails = Thumbnails(most=48)
     stripped = list(thumbnails.strip("a", clip(count, thumbnail=picture)))
     assert all(measure.thumbnail is None for measure in stripped)
-    pictures, captions = thumbnails.captioned(score_clip("a", stripped, first_segment=0).frames)
-    assert len(pictures) == len(captions) == min(48, count)
+    spread = thumbnails.spread(score_clip("a", stripped, first_segment=0).frames)
+    assert len(spread) == min(48, count)
+    assert len({thumbnail_name(row) for row, _ in spread}) == len(spread)
+    assert spread[0][0]["frame_index"] == 0
