@@ -25,8 +25,8 @@ FEW, CLOSEST = 48, 0.03
 """Short clips: the spacing shrinks, down to ``CLOSEST``, until there are ``FEW`` keyframes."""
 UNKNOWN_STEP = 0.15
 """Between frames of which nobody knows how many tracks were lost."""
-LOSS = 0.16
-"""The step at which e, 2.7, times fewer tracks are left. Footage that tracks well loses about exp(-motion / 0.16)."""
+LOSS = 0.12
+"""The step at which e, 2.7, times fewer tracks are left. Measured: see the lab notes on selecting."""
 USUAL = 0.9
 """Share of tracks that is left when nothing is lost to motion: noise, and corners that were none, end some."""
 LEAST_LEFT = 0.02
@@ -74,7 +74,8 @@ def select_keyframes(
     is_set = frames["video_id"].isin(list(image_sets)).to_numpy(bool)
     good = frames["reject_reason"].isna().to_numpy(bool)
     photos = thinned(np.flatnonzero(is_set & good).tolist(), budget.wanted)
-    moving = _along_motion(frames[~is_set], longer_side_px, wanted=budget.wanted, most=budget.most - len(photos))
+    left = Budget(wanted=max(0, budget.wanted - len(photos)), most=budget.most - len(photos))
+    moving = _along_motion(frames[~is_set], longer_side_px, left)
     rows = sorted([*moving, *photos])
     return [_keyframe(frames.iloc[row], number, holdout_every) for number, row in enumerate(rows)]
 
@@ -104,28 +105,49 @@ def thinned(rows: list[int], most: int) -> list[int]:
     return [rows[i] for i in np.linspace(0, len(rows) - 1, max(0, most)).round().astype(int)]
 
 
-def _along_motion(frames: pd.DataFrame, longer_side_px: Mapping[str, float], *, wanted: int, most: int) -> list[int]:
+def _along_motion(frames: pd.DataFrame, longer_side_px: Mapping[str, float], budget: Budget) -> list[int]:
+    """Space frames by motion for as many as are wanted; what lost tracks ask for comes on top, up to the limit."""
     parts = [part for _, part in frames.groupby("segment_id", sort=False)]
-    spacing = SPACING
-    rows = _rows_at(parts, longer_side_px, spacing=spacing)
-    while len(rows) < min(FEW, wanted, most) and spacing > CLOSEST:
+    clean = [_Stretch.of(part.assign(tracked_share=1.0), longer_side_px) for part in parts]
+    spacing, least = SPACING, len(parts)
+    rows = _rows_at(clean, spacing)
+    while len(rows) < min(FEW, budget.wanted) and spacing > CLOSEST:
         spacing /= GROWTH
-        rows = _rows_at(parts, longer_side_px, spacing=spacing)
-    while len(rows) > max(wanted, len(parts)) and (spacing < WIDEST or len(rows) > max(most, len(parts))):
-        spacing *= GROWTH if spacing >= WIDEST else min(GROWTH, WIDEST / spacing)
-        rows = _rows_at(parts, longer_side_px, spacing=spacing)
-    return thinned(rows, most)  # matters only when one frame a segment is still too many: the clip is all cuts
+        rows = _rows_at(clean, spacing)
+    while len(rows) > max(budget.wanted, least) and spacing < WIDEST:
+        spacing = min(WIDEST, spacing * GROWTH)
+        rows = _rows_at(clean, spacing)
+    stretches = [_Stretch.of(part, longer_side_px) for part in parts]
+    rows = _rows_at(stretches, spacing)
+    while len(rows) > max(budget.most, least):
+        spacing *= GROWTH
+        rows = _rows_at(stretches, spacing)
+    return thinned(rows, budget.most)  # matters only when one frame a segment is too many: the clip is all cuts
 
 
-def _rows_at(parts: Sequence[pd.DataFrame], longer_side_px: Mapping[str, float], *, spacing: float) -> list[int]:
-    return [row for part in parts for row in _pick_rows(part, longer_side_px, spacing=spacing)]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Stretch:
+    """One segment: what its frames are called, where they are, and how good."""
+
+    rows: NDArray[np.int64]
+    places: Float
+    quality: Float
+    good: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, part: pd.DataFrame, longer_side_px: Mapping[str, float]) -> _Stretch:
+        return cls(
+            rows=part.index.to_numpy(np.int64),
+            places=places_of(part, longer_side_px[str(part["video_id"].iloc[0])]),
+            quality=part["quality"].to_numpy(float),
+            good=part["reject_reason"].isna().to_numpy(bool),
+        )
 
 
-def _pick_rows(part: pd.DataFrame, longer_side_px: Mapping[str, float], *, spacing: float) -> list[int]:
-    places = places_of(part, longer_side_px[str(part["video_id"].iloc[0])])
-    good = part["reject_reason"].isna().to_numpy(bool)
-    rows: list[int] = part.index[pick(places, part["quality"].to_numpy(float), good, spacing=spacing)].tolist()
-    return rows
+def _rows_at(stretches: Sequence[_Stretch], spacing: float) -> list[int]:
+    return [
+        int(each.rows[i]) for each in stretches for i in pick(each.places, each.quality, each.good, spacing=spacing)
+    ]
 
 
 def places_of(part: pd.DataFrame, longer_side_px: float) -> Float:
