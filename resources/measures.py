@@ -116,10 +116,7 @@ class Meter:
 
 def _followed(before: _Frame | None, small: Gray) -> tuple[Tracks, dict[str, Any], NDArray[np.float64] | None]:
     """Return what is left of the tracks of the frame before, how they moved, and their median motion."""
-    unknown = {
-        "tracked_share": None, "motion_px": None, "flow_x_px": None, "flow_y_px": None, "shake_px": None,
-        "shear_px": None,
-    }  # fmt: skip
+    unknown = {"tracked_share": None, "motion_px": None, "shake_px": None, "shear_px": None}
     if before is None or len(before.tracks) < LEAST_TRACKS:
         return NO_TRACKS, unknown, None
     kept = followed(before.small, small, before.tracks)
@@ -131,8 +128,6 @@ def _followed(before: _Frame | None, small: Gray) -> tuple[Tracks, dict[str, Any
     flow_px = np.median(flow, axis=0).astype(float)
     motion = {
         "motion_px": float(np.median(np.linalg.norm(flow, axis=1))),
-        "flow_x_px": float(flow_px[0]),
-        "flow_y_px": float(flow_px[1]),
         "shake_px": None if before.flow_px is None else float(np.linalg.norm(flow_px - before.flow_px)),
         "shear_px": shear_of(xy_before, xy_now, before.gray.shape),
     }

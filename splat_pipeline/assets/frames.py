@@ -21,6 +21,7 @@ from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.frames import FrameRef
 from splat_pipeline.domain.given import lens_ids, only_posed
 from splat_pipeline.domain.keyframes import Keyframe, select_keyframes, sharp_share
+from splat_pipeline.domain.scenes import SCENE_FILE, scene_of_motion
 from splat_pipeline.domain.scoring import ClipScore, refused, score_clip
 from splat_pipeline.domain.thumbnails import Thumbnails
 from splat_pipeline.domain.uploads import VideoFacts, facts_of, safe_name
@@ -49,7 +50,8 @@ def frame_quality(
         scores: list[ClipScore] = []
         errors: list[InputError] = []
         pictures = Thumbnails(most=SHEET_IMAGES)
-        for clip in clips_of(work):
+        clips = clips_of(work)
+        for clip in clips:
             first = sum(len(score.segments) for score in scores)
             score, error = score_or_refuse(work, reader, clip, pictures, first_segment=first)
             scores.append(score)
@@ -61,7 +63,10 @@ def frame_quality(
         tables.write_table(work.folder / "frames.parquet", tables.FRAMES, frames)
         tables.write_table(work.folder / "segments.parquet", tables.SEGMENTS, segments)
         write_thumbnails(pictures.spread(frames), sheets, work.folder)
-        work.publish(metadata=scores_shown(frames, segments, errors) | {"over_time": scores_drawn(frames)})
+        scene = scene_of_motion(work.recipe.scene_type, frames, [clip.facts.make for clip in clips]).to_json()
+        (work.folder / SCENE_FILE).write_text(json.dumps(scene, indent=1))
+        shown = {"over_time": scores_drawn(frames), "scene": dg.MetadataValue.json(scene)}
+        work.publish(metadata=scores_shown(frames, segments, errors) | shown)
     return work.result()
 
 

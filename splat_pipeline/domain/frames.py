@@ -41,8 +41,6 @@ class FrameMeasure:
     dynamic_share: float | None
     homography_share: float | None = None
     epipolar_share: float | None = None
-    flow_x_px: float | None = None
-    flow_y_px: float | None = None
     shake_px: float | None = None
     shear_px: float | None = None
     noise: float | None = None

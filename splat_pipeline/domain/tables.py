@@ -108,8 +108,6 @@ FRAMES = TableSpec(
         Column("tracked_share", F, "", "share of tracks of the analysed frame before that were found", nullable=True),
         Column("homography_share", F, "", "share of tracks that one homography explains", nullable=True),
         Column("epipolar_share", F, "", "share of tracks that one fundamental matrix explains", nullable=True),
-        Column("flow_x_px", F, "px", "median motion to the right since the analysed frame before", nullable=True),
-        Column("flow_y_px", F, "px", "the same, downwards", nullable=True),
         Column("shake_px", F, "px", "change of the median motion since the analysed frame before", nullable=True),
         Column(
             "shear_px",
