@@ -25,8 +25,9 @@ REFUSED = "clip: "
 EXPOSURE_STEP = 30.0
 """Change of mean luma between frames so near in time that is a jump of the exposure (or a light that was switched)."""
 SAME_BITS = 10
-"""Of the 64 of a perceptual hash: the pictures are of the same. Measured on neighbours: see the lab notes."""
+"""Of the 64 of a perceptual hash, that may differ between two pictures of the same in another light."""
 SAME_PHOTO_BITS = 2
+"""That may differ between two files of one photo: by size and coding."""
 CLOSE_S = 0.25
 """Only frames so near in time tell of cuts: two or three frames a second lose their tracks by motion alone."""
 
