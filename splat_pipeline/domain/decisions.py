@@ -16,7 +16,7 @@ STANDS = 0.002
 
 FIRST, BEST, PHOTO = "first of its segment", "best of its stretch", "photo"
 BRIDGE = "bridge: poor, but overlap would break without it"
-STANDS_STILL, NEAR, WORSE, OVER = "stands still", "near a kept one", "worse than a kept one near it", "over the budget"
+STANDS_STILL, NEAR, WORSE, OVER = "stands still", "near a kept one", "worse than one near it", "over the budget"
 NO_POSE = "no pose came with it"
 
 
