@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -24,6 +25,7 @@ import pandas as pd
 from resources.inbox import list_upload
 from resources.media import PyAvReader
 from resources.stores import FileStore
+from splat_pipeline.assets.stages import GATES_FILE
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.frames import FrameRef
 from splat_pipeline.launch import run_job, run_upload
@@ -52,7 +54,9 @@ class Comparison:
         self.frames: pd.DataFrame = tables.read_table(scored / "frames.parquet", tables.FRAMES)
         if len(set(self.frames["video_id"])) != 1:
             raise SystemExit("one clip at a time")
-        ours = tables.read_table(self.store.fetch(self.job, "keyframes").folder / "keyframes.parquet", tables.KEYFRAMES)
+        kept = self.store.fetch(self.job, "keyframes").folder
+        self.gates = (kept / GATES_FILE).read_bytes()  # of our choice, for all: the plan of the training is the same
+        ours = tables.read_table(kept / "keyframes.parquet", tables.KEYFRAMES)
         self.ours: list[int] = self.frames.index[self.frames["frame_index"].isin(ours["frame_index"])].tolist()
         self.evaluated = self._evaluated(max(2, len(self.ours) // EVALUATED_EVERY))
 
@@ -123,6 +127,7 @@ class Comparison:
                 for i, (row, (name, width, height)) in enumerate(zip(frames.itertuples(), written, strict=True))
             ]  # fmt: skip
             tables.write_table(folder / "keyframes.parquet", tables.KEYFRAMES, table)
+            (folder / GATES_FILE).write_bytes(self.gates)
             provenance = {key: made[key] for key in ("inputs", "run_id", "code_version", "seconds", "lineage")}
             self.store.publish(self.job, "keyframes", folder, provenance=provenance)
 
@@ -156,7 +161,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         comparison = Comparison(options.clip, Path(home), detail=options.detail)
         methods = options.methods.split(",")
-        for result in over_common([comparison.judged(name, train=not options.poses_only) for name in methods]):
+        results = []
+        for name in methods:
+            results.append(comparison.judged(name, train=not options.poses_only))
+            print(json.dumps(results[-1], default=float), file=sys.stderr, flush=True)
+        for result in over_common(results):
             print(json.dumps(result, default=float), flush=True)
 
 
