@@ -30,7 +30,7 @@ def decode(path: Path) -> int:
     for index, _, frame in paced(Decoder(path=path), fps=ANALYSIS_FPS, native_fps=facts.fps):
         upright(frame, size, gray=True)
         last = index
-    return last + 1
+    return facts.frame_count or last + 1
 
 
 def score(path: Path) -> int:
