@@ -11,13 +11,21 @@ from numpy.typing import NDArray
 COLUMNS = 8
 GAP_PX = 6
 LINE_PX = 14
-BACKGROUND, INK = (24, 24, 27), (228, 228, 231)
+BACKGROUND, INK, MARK = (24, 24, 27), (228, 228, 231), (45, 212, 191)
+MARK_PX = 4
 
 
 class ContactSheets:
     """Grids of small pictures with a caption of up to two lines under each."""
 
-    def contact_sheet(self, images: Sequence[NDArray[np.uint8]], captions: Sequence[str], path: Path) -> None:
+    def contact_sheet(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        captions: Sequence[str],
+        path: Path,
+        *,
+        marked: Sequence[bool] | None = None,
+    ) -> None:
         """See ``SheetMaker``. Raises ``ValueError`` when there are no images, or not a caption for each."""
         from PIL import Image, ImageDraw, ImageFont
 
@@ -32,5 +40,8 @@ class ContactSheets:
         for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
             x, y = GAP_PX + i % columns * wide, GAP_PX + i // columns * high
             sheet.paste(Image.fromarray(image), (x, y))
+            if marked is not None and marked[i]:
+                edge = (x, y, x + image.shape[1] - 1, y + image.shape[0] - 1)
+                draw.rectangle(edge, outline=MARK, width=MARK_PX)
             draw.multiline_text((x, y + image.shape[0] + 1), caption, fill=INK, font=font, spacing=1)
         sheet.save(path, "JPEG", quality=85)

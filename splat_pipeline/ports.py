@@ -141,8 +141,15 @@ class MediaReader(Protocol):
 class SheetMaker(Protocol):
     """Pictures for people."""
 
-    def contact_sheet(self, images: Sequence[NDArray[np.uint8]], captions: Sequence[str], path: Path) -> None:
-        """Write small ``images`` (H, W, 3) RGB in a grid with their captions as a JPEG."""
+    def contact_sheet(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        captions: Sequence[str],
+        path: Path,
+        *,
+        marked: Sequence[bool] | None = None,
+    ) -> None:
+        """Write small ``images`` (H, W, 3) RGB in a grid with their captions as a JPEG, ``marked`` ones framed."""
         ...
 
 

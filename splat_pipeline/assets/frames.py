@@ -11,18 +11,23 @@ from typing import Any
 
 import dagster as dg
 
+from splat_pipeline.assets.framesheets import scores_drawn, write_decisions_sheet, write_thumbnails
 from splat_pipeline.assets.givens import read_given
 from splat_pipeline.assets.stages import Machines, Readers, Sheets, Stores, Work, job_asset, stage
 from splat_pipeline.assets.unpacking import location_of
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.budget import Budget, budget_of
+from splat_pipeline.domain.decisions import decisions
 from splat_pipeline.domain.errors import InputError
-from splat_pipeline.domain.frames import FrameRef, judge_clip
+from splat_pipeline.domain.frames import FrameRef
 from splat_pipeline.domain.given import lens_ids, only_posed
 from splat_pipeline.domain.keyframes import Keyframe, select_keyframes, sharp_share
+from splat_pipeline.domain.scenes import SCENE_FILE, scene_of_motion
 from splat_pipeline.domain.scoring import ClipScore, refused, score_clip
 from splat_pipeline.domain.thumbnails import Thumbnails
 from splat_pipeline.domain.uploads import VideoFacts, facts_of, safe_name
-from splat_pipeline.ports import MediaReader
+from splat_pipeline.domain.verdicts import judge_clip
+from splat_pipeline.ports import Machine, MediaReader
 
 SHEET_IMAGES = 48
 
@@ -46,7 +51,8 @@ def frame_quality(
         scores: list[ClipScore] = []
         errors: list[InputError] = []
         pictures = Thumbnails(most=SHEET_IMAGES)
-        for clip in clips_of(work):
+        clips = clips_of(work)
+        for clip in clips:
             first = sum(len(score.segments) for score in scores)
             score, error = score_or_refuse(work, reader, clip, pictures, first_segment=first)
             scores.append(score)
@@ -57,8 +63,11 @@ def frame_quality(
             raise errors[0]
         tables.write_table(work.folder / "frames.parquet", tables.FRAMES, frames)
         tables.write_table(work.folder / "segments.parquet", tables.SEGMENTS, segments)
-        sheets.contact_sheet(*pictures.captioned(frames), work.folder / "contact_sheet.jpg")
-        work.publish(metadata=scores_shown(frames, segments, errors))
+        write_thumbnails(pictures.spread(frames), sheets, work.folder)
+        scene = scene_of_motion(work.recipe.scene_type, frames, [clip.facts.make for clip in clips]).to_json()
+        (work.folder / SCENE_FILE).write_text(json.dumps(scene, indent=1))
+        shown = {"over_time": scores_drawn(frames), "scene": dg.MetadataValue.json(scene)}
+        work.publish(metadata=scores_shown(frames, segments, errors) | shown)
     return work.result()
 
 
@@ -114,27 +123,45 @@ def scores_shown(
 
 @job_asset(deps=["source_videos", "frame_quality"], kinds={"opencv"})
 def keyframes(
-    context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers, sheets: Sheets
 ) -> dg.MaterializeResult[Any]:
     """The frames that the splat is made of: evenly spaced along the camera's way, the sharpest of each stretch."""
     with stage(context, store, machine) as work:
         recipe = work.recipe.frames
-        frames = tables.read_table(work.input("frame_quality") / "frames.parquet", tables.FRAMES)
+        analysed = tables.read_table(work.input("frame_quality") / "frames.parquet", tables.FRAMES)
         clips = {clip.video_id: clip for clip in clips_of(work)}
         given = read_given(work.input("source_videos"))
-        frames = frames if given is None else only_posed(frames, given[0])
+        frames = analysed if given is None else only_posed(analysed, given[0])
         longer = {
             name: min(recipe.analysis_px, max(clip.facts.width_px, clip.facts.height_px))
             for name, clip in clips.items()
         }
         sets = [name for name, clip in clips.items() if clip.facts.images]
-        chosen = select_keyframes(frames, recipe, longer_side_px=longer, image_sets=sets)
+        chosen = select_keyframes(
+            frames, budget_for(work, machine, clips.values()), holdout_every=recipe.holdout_every,
+            longer_side_px=longer, image_sets=sets,
+        )  # fmt: skip
+        posed = None if given is None else set(lens_ids(given[0]))
+        why = decisions(analysed, chosen, longer_side_px=longer, image_sets=sets, posed=posed)
+        tables.write_table(work.folder / "decisions.parquet", tables.DECISIONS, why)
+        write_decisions_sheet(why, work.input("frame_quality"), sheets, work.folder)
         rows = [row for clip in clips.values() for row in extracted(work, reader, clip, chosen)]
         number_cameras(rows, taken_through(clips.values()) if given is None else lens_ids(given[0]))
         tables.write_table(work.folder / "keyframes.parquet", tables.KEYFRAMES, rows)
         metrics = {"keyframes": float(len(chosen)), "sharp_share": sharp_share(chosen)}
-        work.publish(metadata=keyframes_shown(rows, chosen, len(frames)), metrics=metrics)
+        work.publish(metadata=keyframes_shown(rows, chosen, why), metrics=metrics)
     return work.result()
+
+
+def budget_for(work: Work, machine: Machine, clips: Iterable[Clip]) -> Budget:
+    """Return how many keyframes a job may have on this machine."""
+    longest = work.recipe.frames.longer_side_px
+    sizes = [(clip.facts.width_px, clip.facts.height_px) for clip in clips]
+    width, height = max(sizes, key=lambda size: size[0] * size[1], default=(longest, longest))
+    scale = min(1.0, longest / max(width, height))
+    return budget_of(
+        work.recipe, free_bytes=machine.free_bytes(), width_px=round(width * scale), height_px=round(height * scale)
+    )
 
 
 def extracted(work: Work, reader: MediaReader, clip: Clip, chosen: Sequence[Keyframe]) -> list[dict[str, Any]]:
@@ -183,11 +210,15 @@ def number_cameras(rows: Sequence[dict[str, Any]], lenses: Mapping[tuple[str, in
         row["camera_id"] = ids.setdefault(key, len(ids))
 
 
-def keyframes_shown(rows: Sequence[dict[str, Any]], chosen: Sequence[Keyframe], analysed: int) -> dict[str, Any]:
-    """Return the metadata of ``keyframes``."""
+def keyframes_shown(
+    rows: Sequence[dict[str, Any]], chosen: Sequence[Keyframe], why: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the metadata of ``keyframes``; ``why``: rows of ``tables.DECISIONS``."""
     return {
         "keyframes": len(rows),
-        "of_frames": analysed,
+        "of_frames": len(why),
+        "bridges": sum(keyframe.bridge for keyframe in chosen),
+        "by_decision": dg.MetadataValue.json(dict(Counter(row["because"] for row in why).most_common())),
         "sharp_share": round(sharp_share(chosen), 4),
         "holdout": sum(bool(row["holdout"]) for row in rows),
         "cameras": len({row["camera_id"] for row in rows}),

@@ -92,7 +92,7 @@ def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
         total=_spoken(sum(seconds for _, seconds in timings)) if timings else "",
         formats=formats.to_dict("records"),
         frame=in_words(frame_of(work)),
-        sheet=data_uri(work.input("frame_quality") / "contact_sheet.jpg", longer_side_px=SHEET_PX, quality=70),
+        sheet=data_uri(work.input("keyframes") / "contact_sheet.jpg", longer_side_px=SHEET_PX, quality=70),
         **_poster(work),
     )
 

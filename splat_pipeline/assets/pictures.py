@@ -51,6 +51,12 @@ def save_jpeg(picture: Picture, path: Path, *, quality: int = 90) -> None:
     Image.fromarray(picture).save(path, "JPEG", quality=quality, optimize=True)
 
 
+def read_picture(path: Path) -> Picture:
+    """Return (H, W, 3) RGB of what ``save_jpeg`` wrote."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def data_uri(picture: Picture | Path, *, longer_side_px: int, quality: int = 80) -> str:
     """Return a picture, or the one in a file, as a JPEG of at most this size in a ``data:`` address."""
     image = Image.open(picture) if isinstance(picture, Path) else Image.fromarray(picture)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from splat_pipeline.assets.joining import one_model
 from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
+from splat_pipeline.domain.evaluation import centers
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
 from splat_pipeline.domain.formats.points_ply import write_points
 from splat_pipeline.domain.known_length import KnownLength, footage_of, known_length, spots_of
@@ -27,6 +28,7 @@ from splat_pipeline.domain.poses import (
     rms_px,
 )
 from splat_pipeline.domain.reference import Located, in_words, reference_from
+from splat_pipeline.domain.scenes import SCENE_FILE, scene_of_poses
 from splat_pipeline.domain.tables import (
     ALIGNMENT,
     KEYFRAMES,
@@ -121,8 +123,15 @@ def point_cloud(context: dg.AssetExecutionContext, store: Stores, machine: Machi
         )
         write_table(work.folder / "points.parquet", POINTS, rows)
         (work.folder / "frame_of_reference.json").write_text(json.dumps(frame.to_json(), indent=1))
+        upright_cameras = np.stack([frame.world_from_sfm.pose(camera) for camera in cameras])
+        scene = scene_of_poses(
+            work.recipe.scene_type, centers(upright_cameras), upright_cameras[:, 2, :3],
+            rows[["x", "y", "z"]].to_numpy(float), videos["make"],
+        ).to_json()  # fmt: skip
+        (work.folder / SCENE_FILE).write_text(json.dumps(scene, indent=1))
         shown = {"points": len(rows), "dropped": int((~keep).sum()), **in_words(frame.to_json())}
-        work.publish(metadata=shown | {"median_track_length": float(rows["track_length"].median())})
+        shown |= {"median_track_length": float(rows["track_length"].median()), "scene": dg.MetadataValue.json(scene)}
+        work.publish(metadata=shown)
     return work.result()
 
 

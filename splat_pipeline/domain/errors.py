@@ -11,7 +11,7 @@
     │   ├── BadPoses              poses that came with the images, or from a backend, cannot be read or cannot be right
     │   ├── BadCalibration        a lens could not be measured from the board that was filmed
     │   └── WeakFootage           it decodes, but no splat can come of it
-    │       ├── TooShort  TooLong  TooSmall  TooDark  Blurred  StaticCamera  NoTexture
+    │       ├── TooShort  TooLong  TooSmall  TooDark  Blurred  StaticCamera  NoTexture  RotationOnly  MovingObjects
     ├── PoseError             cameras could not be found well enough
     │   ├── FewRegistered         most frames did not join the reconstruction
     │   ├── NoReconstruction      the mapper found no model at all
@@ -128,6 +128,14 @@ class StaticCamera(WeakFootage):
 
 class NoTexture(WeakFootage):
     remedy = "Film a scene with visible detail; bare walls and black frames cannot be located."
+
+
+class RotationOnly(WeakFootage):
+    remedy = "Film again while walking: a camera that only turns on the spot, or only zooms, sees no depth."
+
+
+class MovingObjects(WeakFootage):
+    remedy = "Film what stands still: keep people, traffic, water and moving leaves to a small part of the picture."
 
 
 class PoseError(SplatError):

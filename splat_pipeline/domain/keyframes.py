@@ -1,6 +1,7 @@
 """Which frames become keyframes: evenly spaced along the camera's motion, the sharpest of each stretch.
 
-Places along a clip are measured in shares of the picture's longer side that the corners moved, summed up.
+Places along a clip are measured in shares of the picture's longer side that the corners moved, summed up. Where corners
+were lost between two frames the step is taken to be large: what is left of the tracks are then often the slow ones.
 """
 
 from __future__ import annotations
@@ -13,17 +14,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from splat_pipeline.domain.recipe import FrameRecipe
+from splat_pipeline.domain.budget import Budget
 from splat_pipeline.domain.scoring import REFUSED
+
+Float = NDArray[np.float64]
 
 SPACING = 0.065
 """Between keyframes. Matches figure_orbit: about 110 keyframes of one turn."""
 FEW, CLOSEST = 48, 0.03
 """Short clips: the spacing shrinks, down to ``CLOSEST``, until there are ``FEW`` keyframes."""
 UNKNOWN_STEP = 0.15
-"""Between frames whose tracks were lost."""
+"""Between frames of which nobody knows how many tracks were lost."""
+LOSS = 0.12
+"""The step at which e, 2.7, times fewer tracks are left. Measured: see the lab notes on selecting."""
+USUAL = 0.9
+"""Share of tracks that is left when nothing is lost to motion: noise, and corners that were none, end some."""
+LEAST_LEFT = 0.02
+"""Share of tracks that is taken to be left when none is."""
+TURNING = 0.6
+"""What a step counts that a turn on the spot explains: it shows nothing of depth."""
 LARGEST_GAP = 0.25
 """A stretch of rejected frames up to this long is left out; a longer one is bridged by its best frame."""
+WIDEST = LARGEST_GAP / 1.5
+"""The spacing at which overlap ends: a wish for fewer keyframes stops here, only a limit goes on."""
 GROWTH = 1.08
 SHARP_REL = 0.7
 
@@ -39,27 +52,35 @@ class Keyframe:
     segment_id: str
     sharpness_rel: float
     holdout: bool
+    bridge: bool
+    """Kept although it is poor, because overlap would break without it."""
 
 
 def select_keyframes(
-    frames: pd.DataFrame, recipe: FrameRecipe, *, longer_side_px: Mapping[str, float], image_sets: Sequence[str] = ()
+    frames: pd.DataFrame,
+    budget: Budget,
+    *,
+    holdout_every: int,
+    longer_side_px: Mapping[str, float],
+    image_sets: Sequence[str] = (),
 ) -> list[Keyframe]:
-    """Return the keyframes of a job, clip by clip in time, at most ``recipe.max_keyframes``.
+    """Return the keyframes of a job, clip by clip in time, at most ``budget.most``.
 
     ``frames``: rows of ``tables.FRAMES``, clip by clip; refused clips give nothing. ``longer_side_px``: of the analysed
-    frames, by video_id. Of ``image_sets`` every image that is not broken is kept, evenly thinned to the cap.
+    frames, by video_id. Of ``image_sets`` every image that is not rejected is kept, evenly thinned to the budget.
     """
     whole = frames["reject_reason"].fillna("").str.startswith(REFUSED)
     frames = frames[~whole].reset_index(drop=True)
     is_set = frames["video_id"].isin(list(image_sets)).to_numpy(bool)
     good = frames["reject_reason"].isna().to_numpy(bool)
-    photos = thinned(np.flatnonzero(is_set & good).tolist(), recipe.max_keyframes)
-    moving = _along_motion(frames[~is_set], longer_side_px, most=recipe.max_keyframes - len(photos))
+    photos = thinned(np.flatnonzero(is_set & good).tolist(), budget.wanted)
+    left = Budget(wanted=max(0, budget.wanted - len(photos)), most=budget.most - len(photos))
+    moving = _along_motion(frames[~is_set], longer_side_px, left)
     rows = sorted([*moving, *photos])
-    return [_keyframe(frames.iloc[row], number, recipe) for number, row in enumerate(rows)]
+    return [_keyframe(frames.iloc[row], number, holdout_every) for number, row in enumerate(rows)]
 
 
-def _keyframe(row: pd.Series[Any], number: int, recipe: FrameRecipe) -> Keyframe:
+def _keyframe(row: pd.Series[Any], number: int, holdout_every: int) -> Keyframe:
     return Keyframe(
         keyframe_id=number,
         video_id=str(row["video_id"]),
@@ -67,7 +88,8 @@ def _keyframe(row: pd.Series[Any], number: int, recipe: FrameRecipe) -> Keyframe
         pts_s=float(row["pts_s"]),
         segment_id=str(row["segment_id"]),
         sharpness_rel=float(row["sharpness_rel"]),
-        holdout=number % recipe.holdout_every == recipe.holdout_every // 2,
+        holdout=number % holdout_every == holdout_every // 2,
+        bridge=bool(pd.notna(row["reject_reason"])),
     )
 
 
@@ -83,45 +105,79 @@ def thinned(rows: list[int], most: int) -> list[int]:
     return [rows[i] for i in np.linspace(0, len(rows) - 1, max(0, most)).round().astype(int)]
 
 
-def _along_motion(frames: pd.DataFrame, longer_side_px: Mapping[str, float], *, most: int) -> list[int]:
+def _along_motion(frames: pd.DataFrame, longer_side_px: Mapping[str, float], budget: Budget) -> list[int]:
+    """Space frames by motion for as many as are wanted; what lost tracks ask for comes on top, up to the limit."""
     parts = [part for _, part in frames.groupby("segment_id", sort=False)]
-    spacing = SPACING
-    rows = _rows_at(parts, longer_side_px, spacing=spacing)
-    while len(rows) < min(FEW, most) and spacing > CLOSEST:
+    clean = [_Stretch.of(part.assign(tracked_share=1.0), longer_side_px) for part in parts]
+    spacing, least = SPACING, len(parts)
+    rows = _rows_at(clean, spacing)
+    while len(rows) < min(FEW, budget.wanted) and spacing > CLOSEST:
         spacing /= GROWTH
-        rows = _rows_at(parts, longer_side_px, spacing=spacing)
-    while len(rows) > max(most, len(parts)):
+        rows = _rows_at(clean, spacing)
+    while len(rows) > max(budget.wanted, least) and spacing < WIDEST:
+        spacing = min(WIDEST, spacing * GROWTH)
+        rows = _rows_at(clean, spacing)
+    stretches = [_Stretch.of(part, longer_side_px) for part in parts]
+    rows = _rows_at(stretches, spacing)
+    while len(rows) > max(budget.most, least):
         spacing *= GROWTH
-        rows = _rows_at(parts, longer_side_px, spacing=spacing)
-    return thinned(rows, most)  # matters only when one frame a segment is still too many: the clip is all cuts
+        rows = _rows_at(stretches, spacing)
+    return thinned(rows, budget.most)  # matters only when one frame a segment is too many: the clip is all cuts
 
 
-def _rows_at(parts: Sequence[pd.DataFrame], longer_side_px: Mapping[str, float], *, spacing: float) -> list[int]:
-    return [row for part in parts for row in _pick_rows(part, longer_side_px, spacing=spacing)]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Stretch:
+    """One segment: what its frames are called, where they are, and how good."""
+
+    rows: NDArray[np.int64]
+    places: Float
+    quality: Float
+    good: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, part: pd.DataFrame, longer_side_px: Mapping[str, float]) -> _Stretch:
+        return cls(
+            rows=part.index.to_numpy(np.int64),
+            places=places_of(part, longer_side_px[str(part["video_id"].iloc[0])]),
+            quality=part["quality"].to_numpy(float),
+            good=part["reject_reason"].isna().to_numpy(bool),
+        )
 
 
-def _pick_rows(part: pd.DataFrame, longer_side_px: Mapping[str, float], *, spacing: float) -> list[int]:
-    places = places_of(part["motion_px"].to_numpy(float) / longer_side_px[str(part["video_id"].iloc[0])])
-    good = part["reject_reason"].isna().to_numpy(bool)
-    rows: list[int] = part.index[pick(places, part["quality"].to_numpy(float), good, spacing=spacing)].tolist()
-    return rows
+def _rows_at(stretches: Sequence[_Stretch], spacing: float) -> list[int]:
+    return [
+        int(each.rows[i]) for each in stretches for i in pick(each.places, each.quality, each.good, spacing=spacing)
+    ]
 
 
-def places_of(steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (N,) places of frames from the (N,) steps to each, NaN where the motion is unknown; the first is at 0."""
-    known = np.where(np.isnan(steps), UNKNOWN_STEP, steps)
-    known[:1] = 0.0
-    places: NDArray[np.float64] = np.cumsum(known)
+def places_of(part: pd.DataFrame, longer_side_px: float) -> Float:
+    """Return (N,) places of the frames of one segment, rows of ``tables.FRAMES``; the first is at 0."""
+    turning = part["rotation_only"].fillna(value=False).to_numpy(bool)
+    moved = part["motion_px"].to_numpy(float) / longer_side_px * np.where(turning, TURNING, 1.0)
+    steps = steps_of(moved, part["tracked_share"].to_numpy(float))
+    steps[:1] = 0.0
+    places: Float = np.cumsum(steps)
     return places
 
 
-def pick(
-    places: NDArray[np.float64], quality: NDArray[np.float64], good: NDArray[np.bool_], *, spacing: float
-) -> list[int]:
+def steps_of(moved: Float, tracked: Float) -> Float:
+    """Return (N,) steps from (N,) motion in longer sides and (N,) shares of tracks found again; NaN where unknown.
+
+    A step is the motion, or what the loss of tracks stands for where that is more: -LOSS ln(share / USUAL). These add
+    up as shares of surviving tracks multiply: places measure how much two frames far apart still have in common.
+    """
+    lost = -LOSS * np.log(np.clip(tracked / USUAL, LEAST_LEFT, 1.0))
+    unknown = np.where(np.isnan(lost), UNKNOWN_STEP, lost)
+    steps: Float = np.where(np.isnan(moved), unknown, np.fmax(moved, lost))
+    return steps
+
+
+def pick(places: Float, quality: Float, good: NDArray[np.bool_], *, spacing: float) -> list[int]:
     """Return indices of the frames to keep of one segment. places (N,) rising, quality (N,), good (N,).
 
     From the last kept place p the best good frame in [p + 0.5, p + 1.5] spacings is next; without one the first good
     frame within ``LARGEST_GAP``, or else the best of what there is, so that overlap never breaks for want of quality.
+    Before a leap that is longer than this the last frame is kept, and the first after it.
     """
     kept: list[int] = []
     at = places[0] - spacing if len(places) else 0.0
@@ -130,6 +186,8 @@ def pick(
         low = max(first, int(np.searchsorted(places, at + 0.5 * spacing)))
         if low >= len(places):
             break
+        if low > first and places[low] - at > max(LARGEST_GAP, 1.5 * spacing):
+            low -= 1  # the last frame before a leap has most in common with what follows
         high = max(low + 1, int(np.searchsorted(places, at + 1.5 * spacing, side="right")))
         window = np.arange(low, min(high, len(places)))
         if not good[window].any():

@@ -23,7 +23,9 @@ class FrameRecipe(_Section):
 
     analysis_px: int = Field(480, ge=160, le=1920, description="longer side at which frames are scored")
     analysis_fps: float = Field(10.0, gt=0, le=60, description="frames a second that are scored at most")
-    max_keyframes: int = Field(160, ge=8, le=5000, description="frames kept at most")
+    max_keyframes: int | None = Field(
+        None, ge=8, le=5000, description="frames kept at most; by itself: by detail, and more where overlap would break"
+    )
     longer_side_px: int = Field(1280, ge=160, le=8192, description="longer side of kept images; never enlarged")
     jpeg_quality: int = Field(95, ge=60, le=100, description="of kept images")
     holdout_every: int = Field(8, ge=2, description="every n-th keyframe is kept away from training")
@@ -126,7 +128,9 @@ class Recipe(_Section):
     """All that decides how one job is computed."""
 
     detail: Literal["auto", "full", "reduced", "preview"] = Field("auto", description="auto: full, lowered by gates")
-    scene_type: Literal["auto", "object", "indoor", "outdoor", "aerial"] = Field("auto", description="for the gates")
+    scene_type: Literal["auto", "object", "indoor", "outdoor", "aerial", "dynamic"] = Field(
+        "auto", description="for the gates; auto: estimated"
+    )
     seed: int = Field(0, ge=0, description="of everything random")
     frames: FrameRecipe = FrameRecipe()
     poses: PoseRecipe = PoseRecipe()

@@ -22,6 +22,12 @@ CUT_ABOVE = 20.0
 """Mean luma difference of a hard cut; hand-held motion stays below unless corners are tracked through it."""
 REFUSED = "clip: "
 """Before the class of the error, as the reject_reason of every frame of a refused clip."""
+EXPOSURE_STEP = 30.0
+"""Change of mean luma between frames so near in time that is a jump of the exposure (or a light that was switched)."""
+SAME_BITS = 10
+"""Of the 64 of a perceptual hash, that may differ between two pictures of the same in another light."""
+SAME_PHOTO_BITS = 2
+"""That may differ between two files of one photo: by size and coding."""
 CLOSE_S = 0.25
 """Only frames so near in time tell of cuts: two or three frames a second lose their tracks by motion alone."""
 
@@ -39,7 +45,7 @@ def score_clip(
 ) -> ClipScore:
     """Return the rows of one clip. Segments are numbered over the job from ``first_segment``, so that names sort."""
     relative = sharpness_rel(measures, images=images)
-    repeats = [None] * len(measures) if images else duplicates(measures)
+    repeats = same_photos(measures) if images else duplicates(measures)
     starts = {0: ""} if images else breaks(measures, repeats)
     quality = qualities(measures, relative)
     frames: list[dict[str, Any]] = []
@@ -80,7 +86,7 @@ def _segment(segment_id: str, video_id: str, start_s: float) -> dict[str, Any]:
 
 
 def _columns(measure: FrameMeasure) -> dict[str, Any]:
-    inner = {"difference", "tracked_share", "thumbnail"}
+    inner = {"difference", "thumbnail"}
     return {key: value for key, value in vars(measure).items() if key not in inner}
 
 
@@ -107,6 +113,31 @@ def duplicates(measures: Sequence[FrameMeasure]) -> list[int | None]:
     return out
 
 
+def same_photos(measures: Sequence[FrameMeasure]) -> list[int | None]:
+    """Return for each image the frame_index of an earlier one that looks the same (in any size or coding), or None."""
+    seen: dict[int, FrameMeasure] = {}
+    out: list[int | None] = []
+    for measure in measures:
+        if measure.phash is None:
+            out.append(None)
+            continue
+        found = next((index for index, other in seen.items() if _same_photo(measure, other)), None)
+        out.append(found)
+        if found is None:
+            seen[measure.frame_index] = measure
+    return out
+
+
+def _same_photo(one: FrameMeasure, other: FrameMeasure) -> bool:
+    alike = abs(one.luma_mean - other.luma_mean) < 1.0 and abs(one.contrast - other.contrast) < 1.0
+    return alike and bits_apart(one.phash, other.phash) <= SAME_PHOTO_BITS
+
+
+def bits_apart(one: str | None, other: str | None) -> int:
+    """Return in how many of their 64 bits two perceptual hashes differ; 64 where one is missing."""
+    return 64 if one is None or other is None else (int(one, 16) ^ int(other, 16)).bit_count()
+
+
 def breaks(measures: Sequence[FrameMeasure], repeats: Sequence[int | None]) -> dict[int, str]:
     """Return where segments start: index to what ended the segment before ("" for the first)."""
     out = {0: ""} if measures else {}
@@ -119,9 +150,17 @@ def breaks(measures: Sequence[FrameMeasure], repeats: Sequence[int | None]) -> d
         if frozen_since is not None and before.pts_s - frozen_since >= FREEZE_S:
             out[i] = "freeze"
         elif now.pts_s - before.pts_s <= CLOSE_S and _lost(now, before):
-            out[i] = "cut" if (now.difference or 0.0) >= CUT_ABOVE else "lost_overlap"
+            out[i] = _kind_of_loss(now, before)
+        elif now.pts_s - before.pts_s <= CLOSE_S and abs(now.luma_mean - before.luma_mean) >= EXPOSURE_STEP:
+            out[i] = "exposure"
         frozen_since = None
     return out
+
+
+def _kind_of_loss(now: FrameMeasure, before: FrameMeasure) -> str:
+    if bits_apart(now.phash, before.phash) <= SAME_BITS and abs(now.luma_mean - before.luma_mean) >= EXPOSURE_STEP:
+        return "exposure"
+    return "cut" if (now.difference or 0.0) >= CUT_ABOVE else "lost_overlap"
 
 
 def _lost(now: FrameMeasure, before: FrameMeasure) -> bool:

@@ -90,7 +90,7 @@ FRAMES = TableSpec(
         Column("video_id", S, "", "of videos"),
         Column("frame_index", I, "", "position in decode order; with pts_s, never alone, the name of a frame"),
         Column("pts_s", D, "s", "presentation time; images: their position"),
-        Column("segment_id", S, "", "a stretch without cut, freeze or lost overlap"),
+        Column("segment_id", S, "", "a stretch without cut, freeze, lost overlap or jump of exposure"),
         Column("sharpness", F, "", "variance of the Laplacian of luma at analysis size"),
         Column("sharpness_rel", F, "", "sharpness over the median of its neighbours in time"),
         Column("luma_mean", F, "", "mean luma, 0 to 255"),
@@ -108,6 +108,20 @@ FRAMES = TableSpec(
         Column("dynamic_share", F, "", "share of tracks against the dominant motion", nullable=True),
         Column("quality", F, "", "0 to 1, rank within the clip"),
         Column("reject_reason", S, "", "why it cannot become a keyframe", nullable=True),
+        Column("tracked_share", F, "", "share of tracks of the analysed frame before that were found", nullable=True),
+        Column("homography_share", F, "", "share of tracks that one homography explains", nullable=True),
+        Column("epipolar_share", F, "", "share of tracks that one fundamental matrix explains", nullable=True),
+        Column("shake_px", F, "px", "change of the median motion since the analysed frame before", nullable=True),
+        Column(
+            "shear_px",
+            F,
+            "px",
+            "rows that slid against each other, top to bottom: large by jerks of the camera "
+            "under a rolling shutter, and by floors",
+            nullable=True,
+        ),
+        Column("noise", F, "", "standard deviation of luma noise, 0 to 255", nullable=True),
+        Column("phash", S, "", "perceptual hash of 64 bits, in hex", nullable=True),
     ),
 )
 
@@ -120,7 +134,7 @@ SEGMENTS = TableSpec(
         Column("start_s", D, "s", "first frame's presentation time"),
         Column("stop_s", D, "s", "last frame's presentation time"),
         Column("frames", I, "", "analysed frames"),
-        Column("ended_by", S, "", "cut, freeze, lost_overlap, end"),
+        Column("ended_by", S, "", "cut, freeze, lost_overlap, exposure, end"),
     ),
 )
 
@@ -152,6 +166,21 @@ POSITIONS = TableSpec(
         Column("alt_m", D, "m", "above the ellipsoid or sea, as recorded", nullable=True),
         Column("accuracy_m", F, "m", "horizontal error, as the receiver says", nullable=True),
         Column("source", S, "", "exif, srt (beside the clip), gpmf (GoPro), subtitles (in the clip)"),
+    ),
+)
+
+DECISIONS = TableSpec(
+    "decisions",
+    1,
+    (
+        Column("video_id", S, "", "of videos"),
+        Column("frame_index", I, "", "of frames"),
+        Column("pts_s", D, "s", "of frames"),
+        Column("segment_id", S, "", "of segments"),
+        Column("place", D, "", "along the segment, in longer sides of the picture that corners moved or were lost by"),
+        Column("kept", B, "", "it is a keyframe"),
+        Column("bridge", B, "", "it is one although it is poor: overlap would break without it"),
+        Column("because", S, "", "why it was kept or not"),
     ),
 )
 
@@ -395,8 +424,8 @@ STAGES = TableSpec(
 )
 
 ALL: tuple[TableSpec, ...] = (
-    VIDEOS, POSITIONS, FRAMES, SEGMENTS, KEYFRAMES, GIVEN, FEATURES, PAIRS, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT,
-    POINTS, TRAINING, HELDOUT, FORMATS, GATES, STAGES,
+    VIDEOS, POSITIONS, FRAMES, SEGMENTS, KEYFRAMES, DECISIONS, GIVEN, FEATURES, PAIRS, WINDOWS, ATTEMPTS, POSES, LOOPS,
+    ALIGNMENT, POINTS, TRAINING, HELDOUT, FORMATS, GATES, STAGES,
 )  # fmt: skip
 
 

@@ -33,14 +33,19 @@ class Thumbnails:
                 self._kept, self._every = self._kept[::2], self._every * 2
             yield replace(measure, thumbnail=None)
 
-    def captioned(self, frames: Sequence[Mapping[str, Any]]) -> tuple[list[Picture], list[str]]:
-        """Return at most ``most`` pictures and their captions, from the rows of ``tables.FRAMES`` that they are of."""
+    def spread(self, frames: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], Picture]]:
+        """Return at most ``most`` of the rows of ``tables.FRAMES``, evenly spread, and the picture of each."""
         rows = {(row["video_id"], row["frame_index"]): row for row in frames}
         kept = [(rows[clip, index], picture) for clip, index, picture in self._kept if (clip, index) in rows]
         spread = np.linspace(0, len(kept) - 1, min(self._most, len(kept))).round().astype(int)
-        chosen = [kept[i] for i in spread]
-        return [picture for _, picture in chosen], [_caption(row) for row, _ in chosen]
+        return [kept[i] for i in spread]
 
 
-def _caption(row: Mapping[str, Any]) -> str:
-    return f"{row['pts_s']:.1f} s  {row['video_id'][:14]}\n{row['reject_reason'] or 'good'}"
+def caption(row: Mapping[str, Any], words: str) -> str:
+    """Return the two lines under a picture: when and of which clip, and ``words``."""
+    return f"{row['pts_s']:.1f} s  {row['video_id'][:14]}\n{words}"
+
+
+def thumbnail_name(row: Mapping[str, Any]) -> str:
+    """Return the name of the file of a frame's picture, by ``video_id`` and ``frame_index``."""
+    return f"{row['video_id']}-{row['frame_index']:06d}.jpg"

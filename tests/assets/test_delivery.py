@@ -100,7 +100,7 @@ def write_inputs(folders: dict[str, Path]) -> None:
     video = {**nothing, "video_id": "a", "name": "<b>a.mp4", "sha256": "0" * 64, "size_bytes": 7, "usable": False}
     video["reject_reason"] = "UnreadableMedia: <i>cut off</i>"
     tables.write_table(folders["source_videos"] / "videos.parquet", tables.VIDEOS, [video])
-    Image.new("RGB", (200, 100), (40, 80, 120)).save(folders["frame_quality"] / "contact_sheet.jpg")
+    Image.new("RGB", (200, 100), (40, 80, 120)).save(folders["keyframes"] / "contact_sheet.jpg")
     write_verdicts(folders["keyframes"] / GATES_FILE, [judge("enough_keyframes", 16), judge("sharp_enough", 0.9)])
     write_verdicts(folders["camera_poses"] / GATES_FILE, [judge("registered", 1.0), judge("reprojection_well", 2.1)])
     none = dict.fromkeys(column.name for column in tables.POSES.columns)

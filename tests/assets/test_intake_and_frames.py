@@ -66,6 +66,10 @@ class Bench:
         return json.loads((self.folder("source_videos") / "manifest.json").read_text())
 
 
+def metadata_of(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
+    return dict(result.asset_materializations_for_node(asset)[0].metadata)
+
+
 def failure_of(result: dg.ExecuteInProcessResult) -> tuple[str, dict[str, Any]]:
     event = next(e for e in result.all_events if e.event_type_value == "STEP_FAILURE")
     failure = event.step_failure_data.user_failure_data
@@ -109,8 +113,24 @@ def test_clips_become_keyframes_clip_by_clip(tmp_path: Path, upload: Path, film,
 
     assert len(bench.table("frame_quality", tables.FRAMES)) == 66
     assert len(bench.table("frame_quality", tables.SEGMENTS)) == 2
-    with Image.open(bench.folder("frame_quality") / "contact_sheet.jpg") as sheet:
-        assert sheet.width > 500
+    for asset in ("frame_quality", "keyframes"):
+        with Image.open(bench.folder(asset) / "contact_sheet.jpg") as sheet:
+            assert sheet.width > 500
+
+
+def test_every_frame_is_told_why_and_its_scores_are_drawn(tmp_path: Path, upload: Path, film, walk) -> None:
+    film(upload / "a.mp4", walk(40))
+    film(upload / "still.mp4", walk(1) * 30)
+    bench = Bench(tmp_path, upload)
+    result = bench.run()
+    why = bench.table("keyframes", tables.DECISIONS)
+    assert len(why) == 70
+    assert why["kept"].sum() == len(bench.table("keyframes", tables.KEYFRAMES))
+    assert set(why.loc[why["video_id"] == "still", "because"]) == {"clip: StaticCamera"}
+    drawn = metadata_of(result, "frame_quality")["over_time"].value
+    assert drawn.count("data:image/svg+xml;base64,") == 5
+    assert len(drawn) < 50_000
+    assert sum(metadata_of(result, "keyframes")["by_decision"].value.values()) == 70
 
 
 def test_one_bad_clip_does_not_stop_good_ones(tmp_path: Path, upload: Path, film, walk) -> None:

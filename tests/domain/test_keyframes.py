@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
+from splat_pipeline.domain.budget import Budget
 from splat_pipeline.domain.keyframes import (
     LARGEST_GAP,
     SPACING,
+    UNKNOWN_STEP,
+    WIDEST,
     pick,
-    places_of,
     select_keyframes,
     sharp_share,
+    steps_of,
     thinned,
 )
-from splat_pipeline.domain.recipe import FrameRecipe
 
 UNIT = st.floats(0, 1)
+PLENTY = Budget(wanted=160, most=160)
 
 
-def table(count: int, *, motion_px: float = 8.0, segments: int = 1, video_id: str = "a") -> pd.DataFrame:
+def selected(frames: pd.DataFrame, budget: Budget = PLENTY, **options):
+    options = {"holdout_every": 8, "longer_side_px": {"a": 480, "set": 480, "bad": 480}} | options
+    return select_keyframes(frames, budget, **options)
+
+
+def table(
+    count: int,
+    *,
+    motion_px: float = 8.0,
+    segments: int = 1,
+    video_id: str = "a",
+    tracked: float = 0.99,
+    rotation: bool = False,
+) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "video_id": video_id,
@@ -30,6 +49,8 @@ def table(count: int, *, motion_px: float = 8.0, segments: int = 1, video_id: st
             "pts_s": np.arange(count) / 10,
             "segment_id": [f"{i * segments // count:04d}-{video_id}" for i in range(count)],
             "motion_px": motion_px,
+            "tracked_share": tracked,
+            "rotation_only": rotation,
             "sharpness_rel": 1.0,
             "quality": np.linspace(0, 1, count),
             "reject_reason": None,
@@ -43,7 +64,9 @@ def segments(draw):
     steps = draw(arrays(float, count, elements=st.one_of(st.floats(0, 0.3), st.just(np.nan))))
     quality = draw(arrays(float, count, elements=UNIT))
     good = draw(arrays(bool, count))
-    return places_of(steps), quality, good
+    tracked = draw(arrays(float, count, elements=st.one_of(st.floats(0, 1), st.just(np.nan))))
+    places = np.cumsum(steps_of(steps, tracked))
+    return places - places[0], quality, good
 
 
 @given(segments(), st.floats(0.03, 0.3))
@@ -52,10 +75,10 @@ def test_no_gap_is_wider_than_allowed_unless_two_neighbours_are(segment, spacing
     kept = pick(places, quality, good, spacing=spacing)
     assert kept == sorted(set(kept))
     assert kept
-    widest_step = float(np.diff(places).max(initial=0.0))
-    allowed = max(1.5 * spacing, LARGEST_GAP) + widest_step + 1e-9
-    assert (np.diff(places[kept]) <= allowed).all()
-    assert places[kept[0]] <= max(LARGEST_GAP, 0.5 * spacing) + widest_step + 1e-9
+    allowed = max(1.5 * spacing, LARGEST_GAP) + 1e-9
+    for before, after in pairwise(kept):
+        assert places[after] - places[before] <= allowed or after == before + 1
+    assert places[kept[0]] <= allowed
     assert places[-1] - places[kept[-1]] <= allowed
 
 
@@ -71,9 +94,8 @@ def test_a_rejected_frame_is_kept_only_where_no_good_one_is_near(segment) -> Non
 
 @given(st.integers(1, 200), st.floats(0, 100), st.integers(1, 5), st.integers(8, 60))
 def test_the_cap_holds_and_order_is_kept(count: int, motion_px: float, parts: int, most: int) -> None:
-    recipe = FrameRecipe(max_keyframes=most)
     frames = table(count, motion_px=motion_px, segments=min(parts, count))
-    kept = select_keyframes(frames, recipe, longer_side_px={"a": 480})
+    kept = selected(frames, Budget(wanted=most, most=most))
     assert 1 <= len(kept) <= most
     assert [k.keyframe_id for k in kept] == list(range(len(kept)))
     assert [k.pts_s for k in kept] == sorted(k.pts_s for k in kept)
@@ -82,11 +104,48 @@ def test_the_cap_holds_and_order_is_kept(count: int, motion_px: float, parts: in
 
 
 def test_standing_still_gives_one_keyframe() -> None:
-    assert len(select_keyframes(table(100, motion_px=0.0), FrameRecipe(), longer_side_px={"a": 480})) == 1
+    assert len(selected(table(100, motion_px=0.0))) == 1
+
+
+def test_motion_is_read_as_large_where_tracks_are_lost() -> None:
+    """The few tracks that outlive a fast blurred turn are the slow ones."""
+    steps = steps_of(np.array([0.01, 0.01, 0.01, np.nan, np.nan]), np.array([0.95, 0.4, 0.1, 0.0, np.nan]))
+    assert steps[0] == 0.01
+    assert 0.08 < steps[1] < steps[2] < steps[3]
+    assert steps[2] > LARGEST_GAP
+    assert steps[4] == UNKNOWN_STEP
+
+
+def test_lost_tracks_multiply_as_steps_add() -> None:
+    once, twice = steps_of(np.zeros(2), np.array([0.9 * 0.5, 0.9 * 0.25]))
+    assert twice == pytest.approx(2 * once)
+
+
+def test_where_tracks_are_lost_every_frame_is_kept_and_the_one_before() -> None:
+    frames = table(200, motion_px=2.0)
+    frames.loc[100:105, "tracked_share"] = 0.15
+    kept = [k.frame_index // 3 for k in selected(frames)]
+    assert set(range(99, 106)) <= set(kept)
+    assert len(kept) < 60
+
+
+def test_a_turn_on_the_spot_is_kept_less_densely_but_never_beyond_overlap() -> None:
+    walked, turned = selected(table(600)), selected(table(600, rotation=True))
+    assert len(turned) < 0.75 * len(walked)
+    places = np.array([k.frame_index / 3 * 8 / 480 for k in turned])
+    assert np.diff(places).max() < LARGEST_GAP
+
+
+def test_a_wish_for_few_keyframes_ends_where_overlap_does_and_a_limit_does_not() -> None:
+    frames = table(600)
+    length = 600 * 8 / 480
+    wished, limited = selected(frames, Budget(wanted=10, most=500)), selected(frames, Budget(wanted=10, most=20))
+    assert length / LARGEST_GAP < len(wished) < length / WIDEST * 1.2
+    assert len(limited) <= 20
 
 
 def test_short_clips_are_sampled_more_densely() -> None:
-    slow = select_keyframes(table(60, motion_px=10.0), FrameRecipe(), longer_side_px={"a": 480})
+    slow = selected(table(60, motion_px=10.0))
     assert len(slow) > 60 * 10 / 480 / SPACING * 1.3
 
 
@@ -94,7 +153,7 @@ def test_the_sharpest_of_a_stretch_is_kept() -> None:
     frames = table(300, motion_px=4.0)
     frames["quality"] = np.tile([0.1, 0.1, 0.9, 0.1, 0.1], 60)
     frames.loc[frames["quality"] < 0.5, "reject_reason"] = "blurred"
-    kept = select_keyframes(frames, FrameRecipe(), longer_side_px={"a": 480})
+    kept = selected(frames)
     assert {(k.frame_index // 3) % 5 for k in kept} == {2}
 
 
@@ -102,16 +161,15 @@ def test_photos_are_all_kept_or_thinned_evenly_and_refused_clips_give_nothing() 
     photos = table(30, video_id="set")
     photos.loc[7, "reject_reason"] = "bare"
     frames = pd.concat([photos, table(20, video_id="bad").assign(reject_reason="clip: TooDark")])
-    sizes = {"set": 480, "bad": 480}
-    kept = select_keyframes(frames, FrameRecipe(), longer_side_px=sizes, image_sets=["set", "bad"])
+    kept = selected(frames, image_sets=["set", "bad"])
     assert [k.frame_index // 3 for k in kept] == [i for i in range(30) if i != 7]
-    few = select_keyframes(frames, FrameRecipe(max_keyframes=10), longer_side_px=sizes, image_sets=["set", "bad"])
+    few = selected(frames, Budget(wanted=10, most=10), image_sets=["set", "bad"])
     assert len(few) == 10
     assert (few[0].frame_index, few[-1].frame_index) == (0, 87)
 
 
 def test_holdouts_are_spread_and_the_sharp_share_counts() -> None:
-    kept = select_keyframes(table(300), FrameRecipe(holdout_every=4), longer_side_px={"a": 480})
+    kept = selected(table(300), holdout_every=4)
     held = [k.keyframe_id for k in kept if k.holdout]
     assert set(np.diff(held)) == {4}
     assert sharp_share(kept) == 1.0

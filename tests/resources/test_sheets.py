@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resources.sheets import COLUMNS, GAP_PX, ContactSheets
+from resources.sheets import COLUMNS, GAP_PX, MARK, ContactSheets
 
 
 def test_pictures_lie_in_a_grid_with_their_captions(tmp_path: Path) -> None:
@@ -19,6 +19,16 @@ def test_pictures_lie_in_a_grid_with_their_captions(tmp_path: Path) -> None:
     assert sheet.width == COLUMNS * (80 + GAP_PX) + GAP_PX
     last = sheet.getpixel((GAP_PX + 2 * (80 + GAP_PX) + 40, sheet.height - 2 * 14 - GAP_PX - 40))
     assert last == pytest.approx((180, 180, 180), abs=6)
+
+
+def test_marked_pictures_are_framed_and_no_others(tmp_path: Path) -> None:
+    pictures = [np.full((60, 80, 3), 90, np.uint8)] * 2
+    ContactSheets().contact_sheet(pictures, ["kept", "no"], tmp_path / "sheet.jpg", marked=[True, False])
+    with Image.open(tmp_path / "sheet.jpg") as opened:
+        sheet = opened.copy()
+    edges = [sheet.getpixel((GAP_PX + i * (80 + GAP_PX) + 1, GAP_PX + 30)) for i in range(2)]
+    assert edges[0] == pytest.approx(MARK, abs=40)
+    assert edges[1] == pytest.approx((90, 90, 90), abs=8)
 
 
 def test_a_sheet_of_nothing_is_a_mistake(tmp_path: Path) -> None:
