@@ -16,7 +16,7 @@ from typing import Any
 from resources import joined, posed
 from resources.sandbox import Finished, Limits, run_child, watch_child
 from resources.workers import run_python_worker, worker_answer, worker_argv
-from splat_pipeline.domain.formats.colmap import read_model
+from splat_pipeline.domain.formats.colmap import ColmapCamera, read_model
 from splat_pipeline.domain.poses import rms_px
 from splat_pipeline.ports import (
     AdjustmentRequest,
@@ -177,6 +177,22 @@ class ColmapBackend:
             seconds=finished.seconds,
             peak_rss_bytes=finished.peak_rss_bytes,
         )
+
+    def focals(self, request: TriangulationRequest, *, folder: Path, say: Say) -> dict[int, ColmapCamera]:
+        """See ``SfmBackend``: ``resources.colmap_focal``."""
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".sfm-") as scratch:
+            answer = run_python_worker(
+                WORKER,
+                posed.message(request) | {"command": "focals", "scratch": scratch, "threads": self.threads},
+                folder=Path(scratch),
+                time_limit_s=request.recipe.time_limit_s,
+                memory_limit_bytes=self.memory_limit_bytes,
+                say=Progress(say),
+            )
+        return {
+            int(i): ColmapCamera(model="SIMPLE_PINHOLE", width_px=w, height_px=h, params=(focal, w / 2, h / 2))
+            for i, (focal, w, h) in answer["focals"].items()
+        }
 
     def refine(self, model: Path, folder: Path, *, time_limit_s: float, say: Say) -> Refinement:
         """Write the model with wider lenses to ``folder`` where that holds: see ``resources.colmap_refine``.

@@ -1,8 +1,7 @@
 """What runs pycolmap: ``python -P -m resources.colmap_worker request.json``, always a child process.
 
 Its native code aborts the process on errors in threads, and its module exports zlib's symbols: zlib comes first.
-Nothing but this module and what it alone imports (``colmap_database``, ``colmap_joined``, ``colmap_matches``,
-``colmap_posed``, ``colmap_readjust``, ``colmap_refine``) may import pycolmap.
+Nothing but this module and what it alone imports (the other ``colmap_`` modules) may import pycolmap.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import numpy as np
 import pycolmap as pc
 
 from resources.colmap_database import Request, say, write_named
+from resources.colmap_focal import focals
 from resources.colmap_joined import adjust
 from resources.colmap_matches import match_graph, prepare
 from resources.colmap_posed import triangulate
@@ -155,6 +155,7 @@ COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "match": match_graph,
     "reconstruct": reconstruct,
     "triangulate": triangulate,
+    "focals": focals,
     "readjust": readjust,
     "refine": refine,
 }

@@ -163,6 +163,19 @@ def calibrate(
 
 
 @app.command()
+def backends() -> None:
+    """List where camera poses can come from, and what stands in the way of those that cannot be used."""
+    from resources.pose_sources import UPLOADED, InstalledSources
+
+    known = InstalledSources()
+    print(f"{'sfm':20} our own structure from motion, by COLMAP: available")
+    for name in known.names():
+        reason = known.named(name).unavailable()
+        kind = "beside the upload's images" if name in UPLOADED else "external"
+        print(f"{name:20} {kind}: {'available' if reason is None else f'not available: {reason}'}")
+
+
+@app.command()
 def init(*, quiet: Annotated[bool, typer.Option(help="print DAGSTER_HOME only")] = False) -> None:
     """Make the folders of this installation and tell where they are."""
     from splat_pipeline.launch import make_home

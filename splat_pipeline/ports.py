@@ -297,6 +297,13 @@ class SfmBackend(Protocol):
         """Widen the lenses of a model (COLMAP binary) where that holds, and write the result to ``folder``."""
         ...
 
+    def focals(self, request: TriangulationRequest, *, folder: Path, say: Say) -> dict[int, ColmapCamera]:
+        """Return a lens for each camera id of ``request`` that is not in its ``cameras``, by which poses fit images.
+
+        ``folder``: where it may work. Raises ``ToolError``.
+        """
+        ...
+
     def readjust(self, folder: Path, *, say: Say, time_limit_s: float) -> None:
         """Adjust the poses and points of the model in ``folder`` to what its images show, in place; lenses stay.
 

@@ -21,6 +21,8 @@ from splat_pipeline.domain.windows import Window, plan_windows
 from splat_pipeline.ports import PoseRequest, PoseSource, PoseSources, SfmBackend, Triangulation, TriangulationRequest
 
 IMAGES = "images"
+CONFIDENCE = "confidence.json"
+"""Beside a model whose poses were given: what the source said, by image."""
 LEAST_POSES = 3
 LEAST_SEEN = 30
 """Points that an image must see whose pose was refined: COLMAP's own bound for a pose."""
@@ -65,7 +67,7 @@ def given_attempt(
         return None
     strategy = f"given-{name}"
     try:
-        model, found = _triangulated(work, keyframes, sfm, sources.named(name), tries / strategy)
+        model, found = _triangulated(work, keyframes, sfm, sources.named(name), tries)
     except (WrongPoses, FewPoints) as error:
         if work.recipe.poses.source != "auto":
             raise
@@ -89,12 +91,16 @@ def _row(strategy: str, outcome: str, *, registered: int, rms: float, found: Tri
 
 
 def _triangulated(
-    work: Work, keyframes: pd.DataFrame, sfm: SfmBackend, source: PoseSource, folder: Path
+    work: Work, keyframes: pd.DataFrame, sfm: SfmBackend, source: PoseSource, tries: Path
 ) -> tuple[ColmapModel, Triangulation]:
+    folder = tries / f"given-{source.name}"
     given = source.poses(request_of(work, keyframes), say=work.log)
     for line in given.warnings:
         work.log(line)
     request = triangulation_of(work, keyframes, given)
+    if unknown := set(request.camera_ids) - set(request.cameras):
+        work.log(f"{given.source} knows no lens of {len(unknown)} cameras")
+        request = replace(request, cameras={**request.cameras, **sfm.focals(request, folder=tries, say=work.log)})
     found = sfm.triangulate(request, folder, say=work.log)
     if work.recipe.poses.refine:
         sfm.readjust(folder, say=work.log, time_limit_s=work.recipe.poses.time_limit_s)
@@ -107,7 +113,17 @@ def _triangulated(
     if len(kept.images) < len(model.images):
         work.log(f"{len(wrong)} images contradict their poses, {len(blind - wrong)} others see no points: left out")
         write_model(folder, kept)
+    told = {frame.name: frame.confidence for frame in given.frames if frame.confidence is not None}
+    (folder / CONFIDENCE).write_text(json.dumps(told))
     return kept, found
+
+
+def told_confidence(local_reconstructions: Path, keyframes: pd.DataFrame) -> list[float]:
+    """Return how sure the source of given poses was of each of ``keyframes``; 1 where it did not say, or none was."""
+    told: dict[str, float] = {}
+    for path in (local_reconstructions / "windows").glob(f"*/{CONFIDENCE}"):
+        told.update(json.loads(path.read_text()))
+    return [float(told.get(file.removeprefix(f"{IMAGES}/"), 1.0)) for file in keyframes["file"]]
 
 
 def request_of(work: Work, keyframes: pd.DataFrame) -> PoseRequest:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from splat_pipeline.assets.joining import one_model
+from splat_pipeline.assets.posed import told_confidence
 from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
@@ -48,6 +49,7 @@ def camera_poses(
         found = one_model(work, sfm, keyframes)
         model, lens = (found.model, "as given") if _given(work) else _refined(work, sfm, found.model)
         poses = pd.DataFrame(pose_rows(model, keyframes, found.window_ids, pose_sigmas(model)))
+        poses["pose_confidence"] *= told_confidence(work.input("local_reconstructions"), keyframes)
         (work.folder / "sparse").mkdir()
         write_model(work.folder / "sparse", model)
         write_table(work.folder / "poses.parquet", POSES, poses)

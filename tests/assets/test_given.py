@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import dagster as dg
 import numpy as np
 import pytest
-from scene import FOCALS, RECIPE, SIZE
+from scene import FOCALS, RECIPE, SIZE, pose, render, texture
 from scipy.spatial.transform import Rotation
 
 from resources.colmap import ColmapBackend
+from resources.external_poses import CommandPoses
 from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
@@ -59,9 +63,9 @@ class Given:
 
     def transforms(self, cams_from_world: Any = None, **changes: Any) -> None:
         rows = [
-            {"file_path": f"images/{name}", "transform_matrix": (np.linalg.inv(pose) @ OPENCV_FROM_OPENGL).tolist()}
+            {"file_path": f"images/{name}", "transform_matrix": (np.linalg.inv(view) @ OPENCV_FROM_OPENGL).tolist()}
             | {"fl_x": focal, "fl_y": focal}
-            for name, focal, pose in zip(
+            for name, focal, view in zip(
                 self.names, self.focals, self.truth if cams_from_world is None else cams_from_world, strict=True
             )
         ]
@@ -293,6 +297,48 @@ def test_a_backend_has_a_name(instance, scan):
     shown = failed(scan.run(instance, until="local_reconstructions"))
     assert shown["class"] == "ToolMissing"
     assert "known are nerfstudio, colmap" in shown["cause"]
+
+
+BACKEND = """
+import json, sys
+request = json.load(open(sys.argv[2]))
+truth = json.load(open(sys.argv[1]))
+images = enumerate(request["images"])
+frames = [{"name": row["name"], "world_from_camera": truth[i], "confidence": 0.5} for i, row in images]
+json.dump({"version": 1, "frames": frames}, open(request["answer"], "w"))
+print("posed", len(frames))
+"""
+
+
+class Only(InstalledSources):
+    def __init__(self, source: Any) -> None:
+        self.source = source
+
+    def named(self, name: str) -> Any:
+        assert name == self.source.name
+        return self.source
+
+
+def test_a_backend_in_another_process_gives_poses_and_the_focal_length_is_found(instance, tmp_path):
+    truth = np.stack([pose(7 * i - 30, height=-0.7 + 0.1 * (i % 3)) for i in range(10)])
+    textures = [texture(seed) for seed in range(3)]
+    (tmp_path / "film" / "m").mkdir(parents=True)
+    names = [f"m/{i}.jpg" for i in range(10)]
+    for name, view in zip(names, truth, strict=True):
+        cv2.imwrite(str(tmp_path / "film" / name), render(view, FOCALS["a"], textures))
+    made = SimpleNamespace(truth=truth, names=names, images=tmp_path / "film", camera_ids=[0] * 10)
+    scan = Given(tmp_path, made)
+    (tmp_path / "truth.json").write_text(json.dumps(np.linalg.inv(truth).tolist()))
+    (tmp_path / "backend.py").write_text(BACKEND)
+    argv = [sys.executable, str(tmp_path / "backend.py"), str(tmp_path / "truth.json")]
+    scan.job_file("poses: {source: external, backend: mapper}")
+    assert scan.run(instance, sources=Only(CommandPoses(name="mapper", argv=argv))).success
+    attempts = scan.table("local_reconstructions", tables.ATTEMPTS)
+    assert attempts[["strategy", "registered"]].to_numpy().tolist() == [["given-mapper", 10]]
+    assert error_of(scan).ate_rmse < 1e-9
+    assert scan.table("camera_poses", tables.POSES)["pose_confidence"].between(0.2, 0.5).all(), "half of ours"
+    (camera,) = json.loads((scan.artifact("camera_poses") / "cameras.json").read_text()).values()
+    assert camera["params"][0] == pytest.approx(FOCALS["a"] * 320 / 400, rel=0.01)
 
 
 def test_intrinsics_of_another_shape_than_the_images_are_refused(instance, scan):
