@@ -67,4 +67,10 @@ def _adjusted(model: pc.Reconstruction, request: Request, *, intrinsics: bool) -
     options.ceres.solver_options.num_threads = request["threads"]
     options.ceres.solver_options.max_num_iterations = 50
     options.ceres.solver_options.function_tolerance = 1e-6
-    pc.bundle_adjustment(model, options)
+    config = pc.BundleAdjustmentConfig()
+    for image_id in model.reg_image_ids():
+        config.add_image(image_id)
+    for camera_id in request["fixed"]:
+        config.set_constant_cam_intrinsics(camera_id)
+    config.fix_gauge(pc.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pc.create_default_bundle_adjuster(options, config, model).solve()

@@ -14,6 +14,10 @@ from splat_pipeline.ports import PoseRequest, PoseSource, Say
 GROUP = "splat_pipeline.pose_backends"
 """Entry points of this group name a ``PoseSource``, such as ``resources.external_poses.CommandPoses``."""
 UPLOADED = ("nerfstudio", "colmap")
+OURS = {
+    "sfm": "our own structure from motion, by COLMAP",
+    "precalibrated": "the same, with the lenses and the rig of calibration.json",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +83,13 @@ class InstalledSources:
         if name not in self._known:
             raise ToolMissing(f"there is no source of poses called {name!r}, known are {', '.join(self._known)}")
         return self._known[name]
+
+
+def listed() -> list[dict[str, str | bool | None]]:
+    """Return name, kind, available and reason of everything that ``poses.source`` or ``poses.backend`` may name."""
+    known = InstalledSources()
+    rows = [(name, OURS[name], None) for name in OURS]
+    for name in known.names():
+        kind = "beside the upload's images" if name in UPLOADED else "external"
+        rows.append((name, kind, known.named(name).unavailable()))
+    return [{"name": name, "kind": kind, "available": reason is None, "reason": reason} for name, kind, reason in rows]

@@ -163,16 +163,17 @@ def calibrate(
 
 
 @app.command()
-def backends() -> None:
+def backends(*, as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
     """List where camera poses can come from, and what stands in the way of those that cannot be used."""
-    from resources.pose_sources import UPLOADED, InstalledSources
+    from resources.pose_sources import listed
 
-    known = InstalledSources()
-    print(f"{'sfm':20} our own structure from motion, by COLMAP: available")
-    for name in known.names():
-        reason = known.named(name).unavailable()
-        kind = "beside the upload's images" if name in UPLOADED else "external"
-        print(f"{name:20} {kind}: {'available' if reason is None else f'not available: {reason}'}")
+    rows = listed()
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        state = "available" if row["available"] else f"not available: {row['reason']}"
+        print(f"{row['name']:20} {row['kind']}: {state}")
 
 
 @app.command()

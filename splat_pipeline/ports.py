@@ -22,6 +22,7 @@ from splat_pipeline.domain.given import GivenPoses
 from splat_pipeline.domain.memory import Footprint, Pictures
 from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.domain.recipe import PoseRecipe
+from splat_pipeline.domain.rig import RigFrames
 from splat_pipeline.domain.tables import TableSpec
 from splat_pipeline.domain.uploads import Upload, VideoFacts
 
@@ -157,6 +158,10 @@ class ReconstructionRequest:
     seed: int
     graph: Path | None = None
     """What ``match`` wrote, of these images and others. None: the attempt matches by itself."""
+    cameras: Mapping[int, ColmapCamera] = field(default_factory=dict)
+    """Lenses that are known, by camera id, for images of the stored size: they stay as they are."""
+    rig: RigFrames | None = None
+    """How cameras sit in a rig: that stays, and gives the world its unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +174,10 @@ class MatchRequest:
     """What ``extract_features`` wrote."""
     recipe: PoseRecipe
     seed: int
+    cameras: Mapping[int, ColmapCamera] = field(default_factory=dict)
+    """Lenses that are known, by camera id, for images of the stored size."""
+    rig: RigFrames | None = None
+    """How cameras sit in a rig: their images of one instant are matched, and held against it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +212,8 @@ class AdjustmentRequest:
     refine_intrinsics: bool
     recipe: PoseRecipe
     seed: int
+    fixed: Sequence[int] = ()
+    """Camera ids whose lenses are known: they stay as they are all the same."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -275,7 +286,10 @@ class SfmBackend(Protocol):
         ...
 
     def match(self, request: MatchRequest, path: Path, *, say: Say) -> None:
-        """Match neighbours and look-alikes and write them to ``path``: see ``domain.matches``. Raises ``ToolError``."""
+        """Match neighbours and look-alikes and write them to ``path``: see ``domain.matches``.
+
+        Raises ``ToolError``, ``BadCalibration`` where the matches contradict a rig.
+        """
         ...
 
     def reconstruct(self, request: ReconstructionRequest, folder: Path, *, say: Say) -> Attempt:

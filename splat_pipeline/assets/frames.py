@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from splat_pipeline.assets.givens import read_given
+from splat_pipeline.assets.known import read_known
 from splat_pipeline.assets.stages import Machines, Readers, Sheets, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
@@ -126,7 +127,8 @@ def keyframes(
             for name, clip in clips.items()
         }
         sets = [name for name, clip in clips.items() if clip.facts.images]
-        chosen = select_keyframes(frames, recipe, longer_side_px=longer, image_sets=sets)
+        known = read_known(work.input("source_videos"))
+        chosen = select_keyframes(frames, recipe, longer_side_px=longer, image_sets=sets, known=known)
         rows = [row for clip in clips.values() for row in extracted(work, reader, clip, chosen)]
         number_cameras(rows, {} if given is None else lens_ids(given[0]))
         tables.write_table(work.folder / "keyframes.parquet", tables.KEYFRAMES, rows)

@@ -12,6 +12,7 @@ import dagster as dg
 
 from splat_pipeline.assets.givens import uploaded_poses, write_given
 from splat_pipeline.assets.jobfile import MAX_BYTES, read_job_file
+from splat_pipeline.assets.known import take_known
 from splat_pipeline.assets.stages import Machines, Readers, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
@@ -73,12 +74,17 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
                 work.log(f"{source.name}: {type(source.error).__name__}: {source.error}")
         require_usable(sources)
         given, sources = take_given(work, upload, contents, sources, resolved)
+        clips = {source.video_id: source.name for source in sources if source.error is None}
+        known = take_known(work, upload, contents, clips, resolved.poses.source)
         work.uploaded_bytes = sum(source.size_bytes for source in sources)
         rows = [row_of(source) for source in sources]
         tables.write_table(work.folder / "videos.parquet", tables.VIDEOS, rows)
-        manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin) | {"given": given}
+        manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin)
+        manifest |= {"given": given, "calibration": known}
         (work.folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True))
-        work.publish(metadata=shown(upload, rows, origin) | {"poses": given["source"] if given else "to be found"})
+        poses = given["source"] if given else "to be found"
+        lenses = f"known of {', '.join(known['cameras'])}" if known else "to be found"
+        work.publish(metadata=shown(upload, rows, origin) | {"poses": poses, "lenses": lenses})
     return work.result()
 
 

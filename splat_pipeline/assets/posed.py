@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from splat_pipeline.assets.givens import read_given
+from splat_pipeline.assets.known import known_cameras, read_known
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.errors import FewPoints, NoReconstruction, WrongPoses
 from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapModel, read_model, write_model
@@ -47,9 +48,11 @@ def _recipe(source_videos: Path) -> Recipe:
 
 
 def windows_of(keyframes: pd.DataFrame, source_videos: Path) -> list[Window]:
-    """Return what is reconstructed together: with given poses, which share one world, everything."""
+    """Return what is reconstructed together: with given poses, or a rig whose clips belong together, everything."""
     windows = plan_windows(keyframes, _recipe(source_videos).poses)
-    if source_of(source_videos) is None or not windows:
+    known = read_known(source_videos)
+    together = source_of(source_videos) is not None or (known is not None and known.rig)
+    if not together or not windows:
         return windows
     return [Window(window_id=0, first=windows[0].first, stop=windows[-1].stop)]
 
@@ -100,6 +103,9 @@ def _triangulated(
     request = triangulation_of(work, keyframes, given)
     if unknown := set(request.camera_ids) - set(request.cameras):
         work.log(f"{given.source} knows no lens of {len(unknown)} cameras")
+        lenses = known_cameras(work, keyframes)["cameras"]
+        request = replace(request, cameras={**{i: lenses[i] for i in unknown if i in lenses}, **request.cameras})
+    if set(request.camera_ids) - set(request.cameras):
         request = replace(request, cameras={**request.cameras, **sfm.focals(request, folder=tries, say=work.log)})
     found = sfm.triangulate(request, folder, say=work.log)
     if work.recipe.poses.refine:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from splat_pipeline.assets.joining import one_model
+from splat_pipeline.assets.known import read_known
 from splat_pipeline.assets.posed import told_confidence
 from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
@@ -47,7 +48,7 @@ def camera_poses(
     with stage(context, store, machine) as work:
         keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
         found = one_model(work, sfm, keyframes)
-        model, lens = (found.model, "as given") if _given(work) else _refined(work, sfm, found.model)
+        model, lens = (found.model, "as given") if _settled(work) else _refined(work, sfm, found.model)
         poses = pd.DataFrame(pose_rows(model, keyframes, found.window_ids, pose_sigmas(model)))
         poses["pose_confidence"] *= told_confidence(work.input("local_reconstructions"), keyframes)
         (work.folder / "sparse").mkdir()
@@ -61,10 +62,11 @@ def camera_poses(
     return work.result()
 
 
-def _given(work: Work) -> bool:
-    """Whether the poses came from elsewhere: then nothing is adjusted unasked."""
+def _settled(work: Work) -> bool:
+    """Whether the poses came from elsewhere, or a rig holds them: then nothing is adjusted unasked."""
     windows = read_table(work.input("local_reconstructions") / "windows.parquet", WINDOWS)
-    return bool(windows["strategy"].str.startswith("given-").any())
+    known = read_known(work.input("source_videos"))
+    return bool(windows["strategy"].str.startswith("given-").any()) or (known is not None and bool(known.rig))
 
 
 def _refined(work: Work, sfm: SfmBackend, model: ColmapModel) -> tuple[ColmapModel, str]:

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.recipe import FrameRecipe
+from splat_pipeline.domain.rig import KnownCameras, followers, partners
 from splat_pipeline.domain.scoring import REFUSED
 
 SPACING = 0.065
@@ -42,20 +43,30 @@ class Keyframe:
 
 
 def select_keyframes(
-    frames: pd.DataFrame, recipe: FrameRecipe, *, longer_side_px: Mapping[str, float], image_sets: Sequence[str] = ()
+    frames: pd.DataFrame,
+    recipe: FrameRecipe,
+    *,
+    longer_side_px: Mapping[str, float],
+    image_sets: Sequence[str] = (),
+    known: KnownCameras | None = None,
 ) -> list[Keyframe]:
     """Return the keyframes of a job, clip by clip in time, at most ``recipe.max_keyframes``.
 
     ``frames``: rows of ``tables.FRAMES``, clip by clip; refused clips give nothing. ``longer_side_px``: of the analysed
     frames, by video_id. Of ``image_sets`` every image that is not broken is kept, evenly thinned to the cap.
+    ``known``: of a rig the first camera's frames are chosen, and what the others took in the same instants.
     """
     whole = frames["reject_reason"].fillna("").str.startswith(REFUSED)
     frames = frames[~whole].reset_index(drop=True)
     is_set = frames["video_id"].isin(list(image_sets)).to_numpy(bool)
     good = frames["reject_reason"].isna().to_numpy(bool)
-    photos = thinned(np.flatnonzero(is_set & good).tolist(), recipe.max_keyframes)
-    moving = _along_motion(frames[~is_set], longer_side_px, most=recipe.max_keyframes - len(photos))
+    led = followers(known, frames)
+    most = recipe.max_keyframes // (1 + frames.loc[led, "video_id"].nunique())
+    photos = thinned(np.flatnonzero(is_set & good & ~led).tolist(), most)
+    moving = _along_motion(frames[~is_set & ~led], longer_side_px, most=most - len(photos))
     rows = sorted([*moving, *photos])
+    if known is not None and led.any():
+        rows = sorted([*rows, *partners(known, frames, rows)])
     return [_keyframe(frames.iloc[row], number, recipe) for number, row in enumerate(rows)]
 
 
