@@ -88,7 +88,7 @@ class InstalledSources:
 def listed() -> list[dict[str, str | bool | None]]:
     """Return name, kind, available and reason of everything that ``poses.source`` or ``poses.backend`` may name."""
     known = InstalledSources()
-    rows = [(name, OURS[name], None) for name in OURS]
+    rows: list[tuple[str, str, str | None]] = [(name, kind, None) for name, kind in OURS.items()]
     for name in known.names():
         kind = "beside the upload's images" if name in UPLOADED else "external"
         rows.append((name, kind, known.named(name).unavailable()))
