@@ -74,7 +74,7 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
                 work.log(f"{source.name}: {type(source.error).__name__}: {source.error}")
         require_usable(sources)
         given, sources = take_given(work, upload, contents, sources, resolved)
-        clips = {source.video_id: source.name for source in sources if source.error is None}
+        clips = {source.video_id: (source.name, source.facts) for source in sources if source.facts is not None}
         known = take_known(work, upload, contents, clips, resolved.poses.source)
         work.uploaded_bytes = sum(source.size_bytes for source in sources)
         rows = [row_of(source) for source in sources]

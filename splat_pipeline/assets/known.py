@@ -17,9 +17,9 @@ from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.errors import BadCalibration, BadPoses
 from splat_pipeline.domain.formats.calibration import MAX_BYTES, REMEDY, calibration_json, read_calibration
 from splat_pipeline.domain.formats.colmap import ColmapCamera
-from splat_pipeline.domain.rig import KnownCameras, RigFrames, known_lenses, rig_frames, shown
+from splat_pipeline.domain.rig import KnownCameras, RigFrames, fitted, known_lenses, rig_frames, shown
 from splat_pipeline.domain.strict_json import parse_object
-from splat_pipeline.domain.uploads import Contents, Upload, safe_name
+from splat_pipeline.domain.uploads import Contents, Upload, VideoFacts, safe_name
 
 FILE = "calibration.json"
 KIND = "calibration"
@@ -33,11 +33,12 @@ class Known(TypedDict):
 
 
 def take_known(
-    work: Work, upload: Upload, contents: Contents, clips: Mapping[str, str], wanted: str
+    work: Work, upload: Upload, contents: Contents, clips: Mapping[str, tuple[str, VideoFacts]], wanted: str
 ) -> dict[str, Any] | None:
-    """Write the calibration of an upload by its ``clips``, names by video_id; return what the manifest says of it.
+    """Write the calibration of an upload by its ``clips``; return what the manifest says of it.
 
-    ``wanted``: ``poses.source`` of the recipe. Raises ``BadCalibration``.
+    ``clips``: by video_id, name and facts of clips or folders of images. ``wanted``: ``poses.source`` of the recipe.
+    Raises ``BadCalibration``.
     """
     names = [name for name, kind in contents.found.items() if kind == KIND]
     if wanted == "sfm" or not names:
@@ -46,7 +47,11 @@ def take_known(
             raise BadCalibration(cause, remedy="Upload it beside the clips, or set poses.source to auto.")
         return None
     name = min(names, key=lambda each: (each.count("/"), each))
-    known, told = read_file(Path(upload.location) / safe_name(name), name).of_clips(clips, file=name)
+    called = {video_id: clip for video_id, (clip, _) in clips.items()}
+    known, told = read_file(Path(upload.location) / safe_name(name), name).of_clips(called, file=name)
+    for video_id in known.cameras:
+        facts = clips[video_id][1]
+        fitted(known, video_id, facts.width_px, facts.height_px)
     for line in told:
         work.log(line)
     (work.folder / FILE).write_text(json.dumps(calibration_json(known), indent=1))

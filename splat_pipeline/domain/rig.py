@@ -94,18 +94,22 @@ def known_lenses(known: KnownCameras, keyframes: pd.DataFrame) -> dict[int, Colm
 
     Raises ``BadCalibration`` where a picture has another shape than the calibration's.
     """
-    lenses = {}
-    for row in keyframes.drop_duplicates("camera_id").to_dict("records"):
-        camera = known.cameras.get(row["video_id"])
-        if camera is None:
-            continue
-        try:
-            lenses[int(row["camera_id"])] = resized(camera.lens, int(row["width_px"]), int(row["height_px"]))
-        except ValueError as error:
-            cause = f"the calibration of {row['video_id']} is of another picture: {error}"
-            remedy = "Calibrate with films of the same mode of the camera: same crop, same orientation."
-            raise BadCalibration(cause, file=row["video_id"], remedy=remedy) from None
-    return lenses
+    first = keyframes.drop_duplicates("camera_id").to_dict("records")
+    return {
+        int(row["camera_id"]): fitted(known, row["video_id"], int(row["width_px"]), int(row["height_px"]))
+        for row in first
+        if row["video_id"] in known.cameras
+    }
+
+
+def fitted(known: KnownCameras, video_id: str, width_px: int, height_px: int) -> ColmapCamera:
+    """Return the lens of a clip for pictures of another size. Raises ``BadCalibration`` for another shape."""
+    try:
+        return resized(known.cameras[video_id].lens, width_px, height_px)
+    except ValueError as error:
+        cause = f"the calibration of {video_id} is of another picture: {error}"
+        remedy = "Calibrate with films of the same mode of the camera: same crop, same orientation."
+        raise BadCalibration(cause, file=video_id, remedy=remedy) from None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -34,8 +34,8 @@ FPS, COUNT = 10, 26
 RIGHT_FROM_LEFT = rigid(Rotation.from_euler("xyz", [2, -7, 1], degrees=True).as_matrix(), [-0.35, 0.02, 0.04])
 FOCAL = {"left": FOCALS["a"], "right": FOCALS["b"]}
 RECIPES = {
-    "poses": RECIPE.model_dump(),
-    "frames": {"longer_side_px": 320, "max_keyframes": 24},
+    "poses": RECIPE.model_dump() | {"max_features": 600},
+    "frames": {"longer_side_px": 320, "max_keyframes": 16},
 }
 ASSETS = [
     intake.source_videos, frames.frame_quality, frames.keyframes, reconstructions.features, reconstructions.match_graph,
@@ -136,11 +136,10 @@ RIG = {"left": np.eye(4), "right": RIGHT_FROM_LEFT}
 SMALL = 320 / SIZE[0]
 
 
-@pytest.mark.parametrize("every_pair", [True, False])
-def test_a_rig_stays_as_it_is_and_gives_the_world_its_unit(instance, tmp_path, clips, every_pair):
+def test_a_rig_stays_as_it_is_and_gives_the_world_its_unit(instance, tmp_path, clips):
     job = Job(tmp_path, clips, "left", "right")
     job.calibration(cams_from_rig=RIG)
-    assert job.run(instance, poses={"exhaustive_up_to": 60 if every_pair else 0}).success
+    assert job.run(instance).success
     keyframes, found, true = job.found()
     error = trajectory_error(found, true)
     assert error.ate_rmse < 0.01
@@ -148,7 +147,7 @@ def test_a_rig_stays_as_it_is_and_gives_the_world_its_unit(instance, tmp_path, c
     assert error.truth_from_estimate.scale == pytest.approx(1, abs=0.01)
     left, right = (keyframes.index[keyframes["video_id"] == clip] for clip in ("left", "right"))
     assert keyframes["pts_s"][left].tolist() == pytest.approx(keyframes["pts_s"][right].tolist())
-    assert 10 <= len(left) == len(right) <= 12
+    assert 6 <= len(left) == len(right) <= 8
     for i, j in zip(left, right, strict=True):
         np.testing.assert_allclose(found[j] @ inverse(found[i]), RIGHT_FROM_LEFT, atol=1e-6)
     for clip, params in job.lenses().items():
@@ -158,11 +157,10 @@ def test_a_rig_stays_as_it_is_and_gives_the_world_its_unit(instance, tmp_path, c
     assert job.table("local_reconstructions", tables.ATTEMPTS)["strategy"].tolist() == ["incremental"]
 
 
-@pytest.mark.parametrize("mapper", ["global", "incremental"])
-def test_lenses_stay_as_they_were_measured(instance, tmp_path, clips, mapper):
+def test_lenses_stay_as_they_were_measured(instance, tmp_path, clips):
     job = Job(tmp_path, clips, "left", "right")
     job.calibration(name="calibration.yaml")
-    assert job.run(instance, poses={"source": "precalibrated", "mapper": mapper}).success
+    assert job.run(instance, poses={"source": "precalibrated"}).success
     for clip, params in job.lenses().items():
         assert params == pytest.approx([FOCAL[clip] * SMALL] * 2 + [160, 120], abs=1e-9)
     _, found, true = job.found()
@@ -185,7 +183,7 @@ def test_one_lens_is_known_and_the_other_is_found(instance, tmp_path, clips, map
 def test_a_camera_that_was_started_late_is_paired_by_its_offset(instance, tmp_path, clips):
     job = Job(tmp_path, clips, "left", "late")
     job.calibration(cams_from_rig=RIG, right={"offset_s": 0.5})
-    assert job.run(instance).success
+    assert job.run(instance, poses={"exhaustive_up_to": 0}).success, "also where not every pair is matched"
     _, found, true = job.found(late_s=0.5)
     error = trajectory_error(found, true)
     assert error.ate_rmse < 0.01
@@ -209,7 +207,7 @@ def test_a_rig_that_contradicts_the_images_is_refused_with_its_error(instance, t
     [
         ({"right": {"params": [1]}}, "source_videos", "SIMPLE_PINHOLE has 3 parameters"),
         ({"right": {"offset_s": 99}}, "keyframes", "no frame of right within 10 ms"),
-        ({"right": {"width_px": 300, "height_px": 400}}, "match_graph", "300x400 px is not the shape of 320x240"),
+        ({"right": {"width_px": 300, "height_px": 400}}, "source_videos", "300x400 px is not the shape of 400x300"),
     ],
 )
 def test_a_calibration_that_cannot_be_right_names_what_is_wrong(instance, tmp_path, clips, change, step, because):
