@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from splat_pipeline.assets.joining import one_model
-from splat_pipeline.assets.known import read_known
-from splat_pipeline.assets.posed import told_confidence
+from splat_pipeline.assets.known import known_cameras, read_known
+from splat_pipeline.assets.posed import source_of, told_confidence
 from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
@@ -38,6 +38,8 @@ from splat_pipeline.domain.tables import (
 )
 from splat_pipeline.domain.uncertainty import pose_sigmas
 from splat_pipeline.ports import SfmBackend
+
+RIG = "rig of calibration.json"
 
 
 @job_asset(deps=["keyframes", "features", "match_graph", "local_reconstructions"])
@@ -82,6 +84,12 @@ def _refined(work: Work, sfm: SfmBackend, model: ColmapModel) -> tuple[ColmapMod
     return model, found.words
 
 
+def _is_of_rig(work: Work) -> bool:
+    """Whether the world has the unit of a rig: it was found, and with images of two cameras of the rig or more."""
+    keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
+    return source_of(work.input("source_videos")) is None and known_cameras(work, keyframes)["rig"] is not None
+
+
 def _shown(model: ColmapModel, poses: pd.DataFrame) -> dict[str, Any]:
     found = poses[poses["registered"]]
     focals = [f"camera {i}: {c.params[0]:.0f} px of {c.width_px}x{c.height_px}" for i, c in model.cameras.items()]
@@ -96,7 +104,7 @@ def _shown(model: ColmapModel, poses: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-@job_asset(deps=["source_videos", "camera_poses"])
+@job_asset(deps=["source_videos", "keyframes", "camera_poses"])
 def point_cloud(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> dg.MaterializeResult[Any]:
     """The points to trust, in a world where -y is up."""
     with stage(context, store, machine) as work:
@@ -113,7 +121,8 @@ def point_cloud(context: dg.AssetExecutionContext, store: Stores, machine: Machi
             work.folder / "points.ply", rows[["x", "y", "z"]].to_numpy(), rows[["red", "green", "blue"]].to_numpy()
         )
         write_table(work.folder / "points.parquet", POINTS, rows)
-        (work.folder / "frame_of_reference.json").write_text(json.dumps(upright.to_json(), indent=1))
+        frame = upright.to_json() | ({"scale_source": RIG} if _is_of_rig(work) else {})
+        (work.folder / "frame_of_reference.json").write_text(json.dumps(frame, indent=1))
         shown = {"points": len(rows), "dropped": int((~keep).sum()), "up": upright.up_source}
         work.publish(metadata=shown | {"median_track_length": float(rows["track_length"].median())})
     return work.result()

@@ -301,10 +301,12 @@ def test_a_backend_has_a_name(instance, scan):
 
 BACKEND = """
 import json, sys
-request = json.load(open(sys.argv[2]))
+request = json.load(open(sys.argv[-1]))
 truth = json.load(open(sys.argv[1]))
 images = enumerate(request["images"])
 frames = [{"name": row["name"], "world_from_camera": truth[i], "confidence": 0.5} for i, row in images]
+lens = json.loads(sys.argv[3]) if len(sys.argv) > 4 else None
+frames = [frame | {"intrinsics": lens} for frame in frames]
 json.dump({"version": 1, "frames": frames}, open(request["answer"], "w"))
 print("posed", len(frames))
 """
@@ -319,7 +321,8 @@ class Only(InstalledSources):
         return self.source
 
 
-def test_a_backend_in_another_process_gives_poses_and_the_focal_length_is_found(instance, tmp_path):
+def filmed(tmp_path):
+    """Ten photos of one camera."""
     truth = np.stack([pose(7 * i - 30, height=-0.7 + 0.1 * (i % 3)) for i in range(10)])
     textures = [texture(seed) for seed in range(3)]
     (tmp_path / "film" / "m").mkdir(parents=True)
@@ -327,8 +330,12 @@ def test_a_backend_in_another_process_gives_poses_and_the_focal_length_is_found(
     for name, view in zip(names, truth, strict=True):
         cv2.imwrite(str(tmp_path / "film" / name), render(view, FOCALS["a"], textures))
     made = SimpleNamespace(truth=truth, names=names, images=tmp_path / "film", camera_ids=[0] * 10)
-    scan = Given(tmp_path, made)
-    (tmp_path / "truth.json").write_text(json.dumps(np.linalg.inv(truth).tolist()))
+    return Given(tmp_path, made)
+
+
+def test_a_backend_in_another_process_gives_poses_and_the_focal_length_is_found(instance, tmp_path):
+    scan = filmed(tmp_path)
+    (tmp_path / "truth.json").write_text(json.dumps(np.linalg.inv(scan.truth).tolist()))
     (tmp_path / "backend.py").write_text(BACKEND)
     argv = [sys.executable, str(tmp_path / "backend.py"), str(tmp_path / "truth.json")]
     scan.job_file("poses: {source: external, backend: mapper}")
@@ -339,6 +346,34 @@ def test_a_backend_in_another_process_gives_poses_and_the_focal_length_is_found(
     assert scan.table("camera_poses", tables.POSES)["pose_confidence"].between(0.2, 0.5).all(), "half of ours"
     (camera,) = json.loads((scan.artifact("camera_poses") / "cameras.json").read_text()).values()
     assert camera["params"][0] == pytest.approx(FOCALS["a"] * 320 / 400, rel=0.01)
+
+
+def perturbed(scan, tmp_path, degrees, shift):
+    """Write a backend that gives the truth, disturbed, with intrinsics, and return its source."""
+    poses = disturbed(scan.truth, degrees, shift)
+    (tmp_path / "truth.json").write_text(json.dumps(np.linalg.inv(np.stack(poses)).tolist()))
+    (tmp_path / "backend.py").write_text(BACKEND)
+    lens = {"fx": FOCALS["a"] * 0.8, "fy": FOCALS["a"] * 0.8, "cx": 160, "cy": 120}
+    argv = [sys.executable, str(tmp_path / "backend.py"), str(tmp_path / "truth.json"), json.dumps(lens)]
+    return Only(CommandPoses(name="mapper", argv=argv))
+
+
+def test_poses_of_a_backend_that_errs_a_little_are_refined(instance, tmp_path):
+    scan = filmed(tmp_path)
+    source = perturbed(scan, tmp_path, 0.3, 0.01)
+    before = trajectory_error(np.stack(disturbed(scan.truth, 0.3, 0.01)), scan.truth)
+    scan.job_file("poses: {source: external, backend: mapper, refine: true}")
+    assert scan.run(instance, sources=source, until="camera_poses").success
+    after = error_of(scan)
+    assert after.ate_rmse < 0.5 * before.ate_rmse
+    assert scan.table("match_graph", tables.PAIRS).empty, "nothing is matched that nobody reads"
+
+
+def test_poses_of_a_backend_that_errs_much_end_the_job(instance, tmp_path):
+    scan = filmed(tmp_path)
+    scan.job_file("poses: {source: external, backend: mapper}")
+    result = scan.run(instance, sources=perturbed(scan, tmp_path, 15, 0.5), until="local_reconstructions")
+    assert failed(result)["class"] == "WrongPoses"
 
 
 def test_intrinsics_of_another_shape_than_the_images_are_refused(instance, scan):

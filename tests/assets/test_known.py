@@ -39,7 +39,7 @@ RECIPES = {
 }
 ASSETS = [
     intake.source_videos, frames.frame_quality, frames.keyframes, reconstructions.features, reconstructions.match_graph,
-    reconstructions.local_reconstructions, poses.camera_poses,
+    reconstructions.local_reconstructions, poses.camera_poses, poses.point_cloud,
 ]  # fmt: skip
 
 
@@ -82,7 +82,7 @@ class Job:
         text = {"version": 1, "cameras": cameras}
         (self.folder / name).write_text(json.dumps(text) if name.endswith("json") else yaml.safe_dump(text))
 
-    def run(self, instance: dg.DagsterInstance, *, until: str = "camera_poses", **recipe: Any) -> Any:
+    def run(self, instance: dg.DagsterInstance, *, until: str = "point_cloud", **recipe: Any) -> Any:
         self.store = FileStore(self.root / "store", self.root / "delivered")
         self.upload = list_upload(self.folder)
         self.store.register(self.upload)
@@ -152,6 +152,8 @@ def test_a_rig_stays_as_it_is_and_gives_the_world_its_unit(instance, tmp_path, c
         np.testing.assert_allclose(found[j] @ inverse(found[i]), RIGHT_FROM_LEFT, atol=1e-6)
     for clip, params in job.lenses().items():
         assert params == pytest.approx([FOCAL[clip] * SMALL] * 2 + [160, 120], abs=1e-9)
+    frame = json.loads((job.artifact("point_cloud") / "frame_of_reference.json").read_text())
+    assert frame["scale_source"] == "rig of calibration.json"
     manifest = json.loads((job.artifact("source_videos") / "manifest.json").read_text())
     assert manifest["calibration"]["rig"] == ["left", "right"]
     assert job.table("local_reconstructions", tables.ATTEMPTS)["strategy"].tolist() == ["incremental"]
@@ -163,6 +165,8 @@ def test_lenses_stay_as_they_were_measured(instance, tmp_path, clips):
     assert job.run(instance, poses={"source": "precalibrated"}).success
     for clip, params in job.lenses().items():
         assert params == pytest.approx([FOCAL[clip] * SMALL] * 2 + [160, 120], abs=1e-9)
+    frame = json.loads((job.artifact("point_cloud") / "frame_of_reference.json").read_text())
+    assert frame["scale_source"] == "none"
     _, found, true = job.found()
     assert trajectory_error(found, true).ate_rmse < 0.02
 
