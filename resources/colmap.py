@@ -230,9 +230,10 @@ class ColmapBackend:
             wide_px=answer["wide_px"],
         )
 
-    def readjust(self, folder: Path, *, say: Say, time_limit_s: float) -> None:
+    def readjust(self, folder: Path, *, say: Say, time_limit_s: float, free: Sequence[int] = ()) -> None:
         """See ``SfmBackend``: ``resources.colmap_readjust``."""
-        self._work({"command": "readjust", "model": str(folder)}, beside=folder, time_limit_s=time_limit_s, say=say)
+        message = {"command": "readjust", "model": str(folder), "free": [int(camera_id) for camera_id in free]}
+        self._work(message, beside=folder, time_limit_s=time_limit_s, say=say)
 
     def _message(self, request: ReconstructionRequest, *, folder: Path, scratch: str) -> dict[str, Any]:
         strategy, recipe = STRATEGIES[request.strategy], request.recipe

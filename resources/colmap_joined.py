@@ -11,6 +11,7 @@ import pycolmap as pc
 
 from resources.colmap_database import Request, fill, framed, known_cameras, rig_of, say, write_named
 from resources.colmap_matches import take
+from resources.colmap_readjust import everything
 
 ROUNDS = (16.0, 6.0, 4.0)
 """Bound on reprojection errors in px, round by round: the seams between windows are wide at first."""
@@ -67,10 +68,5 @@ def _adjusted(model: pc.Reconstruction, request: Request, *, intrinsics: bool) -
     options.ceres.solver_options.num_threads = request["threads"]
     options.ceres.solver_options.max_num_iterations = 50
     options.ceres.solver_options.function_tolerance = 1e-6
-    config = pc.BundleAdjustmentConfig()
-    for image_id in model.reg_image_ids():
-        config.add_image(image_id)
-    for camera_id in request["fixed"]:
-        config.set_constant_cam_intrinsics(camera_id)
-    config.fix_gauge(pc.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    config = everything(model, set(model.cameras).difference(request["fixed"]))
     pc.create_default_bundle_adjuster(options, config, model).solve()

@@ -12,6 +12,7 @@ import numpy as np
 import pycolmap as pc
 
 from resources.colmap_database import Request, say
+from resources.colmap_readjust import everything
 
 ROUNDS = 3
 MAX_ERROR_PX, MIN_ANGLE_DEG = 4.0, 1.5
@@ -31,12 +32,7 @@ def hold(model: pc.Reconstruction, known: Mapping[int, pc.Camera], request: Requ
     options.ceres.loss_function_type = pc.LossFunctionType.SOFT_L1
     options.ceres.solver_options.num_threads = request["threads"]
     for _ in range(ROUNDS):
-        config = pc.BundleAdjustmentConfig()
-        for image_id in model.reg_image_ids():
-            config.add_image(image_id)
-        for camera_id in used:
-            config.set_constant_cam_intrinsics(camera_id)
-        config.fix_gauge(pc.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+        config = everything(model, set(model.cameras) - used)
         pc.create_default_bundle_adjuster(options, config, model).solve()
         pc.ObservationManager(model).filter_all_points3D(MAX_ERROR_PX, MIN_ANGLE_DEG)
     model.update_point_3d_errors()

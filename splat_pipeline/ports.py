@@ -318,8 +318,10 @@ class SfmBackend(Protocol):
         """
         ...
 
-    def readjust(self, folder: Path, *, say: Say, time_limit_s: float) -> None:
-        """Adjust the poses and points of the model in ``folder`` to what its images show, in place; lenses stay.
+    def readjust(self, folder: Path, *, say: Say, time_limit_s: float, free: Sequence[int] = ()) -> None:
+        """Adjust the poses and points of the model in ``folder`` to what its images show, in place.
+
+        Lenses stay, but for the focal lengths of the cameras ``free``.
 
         The world stays where it was: the cameras are aligned with those that came. Raises ``ToolError``.
         """

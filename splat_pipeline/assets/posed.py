@@ -105,11 +105,12 @@ def _triangulated(
         work.log(f"{given.source} knows no lens of {len(unknown)} cameras")
         lenses = known_cameras(work, keyframes)["cameras"]
         request = replace(request, cameras={**{i: lenses[i] for i in unknown if i in lenses}, **request.cameras})
-    if set(request.camera_ids) - set(request.cameras):
+    guessed = sorted(set(request.camera_ids) - set(request.cameras))
+    if guessed:
         request = replace(request, cameras={**request.cameras, **sfm.focals(request, folder=tries, say=work.log)})
     found = sfm.triangulate(request, folder, say=work.log)
     if work.recipe.poses.refine:
-        sfm.readjust(folder, say=work.log, time_limit_s=work.recipe.poses.time_limit_s)
+        sfm.readjust(folder, say=work.log, time_limit_s=work.recipe.poses.time_limit_s, free=guessed)
     model = read_model(folder)
     refined = work.recipe.poses.refine
     wrong = set() if refined else set(found.contradicted)  # what was wrong may be right by now, and sees points then
