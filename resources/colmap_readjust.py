@@ -22,8 +22,8 @@ MIN_ANGLE_DEG = 1.5
 def readjust(request: Request) -> dict[str, Any]:
     """Adjust poses and points, drop what does not fit, again; then align the cameras with where they were.
 
-    Lenses stay as they are: without loops, free ones bend a trajectory (docs/lab-notes.md). But the focal lengths of the
-    cameras ``free`` are adjusted too: they were found from poses that err.
+    Lenses stay as they are: without loops, free ones bend a trajectory (docs/lab-notes.md). But the focal lengths of
+    the cameras ``free`` are adjusted too: they were found from poses that err.
     """
     folder = Path(request["model"])
     model = pc.Reconstruction(folder)

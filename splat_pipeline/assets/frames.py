@@ -15,6 +15,7 @@ from splat_pipeline.assets.givens import read_given
 from splat_pipeline.assets.known import read_known
 from splat_pipeline.assets.stages import Machines, Readers, Sheets, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.clip_poses import at_frames
 from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.frames import FrameRef, judge_clip
 from splat_pipeline.domain.given import lens_ids, only_posed
@@ -121,16 +122,17 @@ def keyframes(
         frames = tables.read_table(work.input("frame_quality") / "frames.parquet", tables.FRAMES)
         clips = {clip.video_id: clip for clip in clips_of(work)}
         given = read_given(work.input("source_videos"))
-        frames = frames if given is None else only_posed(frames, given[0])
+        posed = None if given is None else at_frames(given[0], frames)
+        frames = frames if posed is None else only_posed(frames, posed)
         longer = {
             name: min(recipe.analysis_px, max(clip.facts.width_px, clip.facts.height_px))
             for name, clip in clips.items()
         }
-        sets = [name for name, clip in clips.items() if clip.facts.images]
+        sets = [name for name, clip in clips.items() if clip.facts.images or posed is not None]
         known = read_known(work.input("source_videos"))
         chosen = select_keyframes(frames, recipe, longer_side_px=longer, image_sets=sets, known=known)
         rows = [row for clip in clips.values() for row in extracted(work, reader, clip, chosen)]
-        number_cameras(rows, {} if given is None else lens_ids(given[0]))
+        number_cameras(rows, {} if posed is None else lens_ids(posed))
         tables.write_table(work.folder / "keyframes.parquet", tables.KEYFRAMES, rows)
         metrics = {"keyframes": float(len(chosen)), "sharp_share": sharp_share(chosen)}
         work.publish(metadata=keyframes_shown(rows, chosen, len(frames)), metrics=metrics)

@@ -10,12 +10,12 @@ from typing import Any
 
 import dagster as dg
 
-from splat_pipeline.assets.givens import uploaded_poses, write_given
+from splat_pipeline.assets.givens import posed_images, uploaded_poses, write_given
 from splat_pipeline.assets.jobfile import MAX_BYTES, read_job_file
 from splat_pipeline.assets.known import take_known
 from splat_pipeline.assets.stages import Machines, Readers, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
-from splat_pipeline.domain.errors import InputError
+from splat_pipeline.domain.errors import BadPoses, InputError
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.uploads import (
     JOB_FILE,
@@ -65,6 +65,7 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
         contents = classify(file.name for file in upload.files)
         require_content(contents, upload.title)
         resolved, origin = resolve(recipe, upload, contents, config)
+        contents = posed_images(upload, contents, resolved.poses.source)
         sources = [
             look(reader, upload, name, video_id=video_id)
             for name, video_id in zip(contents.sources, video_ids(contents.sources), strict=True)
@@ -121,14 +122,17 @@ def take_given(
 ) -> tuple[dict[str, Any] | None, list[Source]]:
     """Write the poses that came with the images; return what the manifest says of them, and the sources to use.
 
-    Folders of images without any pose (smaller copies, masks, depth maps) are no part of the job then.
+    Clips, and folders of images (smaller copies, masks, depth maps), without any pose are no part of the job then. A
+    file beside clips that is not of their frames is left alone where ``poses.source`` is auto.
     """
-    sets = {
-        source.video_id: (source.name, source.facts)
-        for source in sources
-        if source.facts is not None and source.facts.images
-    }
-    given = uploaded_poses(upload, contents, sets, recipe.poses.source)
+    sets = {source.video_id: (source.name, source.facts) for source in sources if source.facts is not None}
+    try:
+        given = uploaded_poses(upload, contents, sets, recipe.poses.source)
+    except BadPoses as error:
+        if recipe.poses.source != "auto" or not contents.clips:
+            raise
+        work.log(f"{error.cause}; the cameras are looked for without these poses")
+        given = None
     if given is None:
         return None, sources
     posed = write_given(work.folder, given, sets)

@@ -13,6 +13,7 @@ import pandas as pd
 from splat_pipeline.assets.givens import read_given
 from splat_pipeline.assets.known import known_cameras, read_known
 from splat_pipeline.assets.stages import Work
+from splat_pipeline.domain.clip_poses import at_frames
 from splat_pipeline.domain.errors import FewPoints, NoReconstruction, WrongPoses
 from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapModel, read_model, write_model
 from splat_pipeline.domain.given import GivenPoses, frames_of, of_keyframes, resized, without
@@ -150,7 +151,7 @@ def request_of(work: Work, keyframes: pd.DataFrame) -> PoseRequest:
 
 def _uploaded(work: Work, keyframes: pd.DataFrame, rows: pd.DataFrame, lenses: dict[int, ColmapCamera]) -> GivenPoses:
     """Return the uploaded poses of ``keyframes``, named as these, with their cameras and the size of their images."""
-    mine = of_keyframes(rows, keyframes)
+    mine = of_keyframes(at_frames(rows, keyframes), keyframes)
     by_id = keyframes.set_index("keyframe_id")
     cameras: dict[int, ColmapCamera] = {}
     frames = []

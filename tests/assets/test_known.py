@@ -1,4 +1,4 @@
-"""A calibration beside clips: lenses stay as they were measured, a rig as it is, and the world has the rig's unit."""
+"""What lies beside clips: a calibration, whose lenses and rig stay as they are; poses, by clip and time or by image."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import dagster as dg
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from scene import FOCALS, RECIPE, SIZE, pose, render, texture
 from scipy.spatial.transform import Rotation
 
@@ -26,6 +27,7 @@ from splat_pipeline.assets import frames, intake, poses, reconstructions
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.evaluation import trajectory_error
+from splat_pipeline.domain.formats.transforms import OPENCV_FROM_OPENGL
 from splat_pipeline.domain.poses import poses_of
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.rigid import inverse, rigid
@@ -232,3 +234,61 @@ def test_sfm_by_itself_reads_no_calibration(instance, tmp_path, clips):
     job = Job(tmp_path, clips, "left")
     (job.folder / "calibration.json").write_text("nothing")
     assert job.run(instance, until="source_videos", poses={"source": "sfm"}).success
+
+
+def transforms(folder, names, times):
+    """Write poses of the left clip's frames."""
+    frames = [
+        {"file_path": name, "transform_matrix": (inverse(truth("left", t)) @ OPENCV_FROM_OPENGL).tolist()}
+        for name, t in zip(names, times, strict=True)
+    ]
+    text = {"fl_x": FOCAL["left"], "fl_y": FOCAL["left"], "frames": frames}
+    (folder / "transforms.json").write_text(json.dumps(text))
+
+
+TIMES = [i / FPS for i in range(0, COUNT, 2)]
+
+
+def test_poses_of_frames_that_are_named_by_clip_and_time_replace_structure_from_motion(instance, tmp_path, clips):
+    job = Job(tmp_path, clips, "left")
+    transforms(job.folder, [f"left.mp4#t={t:.3f}" for t in TIMES], TIMES)
+    assert job.run(instance).success
+    assert job.table("local_reconstructions", tables.ATTEMPTS)["strategy"].tolist() == ["given-nerfstudio"]
+    keyframes, found, true = job.found()
+    assert keyframes["pts_s"].tolist() == pytest.approx(TIMES)
+    np.testing.assert_allclose(found, true, atol=1e-6)
+    assert job.lenses()["left"] == pytest.approx([FOCAL["left"] * SMALL] * 2 + [160, 120])
+
+
+def test_poses_at_times_of_no_frame_are_refused(instance, tmp_path, clips):
+    job = Job(tmp_path, clips, "left")
+    times = [t + 0.04 for t in TIMES]
+    transforms(job.folder, [f"left.mp4#t={t:.3f}" for t in times], times)
+    step, shown = failed(job.run(instance))
+    assert (step, shown["class"]) == ("keyframes", "BadPoses")
+    assert "none of 13 poses is at the time of a frame" in shown["cause"]
+    assert "analysis_fps" in shown["remedy"]
+
+
+def test_poses_that_name_no_frame_of_a_clip_are_left_alone_unless_they_were_asked_for(instance, tmp_path, clips):
+    job = Job(tmp_path, clips, "left")
+    transforms(job.folder, [f"images/{i}.jpg" for i in range(len(TIMES))], TIMES)
+    assert job.run(instance, until="source_videos").success
+    assert json.loads((job.artifact("source_videos") / "manifest.json").read_text())["given"] is None
+    step, shown = failed(job.run(instance, until="source_videos", poses={"source": "nerfstudio"}))
+    assert (step, shown["class"]) == ("source_videos", "BadPoses")
+    assert "CLIP#t=SECONDS" in shown["cause"]
+
+
+def test_images_with_poses_beside_their_clip_are_the_job(instance, tmp_path, clips):
+    job = Job(tmp_path, clips, "left")
+    (job.folder / "images").mkdir()
+    names = [f"images/{i}.jpg" for i in range(len(TIMES))]
+    for name in names:
+        Image.new("RGB", SIZE).save(job.folder / name)
+    transforms(job.folder, names, TIMES)
+    assert job.run(instance, until="source_videos").success
+    manifest = json.loads((job.artifact("source_videos") / "manifest.json").read_text())
+    assert manifest["given"]["frames"] == len(names)
+    assert manifest["ignored"]["left.mp4"] == "the poses are of images beside it"
+    assert job.table("source_videos", tables.VIDEOS)["name"].tolist() == ["images"]

@@ -53,14 +53,14 @@ def read_transforms(text: bytes, *, file: str, images: Collection[str] | None, s
     """
     data = parse_object(text, file=file, max_bytes=MAX_BYTES)
     world_from_file, scale = _undone(data, file)
-    known, folder = None if images is None else set(images), PurePosixPath(file).parent
+    folder = PurePosixPath(file).parent
     cameras: dict[ColmapCamera, int] = {}
     frames: dict[str, GivenFrame] = {}
     missing = []
     for number, frame in enumerate(_frames(data, file)):
         written = _name_of(frame, number, file)
         candidates = (f"{folder / written}{ending}" for ending in ENDINGS)
-        name = next((candidate for candidate in candidates if known is None or candidate in known), None)
+        name = next((candidate for candidate in candidates if images is None or candidate in images), None)
         pose = _pose_of(frame, written, file=file)
         if name is None:
             missing.append(written)
