@@ -190,15 +190,8 @@ class ColmapBackend:
 
     def focals(self, request: TriangulationRequest, *, folder: Path, say: Say) -> dict[int, ColmapCamera]:
         """See ``SfmBackend``: ``resources.colmap_focal``."""
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".sfm-") as scratch:
-            answer = run_python_worker(
-                WORKER,
-                posed.message(request) | {"command": "focals", "scratch": scratch, "threads": self.threads},
-                folder=Path(scratch),
-                time_limit_s=request.recipe.time_limit_s,
-                memory_limit_bytes=self.memory_limit_bytes,
-                say=Progress(say),
-            )
+        message = posed.message(request) | {"command": "focals"}
+        answer = self._work(message, beside=folder / "focals", time_limit_s=request.recipe.time_limit_s, say=say)
         return {
             int(i): ColmapCamera(model="SIMPLE_PINHOLE", width_px=w, height_px=h, params=(focal, w / 2, h / 2))
             for i, (focal, w, h) in answer["focals"].items()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resources.sandbox import run_child
+from resources.sandbox import Limits, run_child
 from splat_pipeline.domain.backend_answer import MAX_BYTES, read_answer, request_text
 from splat_pipeline.domain.errors import BadAnswer
 from splat_pipeline.domain.given import GivenPoses
@@ -48,7 +48,7 @@ class CommandPoses:
             run_child(
                 [*self.argv, str(folder / "request.json")],
                 time_limit_s=request.time_limit_s,
-                memory_limit_bytes=self.memory_limit_bytes,
+                limits=Limits(memory_bytes=self.memory_limit_bytes),
                 cwd=folder,
                 say=say,
             )
