@@ -55,7 +55,7 @@ def uploaded_poses(upload: Upload, contents: Contents, sets: Sets, wanted: str) 
     try:
         return _read(upload, files, ClipFrames(clips), size_of)
     except BadPoses as error:
-        raise BadPoses(f"{error.cause}; {HOW}", file=error.file) from None
+        raise BadPoses(error.cause, file=error.file, remedy=HOW) from None
 
 
 def posed_images(upload: Upload, contents: Contents, wanted: str) -> Contents:
@@ -66,10 +66,8 @@ def posed_images(upload: Upload, contents: Contents, wanted: str) -> Contents:
         return contents
     try:
         given = _read(upload, files, _images(upload), lambda _: ANY_SIZE)  # only the names count here
-    except BadPoses as error:
-        if wanted == "auto":
-            return contents
-        raise BadPoses(f"{error.cause}; {HOW}", file=error.file) from None
+    except BadPoses:  # they may be of the clips' frames: ``uploaded_poses`` says what is wrong
+        return contents
     named = Counter(str(PurePosixPath(frame.name).parent) for frame in given.frames)
     if not any(named[folder] >= LEAST_IMAGES for folder in photos.image_sets):
         return contents

@@ -200,6 +200,8 @@ def _attempts(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources,
         if given["registered"]:
             return rows
     known = known_cameras(work, keyframes)
+    if known["rig"] and work.recipe.poses.mapper == "global":
+        work.log("a rig is held by the incremental mapper only: poses.mapper is not followed")
     for strategy in ladder(sfm.strategies, RIG_MAPPER if known["rig"] else work.recipe.poses.mapper):
         request = ReconstructionRequest(
             folder=work.input("keyframes") / IMAGES,

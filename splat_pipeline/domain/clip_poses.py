@@ -19,7 +19,10 @@ UNKNOWN = -1
 """``frame_index`` of a pose whose frame is known by its time."""
 TOLERANCE_S = 0.005
 """Between a pose's time and its frame's: enough for milliseconds, less than a frame at 100 a second."""
-HOW = "a frame of a clip is named CLIP#t=SECONDS, such as walk.mp4#t=1.5, or its image is uploaded too"
+HOW = (
+    "Name frames of a clip CLIP#t=SECONDS, such as walk.mp4#t=1.5, or upload their images too; or take the named file "
+    "out of the upload: the cameras are found without it."
+)
 _FRAGMENT = re.compile(r"(.+)#t=(\d{1,7}(?:\.\d{1,9})?)")
 
 

@@ -277,7 +277,7 @@ def test_poses_that_name_no_frame_of_a_clip_are_left_alone_unless_they_were_aske
     assert json.loads((job.artifact("source_videos") / "manifest.json").read_text())["given"] is None
     step, shown = failed(job.run(instance, until="source_videos", poses={"source": "nerfstudio"}))
     assert (step, shown["class"]) == ("source_videos", "BadPoses")
-    assert "CLIP#t=SECONDS" in shown["cause"]
+    assert "CLIP#t=SECONDS" in shown["remedy"]
 
 
 def test_images_with_poses_beside_their_clip_are_the_job(instance, tmp_path, clips):
