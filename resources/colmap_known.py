@@ -12,7 +12,7 @@ import numpy as np
 import pycolmap as pc
 
 from resources.colmap_database import Request, say
-from resources.colmap_readjust import everything
+from resources.colmap_readjust import solve
 
 ROUNDS = 3
 MAX_ERROR_PX, MIN_ANGLE_DEG = 4.0, 1.5
@@ -32,8 +32,7 @@ def hold(model: pc.Reconstruction, known: Mapping[int, pc.Camera], request: Requ
     options.ceres.loss_function_type = pc.LossFunctionType.SOFT_L1
     options.ceres.solver_options.num_threads = request["threads"]
     for _ in range(ROUNDS):
-        config = everything(model, set(model.cameras) - used)
-        pc.create_default_bundle_adjuster(options, config, model).solve()
+        solve(model, options, free=set(model.cameras) - used)
         pc.ObservationManager(model).filter_all_points3D(MAX_ERROR_PX, MIN_ANGLE_DEG)
     model.update_point_3d_errors()
     say(f"lenses of {len(moved)} cameras held as calibrated: {model.compute_mean_reprojection_error():.2f} px")

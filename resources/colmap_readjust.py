@@ -34,7 +34,7 @@ def readjust(request: Request) -> dict[str, Any]:
     options.refine_focal_length = bool(request["free"])
     options.ceres.loss_function_type = pc.LossFunctionType.CAUCHY
     for _ in range(ROUNDS):
-        pc.create_default_bundle_adjuster(options, everything(model, request["free"]), model).solve()
+        solve(model, options, free=request["free"])
         pc.ObservationManager(model).filter_all_points3D(MAX_ERROR_PX, MIN_ANGLE_DEG)
     after = _poses(model)
     fit = fit_similarity(centers(after), centers(before))
@@ -47,8 +47,9 @@ def readjust(request: Request) -> dict[str, Any]:
     return {"before_px": error_px, "after_px": now_px, "median_moved": float(np.median(moved))}
 
 
-def everything(model: pc.Reconstruction, free: Collection[int]) -> pc.BundleAdjustmentConfig:
-    """Return what is adjusted: all images and points, and the lenses of the cameras ``free``."""
+def solve(model: pc.Reconstruction, options: pc.BundleAdjustmentOptions, *, free: Collection[int]) -> None:
+    """Adjust all poses and points and, as ``options`` say, the lenses of the cameras ``free``."""
+    pc.ObservationManager(model).filter_observations_with_negative_depth()
     config = pc.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():
         config.add_image(image_id)
@@ -56,7 +57,7 @@ def everything(model: pc.Reconstruction, free: Collection[int]) -> pc.BundleAdju
         if camera_id not in free:
             config.set_constant_cam_intrinsics(camera_id)
     config.fix_gauge(pc.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    return config
+    pc.create_default_bundle_adjuster(options, config, model).solve()
 
 
 def _poses(model: pc.Reconstruction) -> Any:
