@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from resources import joined, posed
+from resources.lenses import lenses, rig
 from resources.sandbox import Finished, Limits, run_child, watch_child
 from resources.workers import run_python_worker, worker_answer, worker_argv
-from splat_pipeline.domain.formats.colmap import read_model
+from splat_pipeline.domain.errors import BadCalibration
+from splat_pipeline.domain.formats.colmap import ColmapCamera, read_model
 from splat_pipeline.domain.poses import rms_px
 from splat_pipeline.ports import (
     AdjustmentRequest,
@@ -44,6 +46,10 @@ class Strategy:
     """Accept a weaker start and weaker images."""
 
 
+RIG_REMEDY = (
+    "Check cam_from_rig (camera from rig; +x right, +y down, +z forward) and offset_s of each camera, and that lenses "
+    "are of these clips; or leave cam_from_rig out: the cameras are found without it."
+)
 WIDE_EXHAUSTIVE = 150
 STRATEGIES: dict[str, Strategy] = {
     "global": Strategy(mapper="global"),
@@ -89,7 +95,7 @@ class ColmapBackend:
         self._work(message, beside=folder, time_limit_s=request.recipe.time_limit_s, say=say)
 
     def match(self, request: MatchRequest, path: Path, *, say: Say) -> None:
-        """Write the match graph of all images to ``path``. Raises ``ToolError``."""
+        """Write the match graph of all images to ``path``. Raises ``ToolError``, ``BadCalibration``."""
         recipe = request.recipe
         message = {
             "command": "match",
@@ -99,14 +105,18 @@ class ColmapBackend:
             "every_pair": len(request.images) <= recipe.exhaustive_up_to,
             "overlap": recipe.overlap,
             "seed": request.seed,
+            "cameras": lenses(request.cameras),
+            "rig": rig(request.rig),
             "out": str(path),
         }
-        self._work(message, beside=path, time_limit_s=recipe.time_limit_s, say=say)
+        contradiction = self._work(message, beside=path, time_limit_s=recipe.time_limit_s, say=say)["rig"]
+        if contradiction is not None:
+            raise BadCalibration(f"images of one instant: {contradiction}", remedy=RIG_REMEDY)
 
-    def _work(self, message: dict[str, Any], *, beside: Path, time_limit_s: float, say: Say) -> None:
+    def _work(self, message: dict[str, Any], *, beside: Path, time_limit_s: float, say: Say) -> dict[str, Any]:
         """Have a child process do what ``message`` says, with room to work beside what it writes."""
         with tempfile.TemporaryDirectory(dir=beside.parent, prefix=".sfm-") as scratch:
-            run_python_worker(
+            return run_python_worker(
                 WORKER,
                 message | {"scratch": scratch, "threads": self.threads},
                 folder=Path(scratch),
@@ -178,6 +188,15 @@ class ColmapBackend:
             peak_rss_bytes=finished.peak_rss_bytes,
         )
 
+    def focals(self, request: TriangulationRequest, *, folder: Path, say: Say) -> dict[int, ColmapCamera]:
+        """See ``SfmBackend``: ``resources.colmap_focal``."""
+        message = posed.message(request) | {"command": "focals"}
+        answer = self._work(message, beside=folder / "focals", time_limit_s=request.recipe.time_limit_s, say=say)
+        return {
+            int(i): ColmapCamera(model="SIMPLE_PINHOLE", width_px=w, height_px=h, params=(focal, w / 2, h / 2))
+            for i, (focal, w, h) in answer["focals"].items()
+        }
+
     def refine(self, model: Path, folder: Path, *, time_limit_s: float, say: Say) -> Refinement:
         """Write the model with wider lenses to ``folder`` where that holds: see ``resources.colmap_refine``.
 
@@ -204,9 +223,10 @@ class ColmapBackend:
             wide_px=answer["wide_px"],
         )
 
-    def readjust(self, folder: Path, *, say: Say, time_limit_s: float) -> None:
+    def readjust(self, folder: Path, *, say: Say, time_limit_s: float, free: Sequence[int] = ()) -> None:
         """See ``SfmBackend``: ``resources.colmap_readjust``."""
-        self._work({"command": "readjust", "model": str(folder)}, beside=folder, time_limit_s=time_limit_s, say=say)
+        message = {"command": "readjust", "model": str(folder), "free": [int(camera_id) for camera_id in free]}
+        self._work(message, beside=folder, time_limit_s=time_limit_s, say=say)
 
     def _message(self, request: ReconstructionRequest, *, folder: Path, scratch: str) -> dict[str, Any]:
         strategy, recipe = STRATEGIES[request.strategy], request.recipe
@@ -222,6 +242,8 @@ class ColmapBackend:
             "seed": request.seed,
             "graph": None if request.graph is None else str(request.graph),
             "match_more": strategy.wide,
+            "cameras": lenses(request.cameras),
+            "rig": rig(request.rig),
         }
         same = hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()[:16]
         return {

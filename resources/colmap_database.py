@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib  # noqa: F401  # before pycolmap, or gzip and PNG break: see docs/lab-notes.md
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,17 @@ def fill(path: Path, request: Request, *, descriptors: bool = True) -> list[Desc
             camera_id = camera_ids[row.image]
             if camera_id not in sizes:
                 sizes[camera_id] = (row.width_px, row.height_px)
-                _write_camera(db, known.get(camera_id) or _guessed(camera_id, row))
+                db.write_camera(known.get(camera_id) or _guessed(camera_id, row), use_camera_id=True)
             if sizes[camera_id] != (row.width_px, row.height_px):
                 raise CorruptArtifact(f"camera {camera_id} has images of several sizes", file=row.image)
             image_id = positions[row.image] + 1
-            _write_image(db, image_id, camera_id, row)
+            db.write_image(framed(image_id, camera_id)[0], use_image_id=True)
+            db.write_keypoints(image_id, row.keypoints)
             if descriptors:
                 found = pc.FeatureDescriptors(type=pc.FeatureExtractorType.SIFT, data=row.descriptors)
                 db.write_descriptors(image_id, found)
             looks[positions[row.image]] = sampled(row.descriptors)
+        write_rigs(db, request, sorted(sizes))
     return looks
 
 
@@ -80,11 +83,6 @@ def rig_of(camera: pc.Camera) -> pc.Rig:
     return rig
 
 
-def _write_camera(db: pc.Database, camera: pc.Camera) -> None:
-    db.write_camera(camera, use_camera_id=True)
-    db.write_rig(rig_of(camera), use_rig_id=True)
-
-
 def framed(image_id: int, camera_id: int) -> tuple[pc.Image, pc.Frame]:
     """Return an image without keypoints and its frame, which has its id."""
     image = pc.Image(name=alias(image_id), keypoints=np.zeros((0, 2)), camera_id=camera_id, image_id=image_id)
@@ -93,11 +91,28 @@ def framed(image_id: int, camera_id: int) -> tuple[pc.Image, pc.Frame]:
     return image, frame
 
 
-def _write_image(db: pc.Database, image_id: int, camera_id: int, row: ImageFeatures) -> None:
-    image, frame = framed(image_id, camera_id)
-    db.write_image(image, use_image_id=True)
-    db.write_frame(frame, use_frame_id=True)
-    db.write_keypoints(image_id, row.keypoints)
+def write_rigs(db: pc.Database, request: Request, camera_ids: Sequence[int]) -> None:
+    """Write the rig that the request knows, a rig of its own for each other camera, and all frames."""
+    known = request.get("rig") or {"cams_from_rig": [], "instants": []}
+    poses = {camera_id: np.array(pose) for camera_id, pose in known["cams_from_rig"] if camera_id in camera_ids}
+    for camera_id in camera_ids:
+        if camera_id not in poses:
+            db.write_rig(rig_of(db.read_camera(camera_id)), use_rig_id=True)
+    rig_ids = {camera_id: camera_id + 1 for camera_id in camera_ids}
+    if poses:
+        first, *others = poses
+        rig = rig_of(db.read_camera(first))
+        for camera_id in others:
+            rig.add_sensor(db.read_camera(camera_id).sensor_id, pc.Rigid3d(poses[camera_id][:3]))
+        db.write_rig(rig, use_rig_id=True)
+        rig_ids |= dict.fromkeys(poses, rig.rig_id)
+    grouped = {position for group in known["instants"] for position in group}
+    alone = [[position] for position in range(len(request["images"])) if position not in grouped]
+    for group in [*known["instants"], *alone]:
+        frame = pc.Frame(frame_id=group[0] + 1, rig_id=rig_ids[request["camera_ids"][group[0]]])
+        for position in group:
+            frame.add_data_id(framed(position + 1, request["camera_ids"][position])[0].data_id)
+        db.write_frame(frame, use_frame_id=True)
 
 
 def alias(image_id: int) -> str:

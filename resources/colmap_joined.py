@@ -11,6 +11,7 @@ import pycolmap as pc
 
 from resources.colmap_database import Request, fill, framed, known_cameras, rig_of, say, write_named
 from resources.colmap_matches import take
+from resources.colmap_readjust import solve
 
 ROUNDS = (16.0, 6.0, 4.0)
 """Bound on reprojection errors in px, round by round: the seams between windows are wide at first."""
@@ -67,4 +68,4 @@ def _adjusted(model: pc.Reconstruction, request: Request, *, intrinsics: bool) -
     options.ceres.solver_options.num_threads = request["threads"]
     options.ceres.solver_options.max_num_iterations = 50
     options.ceres.solver_options.function_tolerance = 1e-6
-    pc.bundle_adjustment(model, options)
+    solve(model, options, free=set(model.cameras).difference(request["fixed"]))

@@ -10,11 +10,22 @@ from typing import Any
 import numpy as np
 import pycolmap as pc
 
-from resources.colmap_database import Descriptors, Pairs, Request, fill, match, say
+from resources.colmap_database import Descriptors, Pairs, Request, fill, known_cameras, match, say
 from resources.features import segment_of
+from splat_pipeline.domain.epipolar import overall, pair_agreement
 from splat_pipeline.domain.matches import MatchedPair, read_pairs, write_pairs
-from splat_pipeline.domain.pairs import all_pairs, appearance, loop_pairs, sequence_pairs, similar_pairs
+from splat_pipeline.domain.pairs import (
+    all_pairs,
+    appearance,
+    instant_pairs,
+    loop_pairs,
+    sequence_pairs,
+    similar_pairs,
+)
+from splat_pipeline.domain.rigid import inverse
 
+RIG_AFTER = 2
+"""Instants after its own whose images of other cameras an image of a rig is matched with."""
 LOOP_APART = 4
 """Overlaps between two images of a loop: nearer look-alikes would crowd out every true one."""
 
@@ -25,7 +36,32 @@ def match_graph(request: Request) -> dict[str, Any]:
     near, far = plan_pairs(request, fill(database, request))
     match(database, request, near=near, far=far)
     write_pairs(Path(request["out"]), _matched(database, request, near, far))
-    return {"near": len(near), "far": len(far)}
+    return {"near": len(near), "far": len(far), "rig": _against_rig(database, request)}
+
+
+def _against_rig(database: Path, request: Request) -> str | None:
+    """Return how matches between images of one instant contradict the rig; None where they do not, or there is none."""
+    rig = request.get("rig")
+    if rig is None:
+        return None
+    ids, images = request["camera_ids"], request["images"]
+    poses = {camera_id: np.array(pose) for camera_id, pose in rig["cams_from_rig"]}
+    cameras = known_cameras(request)
+    found = {}
+    with pc.Database.open(database) as db:
+        for i, j in sorted(instant_pairs(rig["instants"], after=0)):
+            if not db.exists_two_view_geometry(i + 1, j + 1):
+                continue
+            chosen = db.read_two_view_geometry(i + 1, j + 1).inlier_matches
+            lenses = [cameras[ids[at]] for at in (i, j)]
+            seen = [db.read_keypoints(at + 1)[chosen[:, side], :2].astype(float) for side, at in enumerate((i, j))]
+            rays = lenses[0].cam_from_img(seen[0]), lenses[1].cam_from_img(seen[1])
+            focal_px = (lenses[0].mean_focal_length() + lenses[1].mean_focal_length()) / 2
+            b_from_a = poses[ids[j]] @ inverse(poses[ids[i]])
+            found[images[i], images[j]] = pair_agreement(rays, b_from_a, focal_px)
+    agreement = overall(found)
+    say(f"rig: {agreement.matches} matches of one instant, median epipolar error {agreement.error_px:.2f} px")
+    return agreement.contradiction(max(max(camera.width, camera.height) for camera in cameras.values()))
 
 
 def plan_pairs(request: Request, looks: list[Descriptors]) -> tuple[Pairs, Pairs]:
@@ -33,7 +69,8 @@ def plan_pairs(request: Request, looks: list[Descriptors]) -> tuple[Pairs, Pairs
     images, overlap = request["images"], request["overlap"]
     if request["every_pair"]:
         return all_pairs(len(images)), set()
-    near = sequence_pairs(len(images), overlap)
+    together = instant_pairs(request["rig"]["instants"], after=RIG_AFTER) if request.get("rig") else set()
+    near = sequence_pairs(len(images), overlap) | together
     groups = [segment_of(name) for name in images]
     alike = appearance(looks, seed=request["seed"])
     loops = max(1, overlap // 5)

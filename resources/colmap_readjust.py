@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib  # noqa: F401  # before pycolmap, or gzip and PNG break: see docs/lab-notes.md
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,19 @@ MIN_ANGLE_DEG = 1.5
 def readjust(request: Request) -> dict[str, Any]:
     """Adjust poses and points, drop what does not fit, again; then align the cameras with where they were.
 
-    Lenses stay as they are: without loops, free ones bend a trajectory (docs/lab-notes.md).
+    Lenses stay as they are: without loops, free ones bend a trajectory (docs/lab-notes.md). But the focal lengths of
+    the cameras ``free`` are adjusted too: they were found from poses that err.
     """
     folder = Path(request["model"])
     model = pc.Reconstruction(folder)
     before = _poses(model)
     error_px = model.compute_mean_reprojection_error()
     options = pc.BundleAdjustmentOptions()
-    options.refine_focal_length = options.refine_principal_point = options.refine_extra_params = False
-    options.print_summary = False
+    options.refine_principal_point = options.refine_extra_params = options.print_summary = False
+    options.refine_focal_length = bool(request["free"])
     options.ceres.loss_function_type = pc.LossFunctionType.CAUCHY
     for _ in range(ROUNDS):
-        pc.bundle_adjustment(model, options)
+        solve(model, options, free=request["free"])
         pc.ObservationManager(model).filter_all_points3D(MAX_ERROR_PX, MIN_ANGLE_DEG)
     after = _poses(model)
     fit = fit_similarity(centers(after), centers(before))
@@ -43,6 +45,19 @@ def readjust(request: Request) -> dict[str, Any]:
     model.write_binary(folder)
     moved = np.linalg.norm(centers(_poses(model)) - centers(before), axis=1)
     return {"before_px": error_px, "after_px": now_px, "median_moved": float(np.median(moved))}
+
+
+def solve(model: pc.Reconstruction, options: pc.BundleAdjustmentOptions, *, free: Collection[int]) -> None:
+    """Adjust all poses and points and, as ``options`` say, the lenses of the cameras ``free``."""
+    pc.ObservationManager(model).filter_observations_with_negative_depth()
+    config = pc.BundleAdjustmentConfig()
+    for image_id in model.reg_image_ids():
+        config.add_image(image_id)
+    for camera_id in model.cameras:
+        if camera_id not in free:
+            config.set_constant_cam_intrinsics(camera_id)
+    config.fix_gauge(pc.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pc.create_default_bundle_adjuster(options, config, model).solve()
 
 
 def _poses(model: pc.Reconstruction) -> Any:

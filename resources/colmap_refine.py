@@ -125,11 +125,14 @@ def _settle(model: pc.Reconstruction, widened: Sequence[int], request: Request) 
 
 
 def _adjust(model: pc.Reconstruction, widened: Sequence[int], request: Request) -> None:
-    """Adjust everything. Beside widened lenses the others stay as they are: one option frees all principal points."""
+    """Adjust everything. Beside widened lenses the others stay as they are: one option frees all principal points.
+
+    So do lenses of models that are none of the mappers': they were known.
+    """
     options, config = _options(request), _everything(model)
     options.refine_principal_point = bool(widened)
-    for camera_id in model.cameras if widened else ():
-        if camera_id not in widened:
+    for camera_id, camera in model.cameras.items():
+        if camera_id not in widened and (widened or camera.model_name not in NARROW):
             config.set_constant_cam_intrinsics(camera_id)
     _solve(model, options, config)
 

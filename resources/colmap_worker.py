@@ -1,8 +1,7 @@
 """What runs pycolmap: ``python -P -m resources.colmap_worker request.json``, always a child process.
 
 Its native code aborts the process on errors in threads, and its module exports zlib's symbols: zlib comes first.
-Nothing but this module and what it alone imports (``colmap_database``, ``colmap_joined``, ``colmap_matches``,
-``colmap_posed``, ``colmap_readjust``, ``colmap_refine``) may import pycolmap.
+Nothing but this module and what it alone imports (the other ``colmap_`` modules) may import pycolmap.
 """
 
 from __future__ import annotations
@@ -11,15 +10,17 @@ import json
 import shutil
 import sys
 import zlib  # noqa: F401  # before pycolmap, or gzip and PNG break: see docs/lab-notes.md
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pycolmap as pc
 
-from resources.colmap_database import Request, say, write_named
+from resources.colmap_database import Request, known_cameras, say, write_named
+from resources.colmap_focal import focals
 from resources.colmap_joined import adjust
+from resources.colmap_known import hold
 from resources.colmap_matches import match_graph, prepare
 from resources.colmap_posed import triangulate
 from resources.colmap_readjust import readjust
@@ -97,7 +98,10 @@ def reconstruct(request: Request) -> dict[str, Any]:
     database.unlink()
     models = sorted(found.values(), key=lambda model: -model.num_reg_images())
     say(f"models of {[model.num_reg_images() for model in models]} images")
-    chosen = next((model for model in models if _is_sane(model)), None)
+    known = known_cameras(request)
+    chosen = next((model for model in models if _is_sane(model, known)), None)
+    if chosen is not None:
+        hold(chosen, known, request)
     if chosen is not None:
         write_named(chosen, out, request)
     return {
@@ -107,8 +111,8 @@ def reconstruct(request: Request) -> dict[str, Any]:
 
 
 def _map_global(database: Path, request: Request) -> dict[int, pc.Reconstruction]:
-    calibration = pc.ViewGraphCalibrationOptions(random_seed=request["seed"])
-    pc.calibrate_view_graph(database, calibration)
+    if set(request["camera_ids"]) - set(known_cameras(request)):
+        pc.calibrate_view_graph(database, pc.ViewGraphCalibrationOptions(random_seed=request["seed"]))
     options = pc.GlobalPipelineOptions(num_threads=request["threads"], random_seed=request["seed"])
     options.min_model_size = request["min_model_size"]
     return dict(pc.global_mapping(database, request["folder"], _models(request), options))
@@ -117,6 +121,8 @@ def _map_global(database: Path, request: Request) -> dict[int, pc.Reconstruction
 def _map_incremental(database: Path, request: Request) -> dict[int, pc.Reconstruction]:
     options = pc.IncrementalPipelineOptions(num_threads=request["threads"], random_seed=request["seed"])
     options.extract_colors = False  # the images go by aliases until the end
+    options.constant_cameras = set(known_cameras(request))
+    options.ba_refine_sensor_from_rig = False
     options.min_model_size = request["min_model_size"]
     if request["loose"]:
         options.mapper.init_min_tri_angle = 8.0
@@ -137,9 +143,9 @@ def _models(request: Request) -> Path:
     return path
 
 
-def _is_sane(model: pc.Reconstruction) -> bool:
+def _is_sane(model: pc.Reconstruction, known: Collection[int]) -> bool:
     used = {model.image(image_id).camera_id for image_id in model.reg_image_ids()}
-    for camera_id in used:
+    for camera_id in used.difference(known):
         camera = model.camera(camera_id)
         ratio = camera.mean_focal_length() / max(camera.width, camera.height)
         distortion = float(np.abs(camera.params[list(camera.extra_params_idxs())]).max(initial=0))
@@ -155,6 +161,7 @@ COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "match": match_graph,
     "reconstruct": reconstruct,
     "triangulate": triangulate,
+    "focals": focals,
     "readjust": readjust,
     "refine": refine,
 }

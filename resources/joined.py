@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from resources.lenses import lenses
 from splat_pipeline.ports import AdjustmentRequest
 
 
 def message(request: AdjustmentRequest) -> dict[str, Any]:
     """Return the request in JSON, as ``colmap_joined.adjust`` reads it."""
-    cameras = [
-        [int(i), {"model": c.model, "width": c.width_px, "height": c.height_px, "params": list(c.params)}]
-        for i, c in request.cameras.items()
-    ]
     return {
         "command": "adjust",
         "folder": str(request.folder),
         "images": list(request.images),
         "camera_ids": [int(camera_id) for camera_id in request.camera_ids],
-        "cameras": cameras,
+        "cameras": lenses(request.cameras),
+        "fixed": [int(camera_id) for camera_id in request.fixed],
         "cams_from_world": request.cams_from_world.tolist(),
         "features": str(request.features),
         "graph": str(request.graph),

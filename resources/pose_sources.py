@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
 
 from splat_pipeline.domain.errors import BadPoses, ToolMissing
 from splat_pipeline.domain.given import GivenPoses
 from splat_pipeline.ports import PoseRequest, PoseSource, Say
+
+GROUP = "splat_pipeline.pose_backends"
+"""Entry points of this group name a ``PoseSource``, such as ``resources.external_poses.CommandPoses``."""
+UPLOADED = ("nerfstudio", "colmap")
+OURS = {
+    "sfm": "our own structure from motion, by COLMAP",
+    "precalibrated": "the same, with the lenses and the rig of calibration.json",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +38,41 @@ class UploadedPoses:
         return request.uploaded
 
 
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """Stands for an entry point that cannot be loaded, so that the others can."""
+
+    name: str
+    reason: str
+
+    def unavailable(self) -> str | None:
+        """Return why it cannot be used."""
+        return self.reason
+
+    def poses(self, request: PoseRequest, *, say: Say) -> GivenPoses:
+        """Raise ``ToolMissing``."""
+        del request, say
+        raise ToolMissing(f"the pose backend {self.name} cannot be used: {self.reason}")
+
+
+def _loaded(point: EntryPoint) -> PoseSource:
+    try:
+        source: PoseSource = point.load()
+        named, reason = source.name, source.unavailable()
+    except Exception as error:  # noqa: BLE001  # a plugin may fail in any way; it is shown with its reason
+        return Broken(name=point.name, reason=f"{point.value}: {type(error).__name__}: {error}")
+    if named != point.name:
+        return Broken(name=point.name, reason=f"{point.value} calls itself {named!r}")
+    return source if reason is None else Broken(name=point.name, reason=reason)
+
+
 class InstalledSources:
     """Fulfils ``PoseSources``."""
 
     @cached_property
     def _known(self) -> Mapping[str, PoseSource]:
-        return {name: UploadedPoses(name=name) for name in ("nerfstudio", "colmap")}
+        ours: dict[str, PoseSource] = {name: UploadedPoses(name=name) for name in UPLOADED}
+        return ours | {point.name: _loaded(point) for point in entry_points(group=GROUP) if point.name not in ours}
 
     def names(self) -> Sequence[str]:
         """Return all names, those of uploads first."""
@@ -45,3 +83,13 @@ class InstalledSources:
         if name not in self._known:
             raise ToolMissing(f"there is no source of poses called {name!r}, known are {', '.join(self._known)}")
         return self._known[name]
+
+
+def listed() -> list[dict[str, str | bool | None]]:
+    """Return name, kind, available and reason of everything that ``poses.source`` or ``poses.backend`` may name."""
+    known = InstalledSources()
+    rows: list[tuple[str, str, str | None]] = [(name, kind, None) for name, kind in OURS.items()]
+    for name in known.names():
+        kind = "beside the upload's images" if name in UPLOADED else "external"
+        rows.append((name, kind, known.named(name).unavailable()))
+    return [{"name": name, "kind": kind, "available": reason is None, "reason": reason} for name, kind, reason in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from resources.features import image_sizes
+from resources.lenses import lenses
 from splat_pipeline.domain.epipolar import check_rigid
 from splat_pipeline.domain.errors import FewPoints, WrongPoses
 from splat_pipeline.ports import TriangulationRequest
@@ -29,16 +30,12 @@ def check(request: TriangulationRequest) -> None:
 
 def message(request: TriangulationRequest) -> dict[str, Any]:
     """Return the request in JSON, as ``colmap_posed.triangulate`` reads it."""
-    cameras = [
-        [int(i), {"model": c.model, "width": c.width_px, "height": c.height_px, "params": list(c.params)}]
-        for i, c in request.cameras.items()
-    ]
     return {
         "command": "triangulate",
         "folder": str(request.folder),
         "images": list(request.images),
         "camera_ids": [int(camera_id) for camera_id in request.camera_ids],
-        "cameras": cameras,
+        "cameras": lenses(request.cameras),
         "cams_from_world": request.cams_from_world.tolist(),
         "features": str(request.features),
         "every_pair": len(request.images) <= request.recipe.exhaustive_up_to,

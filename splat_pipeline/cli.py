@@ -163,6 +163,20 @@ def calibrate(
 
 
 @app.command()
+def backends(*, as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
+    """List where camera poses can come from, and what stands in the way of those that cannot be used."""
+    from resources.pose_sources import listed
+
+    rows = listed()
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        state = "available" if row["available"] else f"not available: {row['reason']}"
+        print(f"{row['name']:20} {row['kind']}: {state}")
+
+
+@app.command()
 def init(*, quiet: Annotated[bool, typer.Option(help="print DAGSTER_HOME only")] = False) -> None:
     """Make the folders of this installation and tell where they are."""
     from splat_pipeline.launch import make_home

@@ -23,6 +23,7 @@ from splat_pipeline.domain.memory import Footprint, Pictures
 from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.domain.positions import Track
 from splat_pipeline.domain.recipe import PoseRecipe
+from splat_pipeline.domain.rig import RigFrames
 from splat_pipeline.domain.tables import TableSpec
 from splat_pipeline.domain.uploads import Upload, VideoFacts
 
@@ -179,6 +180,10 @@ class ReconstructionRequest:
     seed: int
     graph: Path | None = None
     """What ``match`` wrote, of these images and others. None: the attempt matches by itself."""
+    cameras: Mapping[int, ColmapCamera] = field(default_factory=dict)
+    """Lenses that are known, by camera id, for images of the stored size: they stay as they are."""
+    rig: RigFrames | None = None
+    """How cameras sit in a rig: that stays, and gives the world its unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +196,10 @@ class MatchRequest:
     """What ``extract_features`` wrote."""
     recipe: PoseRecipe
     seed: int
+    cameras: Mapping[int, ColmapCamera] = field(default_factory=dict)
+    """Lenses that are known, by camera id, for images of the stored size."""
+    rig: RigFrames | None = None
+    """How cameras sit in a rig: their images of one instant are matched, and held against it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +234,8 @@ class AdjustmentRequest:
     refine_intrinsics: bool
     recipe: PoseRecipe
     seed: int
+    fixed: Sequence[int] = ()
+    """Camera ids whose lenses are known: they stay as they are all the same."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -297,7 +308,10 @@ class SfmBackend(Protocol):
         ...
 
     def match(self, request: MatchRequest, path: Path, *, say: Say) -> None:
-        """Match neighbours and look-alikes and write them to ``path``: see ``domain.matches``. Raises ``ToolError``."""
+        """Match neighbours and look-alikes and write them to ``path``: see ``domain.matches``.
+
+        Raises ``ToolError``, ``BadCalibration`` where the matches contradict a rig.
+        """
         ...
 
     def reconstruct(self, request: ReconstructionRequest, folder: Path, *, say: Say) -> Attempt:
@@ -319,8 +333,17 @@ class SfmBackend(Protocol):
         """Widen the lenses of a model (COLMAP binary) where that holds, and write the result to ``folder``."""
         ...
 
-    def readjust(self, folder: Path, *, say: Say, time_limit_s: float) -> None:
-        """Adjust the poses and points of the model in ``folder`` to what its images show, in place; lenses stay.
+    def focals(self, request: TriangulationRequest, *, folder: Path, say: Say) -> dict[int, ColmapCamera]:
+        """Return a lens for each camera id of ``request`` that is not in its ``cameras``, by which poses fit images.
+
+        ``folder``: where it may work. Raises ``ToolError``.
+        """
+        ...
+
+    def readjust(self, folder: Path, *, say: Say, time_limit_s: float, free: Sequence[int] = ()) -> None:
+        """Adjust the poses and points of the model in ``folder`` to what its images show, in place.
+
+        Lenses stay, but for the focal lengths of the cameras ``free``.
 
         The world stays where it was: the cameras are aligned with those that came. Raises ``ToolError``.
         """

@@ -13,10 +13,12 @@ import dagster as dg
 
 from splat_pipeline.assets.framesheets import scores_drawn, write_decisions_sheet, write_thumbnails
 from splat_pipeline.assets.givens import read_given
+from splat_pipeline.assets.known import read_known
 from splat_pipeline.assets.stages import Machines, Readers, Sheets, Stores, Work, job_asset, stage
 from splat_pipeline.assets.unpacking import location_of
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.budget import Budget, budget_of
+from splat_pipeline.domain.clip_poses import at_frames
 from splat_pipeline.domain.decisions import decisions
 from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.frames import FrameRef
@@ -131,22 +133,25 @@ def keyframes(
         analysed = tables.read_table(work.input("frame_quality") / "frames.parquet", tables.FRAMES)
         clips = {clip.video_id: clip for clip in clips_of(work)}
         given = read_given(work.input("source_videos"))
-        frames = analysed if given is None else only_posed(analysed, given[0])
+        posed = None if given is None else at_frames(given[0], analysed)
+        frames = analysed if posed is None else only_posed(analysed, posed)
         longer = {
             name: min(recipe.analysis_px, max(clip.facts.width_px, clip.facts.height_px))
             for name, clip in clips.items()
         }
-        sets = [name for name, clip in clips.items() if clip.facts.images]
+        sets = [name for name, clip in clips.items() if clip.facts.images or posed is not None]
         chosen = select_keyframes(
             frames, budget_for(work, machine, clips.values()), holdout_every=recipe.holdout_every,
-            longer_side_px=longer, image_sets=sets,
+            longer_side_px=longer, image_sets=sets, known=read_known(work.input("source_videos")),
         )  # fmt: skip
-        posed = None if given is None else set(lens_ids(given[0]))
-        why = decisions(analysed, chosen, longer_side_px=longer, image_sets=sets, posed=posed)
+        lenses = None if posed is None else lens_ids(posed)
+        why = decisions(
+            analysed, chosen, longer_side_px=longer, image_sets=sets, posed=None if lenses is None else set(lenses)
+        )
         tables.write_table(work.folder / "decisions.parquet", tables.DECISIONS, why)
         write_decisions_sheet(why, work.input("frame_quality"), sheets, work.folder)
         rows = [row for clip in clips.values() for row in extracted(work, reader, clip, chosen)]
-        number_cameras(rows, taken_through(clips.values()) if given is None else lens_ids(given[0]))
+        number_cameras(rows, taken_through(clips.values()) if lenses is None else lenses)
         tables.write_table(work.folder / "keyframes.parquet", tables.KEYFRAMES, rows)
         metrics = {"keyframes": float(len(chosen)), "sharp_share": sharp_share(chosen)}
         work.publish(metadata=keyframes_shown(rows, chosen, why), metrics=metrics)

@@ -12,12 +12,13 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from splat_pipeline.assets.givens import uploaded_poses, write_given
+from splat_pipeline.assets.givens import posed_images, uploaded_poses, write_given
 from splat_pipeline.assets.jobfile import MAX_BYTES, read_job_file
+from splat_pipeline.assets.known import take_known
 from splat_pipeline.assets.stages import Machines, Readers, Stores, Work, job_asset, stage
 from splat_pipeline.assets.unpacking import take_contents
 from splat_pipeline.domain import tables
-from splat_pipeline.domain.errors import InputError
+from splat_pipeline.domain.errors import BadPoses, InputError
 from splat_pipeline.domain.known_length import footage_of, spots_of
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.tracks import rows_of
@@ -66,6 +67,7 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
     with stage(context, store, machine) as work:
         upload, contents, unpacked = take_contents(work, reader)
         resolved, origin = resolve(recipe, upload, contents, config)
+        contents = posed_images(upload, contents, resolved.poses.source)
         sources = [
             look(reader, upload, name, video_id=video_id)
             for name, video_id in zip(contents.sources, video_ids(contents.sources), strict=True)
@@ -75,8 +77,10 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
                 work.log(f"{source.name}: {type(source.error).__name__}: {source.error}")
         require_usable(sources)
         given, sources = take_given(work, upload, contents, sources, resolved)
+        clips = {source.video_id: (source.name, source.facts) for source in sources if source.facts is not None}
+        known = take_known(work, upload, contents, clips, resolved.poses.source)
         manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin)
-        manifest |= {"given": given, "unpacked": unpacked}
+        manifest |= {"given": given, "calibration": known, "unpacked": unpacked}
         rows = [row_of(source) for source in sources]
         spots_of(resolved.scale, footage_of(pd.DataFrame(rows), manifest["images"]), file=JOB_FILE)
         told = positions_of(work, reader, upload, contents, sources) if resolved.scale.gps else []
@@ -84,8 +88,9 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
         tables.write_table(work.folder / "videos.parquet", tables.VIDEOS, rows)
         tables.write_table(work.folder / "positions.parquet", tables.POSITIONS, told)
         (work.folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True))
-        poses = {"poses": given["source"] if given else "to be found", "positions": len(told)}
-        work.publish(metadata=shown(upload, rows, origin) | poses)
+        found = {"poses": given["source"] if given else "to be found", "positions": len(told)}
+        found["lenses"] = f"known of {', '.join(known['cameras'])}" if known else "to be found"
+        work.publish(metadata=shown(upload, rows, origin) | found)
     return work.result()
 
 
@@ -122,14 +127,17 @@ def take_given(
 ) -> tuple[dict[str, Any] | None, list[Source]]:
     """Write the poses that came with the images; return what the manifest says of them, and the sources to use.
 
-    Folders of images without any pose (smaller copies, masks, depth maps) are no part of the job then.
+    Clips, and folders of images (smaller copies, masks, depth maps), without any pose are no part of the job then. A
+    file beside clips that is not of their frames is left alone where ``poses.source`` is auto.
     """
-    sets = {
-        source.video_id: (source.name, source.facts)
-        for source in sources
-        if source.facts is not None and source.facts.images
-    }
-    given = uploaded_poses(upload, contents, sets, recipe.poses.source)
+    sets = {source.video_id: (source.name, source.facts) for source in sources if source.facts is not None}
+    try:
+        given = uploaded_poses(upload, contents, sets, recipe.poses.source)
+    except BadPoses as error:
+        if recipe.poses.source != "auto" or not contents.clips:
+            raise
+        work.log(f"{error.cause}; the cameras are looked for without these poses")
+        given = None
     if given is None:
         return None, sources
     posed = write_given(work.folder, given, sets)

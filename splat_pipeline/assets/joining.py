@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from splat_pipeline.assets.known import known_cameras
 from splat_pipeline.assets.reconstructions import IMAGES, PAIRS_FILE, names_of
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.alignment import Piece
@@ -113,6 +114,7 @@ def _adjusted(work: Work, sfm: SfmBackend, keyframes: pd.DataFrame, joined: Join
         refine_intrinsics=joined.closed,
         recipe=work.recipe.poses,
         seed=work.recipe.seed,
+        fixed=sorted(known_cameras(work, keyframes)["cameras"]),
     )
     sfm.adjust(request, folder, say=work.log)
     model = read_model(folder)

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from splat_pipeline.assets.givens import read_given
+from splat_pipeline.assets.known import known_cameras, read_known
 from splat_pipeline.assets.stages import Work
+from splat_pipeline.domain.clip_poses import at_frames
 from splat_pipeline.domain.errors import FewPoints, NoReconstruction, WrongPoses
 from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapModel, read_model, write_model
 from splat_pipeline.domain.given import GivenPoses, frames_of, of_keyframes, resized, without
@@ -21,6 +23,8 @@ from splat_pipeline.domain.windows import Window, plan_windows
 from splat_pipeline.ports import PoseRequest, PoseSource, PoseSources, SfmBackend, Triangulation, TriangulationRequest
 
 IMAGES = "images"
+CONFIDENCE = "confidence.json"
+"""Beside a model whose poses were given: what the source said, by image."""
 LEAST_POSES = 3
 LEAST_SEEN = 30
 """Points that an image must see whose pose was refined: COLMAP's own bound for a pose."""
@@ -45,9 +49,11 @@ def _recipe(source_videos: Path) -> Recipe:
 
 
 def windows_of(keyframes: pd.DataFrame, source_videos: Path) -> list[Window]:
-    """Return what is reconstructed together: with given poses, which share one world, everything."""
+    """Return what is reconstructed together: with given poses, or a rig whose clips belong together, everything."""
     windows = plan_windows(keyframes, _recipe(source_videos).poses)
-    if source_of(source_videos) is None or not windows:
+    known = read_known(source_videos)
+    together = source_of(source_videos) is not None or (known is not None and known.rig)
+    if not together or not windows:
         return windows
     return [Window(window_id=0, first=windows[0].first, stop=windows[-1].stop)]
 
@@ -65,7 +71,7 @@ def given_attempt(
         return None
     strategy = f"given-{name}"
     try:
-        model, found = _triangulated(work, keyframes, sfm, sources.named(name), tries / strategy)
+        model, found = _triangulated(work, keyframes, sfm, sources.named(name), tries)
     except (WrongPoses, FewPoints) as error:
         if work.recipe.poses.source != "auto":
             raise
@@ -89,15 +95,23 @@ def _row(strategy: str, outcome: str, *, registered: int, rms: float, found: Tri
 
 
 def _triangulated(
-    work: Work, keyframes: pd.DataFrame, sfm: SfmBackend, source: PoseSource, folder: Path
+    work: Work, keyframes: pd.DataFrame, sfm: SfmBackend, source: PoseSource, tries: Path
 ) -> tuple[ColmapModel, Triangulation]:
+    folder = tries / f"given-{source.name}"
     given = source.poses(request_of(work, keyframes), say=work.log)
     for line in given.warnings:
         work.log(line)
     request = triangulation_of(work, keyframes, given)
+    if unknown := set(request.camera_ids) - set(request.cameras):
+        work.log(f"{given.source} knows no lens of {len(unknown)} cameras")
+        lenses = known_cameras(work, keyframes)["cameras"]
+        request = replace(request, cameras={**{i: lenses[i] for i in unknown if i in lenses}, **request.cameras})
+    guessed = sorted(set(request.camera_ids) - set(request.cameras))
+    if guessed:
+        request = replace(request, cameras={**request.cameras, **sfm.focals(request, folder=tries, say=work.log)})
     found = sfm.triangulate(request, folder, say=work.log)
     if work.recipe.poses.refine:
-        sfm.readjust(folder, say=work.log, time_limit_s=work.recipe.poses.time_limit_s)
+        sfm.readjust(folder, say=work.log, time_limit_s=work.recipe.poses.time_limit_s, free=guessed)
     model = read_model(folder)
     refined = work.recipe.poses.refine
     wrong = set() if refined else set(found.contradicted)  # what was wrong may be right by now, and sees points then
@@ -107,7 +121,17 @@ def _triangulated(
     if len(kept.images) < len(model.images):
         work.log(f"{len(wrong)} images contradict their poses, {len(blind - wrong)} others see no points: left out")
         write_model(folder, kept)
+    told = {frame.name: frame.confidence for frame in given.frames if frame.confidence is not None}
+    (folder / CONFIDENCE).write_text(json.dumps(told))
     return kept, found
+
+
+def told_confidence(local_reconstructions: Path, keyframes: pd.DataFrame) -> list[float]:
+    """Return how sure the source of given poses was of each of ``keyframes``; 1 where it did not say, or none was."""
+    told: dict[str, float] = {}
+    for path in (local_reconstructions / "windows").glob(f"*/{CONFIDENCE}"):
+        told.update(json.loads(path.read_text()))
+    return [float(told.get(file.removeprefix(f"{IMAGES}/"), 1.0)) for file in keyframes["file"]]
 
 
 def request_of(work: Work, keyframes: pd.DataFrame) -> PoseRequest:
@@ -127,7 +151,7 @@ def request_of(work: Work, keyframes: pd.DataFrame) -> PoseRequest:
 
 def _uploaded(work: Work, keyframes: pd.DataFrame, rows: pd.DataFrame, lenses: dict[int, ColmapCamera]) -> GivenPoses:
     """Return the uploaded poses of ``keyframes``, named as these, with their cameras and the size of their images."""
-    mine = of_keyframes(rows, keyframes)
+    mine = of_keyframes(at_frames(rows, keyframes), keyframes)
     by_id = keyframes.set_index("keyframe_id")
     cameras: dict[int, ColmapCamera] = {}
     frames = []

@@ -12,6 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from splat_pipeline.assets.joining import one_model
+from splat_pipeline.assets.known import known_cameras, read_known
+from splat_pipeline.assets.posed import source_of, told_confidence
 from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.evaluation import centers
@@ -47,6 +49,8 @@ from splat_pipeline.domain.uploads import JOB_FILE
 from splat_pipeline.domain.upright import is_aerial
 from splat_pipeline.ports import SfmBackend
 
+RIG = "rig of calibration.json"
+
 
 @job_asset(deps=["keyframes", "features", "match_graph", "local_reconstructions"])
 def camera_poses(
@@ -56,8 +60,9 @@ def camera_poses(
     with stage(context, store, machine) as work:
         keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
         found = one_model(work, sfm, keyframes)
-        model, lens = (found.model, "as given") if _given(work) else _refined(work, sfm, found.model)
+        model, lens = (found.model, "as given") if _settled(work) else _refined(work, sfm, found.model)
         poses = pd.DataFrame(pose_rows(model, keyframes, found.window_ids, pose_sigmas(model)))
+        poses["pose_confidence"] *= told_confidence(work.input("local_reconstructions"), keyframes)
         (work.folder / "sparse").mkdir()
         write_model(work.folder / "sparse", model)
         write_table(work.folder / "poses.parquet", POSES, poses)
@@ -69,10 +74,11 @@ def camera_poses(
     return work.result()
 
 
-def _given(work: Work) -> bool:
-    """Whether the poses came from elsewhere: then nothing is adjusted unasked."""
+def _settled(work: Work) -> bool:
+    """Whether the poses came from elsewhere, or a rig holds them: then nothing is adjusted unasked."""
     windows = read_table(work.input("local_reconstructions") / "windows.parquet", WINDOWS)
-    return bool(windows["strategy"].str.startswith("given-").any())
+    known = read_known(work.input("source_videos"))
+    return bool(windows["strategy"].str.startswith("given-").any()) or (known is not None and bool(known.rig))
 
 
 def _refined(work: Work, sfm: SfmBackend, model: ColmapModel) -> tuple[ColmapModel, str]:
@@ -86,6 +92,12 @@ def _refined(work: Work, sfm: SfmBackend, model: ColmapModel) -> tuple[ColmapMod
         shutil.rmtree(after)
     shutil.rmtree(before)
     return model, found.words
+
+
+def _is_of_rig(work: Work) -> bool:
+    """Whether the world has the unit of a rig: it was found, and with images of two cameras of the rig or more."""
+    keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
+    return source_of(work.input("source_videos")) is None and known_cameras(work, keyframes)["rig"] is not None
 
 
 def _shown(model: ColmapModel, poses: pd.DataFrame) -> dict[str, Any]:
@@ -122,14 +134,17 @@ def point_cloud(context: dg.AssetExecutionContext, store: Stores, machine: Machi
             work.folder / "points.ply", rows[["x", "y", "z"]].to_numpy(), rows[["red", "green", "blue"]].to_numpy()
         )
         write_table(work.folder / "points.parquet", POINTS, rows)
-        (work.folder / "frame_of_reference.json").write_text(json.dumps(frame.to_json(), indent=1))
+        told = frame.to_json()
+        if frame.scale_source is None and _is_of_rig(work):
+            told["scale_source"] = RIG
+        (work.folder / "frame_of_reference.json").write_text(json.dumps(told, indent=1))
         upright_cameras = np.stack([frame.world_from_sfm.pose(camera) for camera in cameras])
         scene = scene_of_poses(
             work.recipe.scene_type, centers(upright_cameras), upright_cameras[:, 2, :3],
             rows[["x", "y", "z"]].to_numpy(float), videos["make"],
         ).to_json()  # fmt: skip
         (work.folder / SCENE_FILE).write_text(json.dumps(scene, indent=1))
-        shown = {"points": len(rows), "dropped": int((~keep).sum()), **in_words(frame.to_json())}
+        shown = {"points": len(rows), "dropped": int((~keep).sum()), **in_words(told)}
         shown |= {"median_track_length": float(rows["track_length"].median()), "scene": dg.MetadataValue.json(scene)}
         work.publish(metadata=shown)
     return work.result()

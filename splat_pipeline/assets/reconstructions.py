@@ -14,11 +14,12 @@ import dagster as dg
 import pandas as pd
 
 from splat_pipeline.assets.failures import classified
+from splat_pipeline.assets.known import known_cameras
 from splat_pipeline.assets.partitions import GROUP, jobs
-from splat_pipeline.assets.posed import given_attempt, windows_of
+from splat_pipeline.assets.posed import given_attempt, source_of, windows_of
 from splat_pipeline.assets.stages import Machines, Sfm, Sources, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import ArtifactError, MissingWindow, NoReconstruction
-from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs
+from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs, write_pairs
 from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_table, write_table
 from splat_pipeline.domain.windows import Window, complete, is_enough, ladder, settle, window_row
 from splat_pipeline.ports import (
@@ -37,6 +38,8 @@ REPEATS_TAG = "dagster/parent_run_id"
 """Of a run that Dagster, or a person in its UI, started to repeat another one."""
 WINDOW_INPUTS = ("features", "keyframes", "match_graph", "source_videos")
 """What a window is computed from."""
+RIG_MAPPER = "incremental"
+"""Rigs that were held fixed came out metric and exact by it, bent by 3 % of the path by the global one."""
 JSON = "json_io"
 """Carries the small values between the ops: which windows, and what became of them."""
 
@@ -67,12 +70,17 @@ def match_graph(
     """Matches between keyframes, verified: neighbours in time and views that look alike. Made once, for all windows."""
     with stage(context, store, machine) as work:
         keyframes = _keyframes(work)
+        if source_of(work.input("source_videos")) is not None:
+            write_pairs(work.folder / PAIRS_FILE, [])
+            work.publish(metadata=_matched([]) | {"skipped": "poses are given: what they leave is matched with them"})
+            return work.result()
         request = MatchRequest(
             images=names_of(keyframes),
             camera_ids=keyframes["camera_id"].tolist(),
             features=work.input("features") / "features",
             recipe=work.recipe.poses,
             seed=work.recipe.seed,
+            **known_cameras(work, keyframes),
         )
         sfm.match(request, work.folder / PAIRS_FILE, say=work.log)
         work.publish(metadata=_matched(read_pairs(work.folder / PAIRS_FILE)))
@@ -191,7 +199,10 @@ def _attempts(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources,
         rows.append(given | {"window_id": window.window_id, "attempt": 0})
         if given["registered"]:
             return rows
-    for strategy in ladder(sfm.strategies, work.recipe.poses.mapper):
+    known = known_cameras(work, keyframes)
+    if known["rig"] and work.recipe.poses.mapper == "global":
+        work.log("a rig is held by the incremental mapper only: poses.mapper is not followed")
+    for strategy in ladder(sfm.strategies, RIG_MAPPER if known["rig"] else work.recipe.poses.mapper):
         request = ReconstructionRequest(
             folder=work.input("keyframes") / IMAGES,
             images=names_of(keyframes),
@@ -200,7 +211,8 @@ def _attempts(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources,
             strategy=strategy,
             recipe=work.recipe.poses,
             seed=work.recipe.seed,
-            graph=work.input("match_graph") / PAIRS_FILE,
+            graph=work.input("match_graph") / PAIRS_FILE if given is None else None,  # it is empty then
+            **known,
         )
         attempt = sfm.reconstruct(request, tries / strategy, say=work.log)
         rows.append(asdict(attempt) | {"window_id": window.window_id, "attempt": len(rows), "strategy": strategy})

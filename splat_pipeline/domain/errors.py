@@ -25,6 +25,7 @@
     │   ├── MissingArtifact  CorruptArtifact  BadTable
     ├── ToolError             a program that we call failed
     │   ├── ToolCrashed  ToolTimeout  ToolMissing
+    │   └── BadAnswer             it ended well and its answer breaks the contract
     └── ResourceError         the machine is at fault: the same job may succeed later
         ├── OutOfMemory  DiskFull  StoreUnavailable
 
@@ -213,6 +214,11 @@ class ToolTimeout(ToolError):
 
 class ToolMissing(ToolError):
     remedy = "Install the named program or Python package."
+    retry: ClassVar[Retry] = "never"
+
+
+class BadAnswer(ToolError):
+    remedy = "Correct the program: docs/pose-backends.md says what is expected of it."
     retry: ClassVar[Retry] = "never"
 
 

@@ -141,6 +141,7 @@ def given_row(frame: GivenFrame, video_id: str, frame_index: int) -> dict[str, A
         **dict(zip(("qw", "qx", "qy", "qz"), quat, strict=True)),
         **dict(zip(("tx", "ty", "tz"), frame.cam_from_world[:3, 3].tolist(), strict=True)),
         "confidence": frame.confidence,
+        "pts_s": None,
     }
 
 
@@ -161,7 +162,7 @@ def lens_ids(rows: pd.DataFrame) -> dict[tuple[str, int], int]:
 def of_keyframes(rows: pd.DataFrame, keyframes: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of ``tables.GIVEN`` of ``keyframes``, with ``keyframe_id``, in the order of keyframes."""
     keys = ["video_id", "frame_index"]
-    return keyframes[["keyframe_id", *keys]].merge(rows, on=keys, how="inner")
+    return keyframes[["keyframe_id", *keys]].merge(rows.drop(columns="pts_s"), on=keys, how="inner")
 
 
 def frames_of(rows: pd.DataFrame) -> list[GivenFrame]:

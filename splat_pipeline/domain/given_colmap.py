@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from splat_pipeline.domain.clip_poses import ClipFrames
 from splat_pipeline.domain.errors import BadPoses, CorruptArtifact
 from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapImage, read_posed
 from splat_pipeline.domain.formats.colmap_text import read_posed_text
@@ -16,16 +17,18 @@ from splat_pipeline.domain.given import GivenFrame, GivenPoses, checked_camera, 
 from splat_pipeline.domain.rigid import rigid, rotation_from_quat
 from splat_pipeline.domain.uploads import natural_order
 
+Known = Mapping[str, int] | ClipFrames
 MAX_BYTES = 2 << 30
 """Of a file: keypoints of 5,000 images take about 1 GB."""
 MAX_IMAGES = 50_000
 _NAMED = 5
 
 
-def read_colmap_poses(folder: Path, place: str, sizes: Mapping[str, int]) -> GivenPoses:
+def read_colmap_poses(folder: Path, place: str, sizes: Known) -> GivenPoses:
     """Return the poses of the model in ``folder``, which is ``place`` in the upload.
 
-    ``sizes``: bytes of each image of the upload, by name. Raises ``BadPoses``: unreadable, not matching, or absurd.
+    ``sizes``: bytes of each image of the upload, by name; or the frames of its clips. Raises ``BadPoses``: unreadable,
+    not matching, or absurd.
     """
     for path in (folder / f"{part}{ending}" for part in ("cameras", "images") for ending in (".bin", ".txt")):
         if path.is_file() and path.stat().st_size > MAX_BYTES:
@@ -41,12 +44,12 @@ def read_colmap_poses(folder: Path, place: str, sizes: Mapping[str, int]) -> Giv
 
 
 def _matched(
-    cameras: Mapping[int, ColmapCamera], images: Mapping[int, ColmapImage], sizes: Mapping[str, int], place: str
+    cameras: Mapping[int, ColmapCamera], images: Mapping[int, ColmapImage], sizes: Known, place: str
 ) -> GivenPoses:
     by_name = {image.name.replace("\\", "/"): image for image in images.values()}
     if len(by_name) < len(images):
         raise BadPoses(f"{place}: two images have one name", file=place)
-    prefix = images_at(by_name, sizes)
+    prefix = _of_clips(by_name, sizes) if isinstance(sizes, ClipFrames) else images_at(by_name, sizes)
     if prefix is None:
         example = next(iter(by_name), "none")
         raise BadPoses(f"{place}: none of its {len(by_name)} images (such as {example}) is in the upload", file=place)
@@ -71,6 +74,10 @@ def _pose(image: ColmapImage, place: str) -> object:
         return rigid(rotation_from_quat(image.quat), image.translation)
     except ValueError as error:
         raise BadPoses(f"{place}: the pose of {image.name}: {error}", file=place) from None
+
+
+def _of_clips(names: Collection[str], frames: ClipFrames) -> str | None:
+    return "" if any(name in frames for name in names) else None
 
 
 def images_at(names: Collection[str], sizes: Mapping[str, int]) -> str | None:

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.budget import Budget
+from splat_pipeline.domain.rig import KnownCameras, followers, partners
 from splat_pipeline.domain.scoring import REFUSED
 
 Float = NDArray[np.float64]
@@ -63,20 +64,27 @@ def select_keyframes(
     holdout_every: int,
     longer_side_px: Mapping[str, float],
     image_sets: Sequence[str] = (),
+    known: KnownCameras | None = None,
 ) -> list[Keyframe]:
     """Return the keyframes of a job, clip by clip in time, at most ``budget.most``.
 
     ``frames``: rows of ``tables.FRAMES``, clip by clip; refused clips give nothing. ``longer_side_px``: of the analysed
     frames, by video_id. Of ``image_sets`` every image that is not rejected is kept, evenly thinned to the budget.
+    ``known``: of a rig the first camera's frames are chosen, and what the others took in the same instants.
     """
     whole = frames["reject_reason"].fillna("").str.startswith(REFUSED)
     frames = frames[~whole].reset_index(drop=True)
     is_set = frames["video_id"].isin(list(image_sets)).to_numpy(bool)
     good = frames["reject_reason"].isna().to_numpy(bool)
-    photos = thinned(np.flatnonzero(is_set & good).tolist(), budget.wanted)
-    left = Budget(wanted=max(0, budget.wanted - len(photos)), most=budget.most - len(photos))
-    moving = _along_motion(frames[~is_set], longer_side_px, left)
+    led = followers(known, frames)
+    cameras = 1 + frames.loc[led, "video_id"].nunique()
+    wanted, most = budget.wanted // cameras, budget.most // cameras
+    photos = thinned(np.flatnonzero(is_set & good & ~led).tolist(), wanted)
+    left = Budget(wanted=max(0, wanted - len(photos)), most=most - len(photos))
+    moving = _along_motion(frames[~is_set & ~led], longer_side_px, left)
     rows = sorted([*moving, *photos])
+    if known is not None and led.any():
+        rows = sorted([*rows, *partners(known, frames, rows)])
     return [_keyframe(frames.iloc[row], number, holdout_every) for number, row in enumerate(rows)]
 
 

@@ -70,6 +70,15 @@ def sequence_pairs(count: int, overlap: int) -> set[tuple[int, int]]:
     return {(i, j) for i in range(count) for j in range(i + 1, min(i + overlap, count - 1) + 1)}
 
 
+def instant_pairs(instants: Sequence[Sequence[int]], *, after: int) -> set[tuple[int, int]]:
+    """Return the pairs of images of one instant, and of an instant with the ``after`` next ones, first the smaller."""
+    pairs = set()
+    for at, group in enumerate(instants):
+        later = [image for other in instants[at : at + after + 1] for image in other]
+        pairs |= {(min(i, j), max(i, j)) for i in group for j in later if i != j}
+    return pairs
+
+
 def all_pairs(count: int) -> set[tuple[int, int]]:
     """Return every pair."""
     return {(i, j) for i in range(count) for j in range(i + 1, count)}

@@ -34,8 +34,10 @@ class FrameRecipe(_Section):
 class PoseRecipe(_Section):
     """Structure from motion."""
 
-    source: Literal["auto", "sfm", "nerfstudio", "colmap", "external"] = Field(
-        "auto", description="of the poses; auto: those that lie beside the images, or else structure from motion"
+    source: Literal["auto", "sfm", "precalibrated", "nerfstudio", "colmap", "external"] = Field(
+        "auto",
+        description="of the poses; auto: those beside the images, or else structure from motion, with the lenses and "
+        "the rig of calibration.json where there is one; precalibrated insists on that, sfm finds all by itself",
     )
     backend: str | None = Field(None, max_length=80, description="which one, where source is external: splat backends")
     refine: bool = Field(default=False, description="bundle adjustment of poses that do not come from SfM")

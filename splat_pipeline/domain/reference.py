@@ -176,7 +176,10 @@ def _or_nan(value: float | None) -> float:
 def in_words(told: Mapping[str, Any]) -> dict[str, str]:
     """Return ``up``, ``scale`` and ``place`` of a ``frame_of_reference.json`` in words. Older ones say less."""
     gps, origin = told.get("gps"), told.get("origin")
-    scale = f"metres, from {told['scale_source']}" if told.get("metres_per_unit") else "arbitrary: no source of scale"
+    scale = "arbitrary: no source of scale"
+    if told.get("scale_source") not in {None, "none"}:
+        unit = "metres" if told.get("metres_per_unit") else "a unit of its own"
+        scale = f"{unit}, from {told['scale_source']}"
     if gps and told.get("metres_per_unit") and told["scale_source"] != "job.yaml":
         scale += f": {gps['used']} of {gps['positions']} positions fit to {gps['residual_m']:.2f} m"
         scale += f", sizes are good to {100 * gps['scale_error']:.0f} % or so"

@@ -189,8 +189,8 @@ GIVEN = TableSpec(
     1,
     (
         Column("video_id", S, "", "of videos"),
-        Column("frame_index", I, "", "of frames; images: their position in the set"),
-        Column("name", S, "", "path of the image in the upload"),
+        Column("frame_index", I, "", "of frames; images: their position in the set; -1: the one at pts_s"),
+        Column("name", S, "", "path of the image in the upload, or CLIP#t=SECONDS"),
         Column("lens_id", I, "", "of given_cameras.json"),
         Column("qw", D, "", "cam_from_world rotation, unit quaternion"),
         Column("qx", D, "", ""),
@@ -200,6 +200,7 @@ GIVEN = TableSpec(
         Column("ty", D, "given", ""),
         Column("tz", D, "given", ""),
         Column("confidence", F, "", "0 to 1 as the source says", nullable=True),
+        Column("pts_s", D, "s", "time in the clip; images: none", nullable=True),
     ),
 )
 

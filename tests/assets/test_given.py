@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import dagster as dg
 import numpy as np
 import pytest
 from PIL import Image
-from scene import FOCALS, RECIPE, SIZE
+from scene import FOCALS, RECIPE, SIZE, pose, render, texture
 from scipy.spatial.transform import Rotation
 
 from resources.colmap import ColmapBackend
+from resources.external_poses import CommandPoses
 from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
@@ -63,9 +67,9 @@ class Given:
 
     def transforms(self, cams_from_world: Any = None, **changes: Any) -> None:
         rows = [
-            {"file_path": f"images/{name}", "transform_matrix": (np.linalg.inv(pose) @ OPENCV_FROM_OPENGL).tolist()}
+            {"file_path": f"images/{name}", "transform_matrix": (np.linalg.inv(view) @ OPENCV_FROM_OPENGL).tolist()}
             | {"fl_x": focal, "fl_y": focal}
-            for name, focal, pose in zip(
+            for name, focal, view in zip(
                 self.names, self.focals, self.truth if cams_from_world is None else cams_from_world, strict=True
             )
         ]
@@ -297,6 +301,93 @@ def test_a_backend_has_a_name(instance, scan):
     shown = failed(scan.run(instance, until="local_reconstructions"))
     assert shown["class"] == "ToolMissing"
     assert "known are nerfstudio, colmap" in shown["cause"]
+
+
+BACKEND = """
+import json, sys
+request = json.load(open(sys.argv[-1]))
+truth = json.load(open(sys.argv[1]))
+images = enumerate(request["images"])
+frames = [{"name": row["name"], "world_from_camera": truth[i], "confidence": 0.5} for i, row in images]
+lens = json.loads(sys.argv[2]) if len(sys.argv) > 3 else None
+frames = [frame | {"intrinsics": lens} for frame in frames]
+json.dump({"version": 1, "frames": frames}, open(request["answer"], "w"))
+print("posed", len(frames))
+"""
+
+
+class Only(InstalledSources):
+    def __init__(self, source: Any) -> None:
+        self.source = source
+
+    def named(self, name: str) -> Any:
+        assert name == self.source.name
+        return self.source
+
+
+def filmed(tmp_path):
+    """Ten photos of one camera."""
+    truth = np.stack([pose(7 * i - 30, height=-0.7 + 0.1 * (i % 3)) for i in range(10)])
+    textures = [texture(seed) for seed in range(3)]
+    (tmp_path / "film" / "m").mkdir(parents=True)
+    names = [f"m/{i}.jpg" for i in range(10)]
+    for name, view in zip(names, truth, strict=True):
+        cv2.imwrite(str(tmp_path / "film" / name), render(view, FOCALS["a"], textures))
+    made = SimpleNamespace(truth=truth, names=names, images=tmp_path / "film", camera_ids=[0] * 10)
+    return Given(tmp_path, made)
+
+
+def test_a_backend_in_another_process_gives_poses_and_the_focal_length_is_found(instance, tmp_path):
+    scan = filmed(tmp_path)
+    (tmp_path / "truth.json").write_text(json.dumps(np.linalg.inv(scan.truth).tolist()))
+    (tmp_path / "backend.py").write_text(BACKEND)
+    argv = [sys.executable, str(tmp_path / "backend.py"), str(tmp_path / "truth.json")]
+    scan.job_file("poses: {source: external, backend: mapper}")
+    assert scan.run(instance, sources=Only(CommandPoses(name="mapper", argv=argv))).success
+    attempts = scan.table("local_reconstructions", tables.ATTEMPTS)
+    assert attempts[["strategy", "registered"]].to_numpy().tolist() == [["given-mapper", 10]]
+    assert error_of(scan).ate_rmse < 1e-9
+    assert scan.table("camera_poses", tables.POSES)["pose_confidence"].between(0.2, 0.5).all(), "half of ours"
+    (camera,) = json.loads((scan.artifact("camera_poses") / "cameras.json").read_text()).values()
+    assert camera["params"][0] == pytest.approx(FOCALS["a"] * 320 / 400, rel=0.01)
+
+
+def perturbed(scan, tmp_path, degrees, shift, *, told=True):
+    """Write a backend that gives the truth, disturbed, with intrinsics when ``told``, and return its source."""
+    poses = disturbed(scan.truth, degrees, shift)
+    (tmp_path / "truth.json").write_text(json.dumps(np.linalg.inv(np.stack(poses)).tolist()))
+    (tmp_path / "backend.py").write_text(BACKEND)
+    lens = {"fx": FOCALS["a"] * 0.8, "fy": FOCALS["a"] * 0.8, "cx": 160, "cy": 120}
+    argv = [
+        sys.executable,
+        str(tmp_path / "backend.py"),
+        str(tmp_path / "truth.json"),
+        *([json.dumps(lens)] if told else []),
+    ]
+    return Only(CommandPoses(name="mapper", argv=argv))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_poses_of_a_backend_that_errs_a_little_are_refined_and_so_is_a_focal_length_found_by_them(
+    instance, tmp_path, told
+):
+    scan = filmed(tmp_path)
+    source = perturbed(scan, tmp_path, 0.3, 0.01, told=told)
+    before = trajectory_error(np.stack(disturbed(scan.truth, 0.3, 0.01)), scan.truth)
+    scan.job_file("poses: {source: external, backend: mapper, refine: true}")
+    assert scan.run(instance, sources=source, until="camera_poses").success
+    after = error_of(scan)
+    assert after.ate_rmse < 0.3 * before.ate_rmse
+    (camera,) = json.loads((scan.artifact("camera_poses") / "cameras.json").read_text()).values()
+    assert camera["params"][0] == pytest.approx(FOCALS["a"] * 0.8, rel=0 if told else 0.01)
+    assert scan.table("match_graph", tables.PAIRS).empty, "nothing is matched that nobody reads"
+
+
+def test_poses_of_a_backend_that_errs_much_end_the_job(instance, tmp_path):
+    scan = filmed(tmp_path)
+    scan.job_file("poses: {source: external, backend: mapper}")
+    result = scan.run(instance, sources=perturbed(scan, tmp_path, 15, 0.5), until="local_reconstructions")
+    assert failed(result)["class"] == "WrongPoses"
 
 
 def test_intrinsics_of_another_shape_than_the_images_are_refused(instance, scan):

@@ -185,7 +185,9 @@ def test_pycolmap_is_imported_by_the_worker_and_its_own_modules_only():
     assert importing == {
         "colmap_worker",
         "colmap_database",
+        "colmap_focal",
         "colmap_joined",
+        "colmap_known",
         "colmap_matches",
         "colmap_posed",
         "colmap_readjust",

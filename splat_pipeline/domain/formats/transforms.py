@@ -11,11 +11,10 @@ The file comes from outside: sizes are capped, numbers must be finite, and names
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from pathlib import PurePosixPath
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from splat_pipeline.domain.errors import BadPoses, UnsafeUpload
 from splat_pipeline.domain.formats.colmap import ColmapCamera
 from splat_pipeline.domain.given import GivenFrame, GivenPoses, checked_camera, checked_pose
 from splat_pipeline.domain.rigid import inverse
+from splat_pipeline.domain.strict_json import number_in, parse_object
 from splat_pipeline.domain.uploads import safe_name
 
 Float = NDArray[np.float64]
@@ -51,16 +51,16 @@ def read_transforms(text: bytes, *, file: str, images: Collection[str] | None, s
 
     Raises ``BadPoses`` naming the file and the frame, ``UnsafeUpload`` for a name that leaves the upload.
     """
-    data = _parsed(text, file)
+    data = parse_object(text, file=file, max_bytes=MAX_BYTES)
     world_from_file, scale = _undone(data, file)
-    known, folder = None if images is None else set(images), PurePosixPath(file).parent
+    folder = PurePosixPath(file).parent
     cameras: dict[ColmapCamera, int] = {}
     frames: dict[str, GivenFrame] = {}
     missing = []
     for number, frame in enumerate(_frames(data, file)):
         written = _name_of(frame, number, file)
         candidates = (f"{folder / written}{ending}" for ending in ENDINGS)
-        name = next((candidate for candidate in candidates if known is None or candidate in known), None)
+        name = next((candidate for candidate in candidates if images is None or candidate in images), None)
         pose = _pose_of(frame, written, file=file)
         if name is None:
             missing.append(written)
@@ -85,21 +85,6 @@ def read_transforms(text: bytes, *, file: str, images: Collection[str] | None, s
 def _told_missing(missing: list[str], found: int, file: str) -> str:
     shown = f"{', '.join(missing[:_NAMED])}{' and more' if len(missing) > _NAMED else ''}"
     return f"{file}: {len(missing)} of {len(missing) + found} frames have no image in the upload: {shown}"
-
-
-def _parsed(text: bytes, file: str) -> dict[str, Any]:
-    def refuse(constant: str) -> NoReturn:
-        raise BadPoses(f"{file}: {constant} is no finite number", file=file)
-
-    if len(text) > MAX_BYTES:
-        raise BadPoses(f"{file} is larger than {MAX_BYTES >> 20} MiB", file=file)
-    try:
-        data = json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise BadPoses(f"{file} is not JSON: {error}", file=file) from None
-    if not isinstance(data, dict):
-        raise BadPoses(f"{file} must hold keys and values, not {type(data).__name__}", file=file)
-    return data
 
 
 def _frames(data: Mapping[str, Any], file: str) -> list[dict[str, Any]]:
@@ -129,7 +114,7 @@ def _pose_of(frame: Mapping[str, Any], name: str, *, file: str) -> Float:
 def _undone(data: Mapping[str, Any], file: str) -> tuple[Float, float]:
     """Return what takes the file's world back to the source's, and the scale to divide by."""
     applied = data.get("applied_transform")
-    scale = _number(data.get("applied_scale", 1.0), "applied_scale", file)
+    scale = number_in(data.get("applied_scale", 1.0), "applied_scale", file=file)
     if scale <= 0:
         raise BadPoses(f"{file}: applied_scale is {scale}", file=file)
     return np.eye(4) if applied is None else inverse(checked_pose(applied, "applied_transform", file=file)), scale
@@ -145,7 +130,7 @@ def _lens_of(values: Mapping[str, Any], name: str, *, file: str, size_of: SizeOf
 
     def number(key: str, default: float) -> float:
         value = values.get(key)
-        return default if value is None else _number(value, f"{name}: {key}", file)
+        return default if value is None else number_in(value, f"{name}: {key}", file=file)
 
     known = values.get("w") is not None and values.get("h") is not None
     width, height = (round(number("w", 0)), round(number("h", 0))) if known else size_of(name)
@@ -161,9 +146,3 @@ def _lens_of(values: Mapping[str, Any], name: str, *, file: str, size_of: SizeOf
 
 def _focal(angle_rad: float, side_px: int) -> float:
     return 0.5 * side_px / math.tan(0.5 * angle_rad) if 0 < angle_rad < math.pi else 0.0
-
-
-def _number(value: Any, what: str, file: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e12:
-        raise BadPoses(f"{file}: {what} is {value!r:.60}, not a number", file=file)
-    return float(value)
