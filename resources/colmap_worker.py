@@ -2,7 +2,7 @@
 
 Its native code aborts the process on errors in threads, and its module exports zlib's symbols: zlib comes first.
 Nothing but this module and what it alone imports (``colmap_database``, ``colmap_joined``, ``colmap_matches``,
-``colmap_posed``, ``colmap_readjust``, ``colmap_refine``) may import pycolmap.
+``colmap_posed``, ``colmap_readjust``, ``colmap_refine``, ``colmap_rescue``) may import pycolmap.
 """
 
 from __future__ import annotations
@@ -24,12 +24,17 @@ from resources.colmap_matches import match_graph, prepare
 from resources.colmap_posed import triangulate
 from resources.colmap_readjust import readjust
 from resources.colmap_refine import refine
+from resources.colmap_rescue import another_start, evidence, prepare_join
 from resources.features import ImageFeatures, segment_of, write_features
 from splat_pipeline.domain.errors import CorruptArtifact
 
 FOCAL_RANGE = (0.3, 3.0)
 """Times the longer side: outside, a reconstruction is junk."""
 MAX_DISTORTION = 0.5
+JOINED_BY = (12, 0.15)
+"""Inliers, and share of inliers, with which an image joins a model that is known to be good."""
+WEAKER = 0.4
+"""Times COLMAP's threshold, when features were few."""
 
 
 def extract(request: Request) -> dict[str, Any]:
@@ -62,6 +67,9 @@ def _sift(request: Request) -> pc.FeatureExtractionOptions:
     options.num_threads, options.use_gpu = request["threads"], False
     options.max_image_size = request["longer_side_px"]
     options.sift.max_num_features = request["max_features"]
+    if request["rich"]:
+        options.sift.peak_threshold *= WEAKER
+        options.sift.estimate_affine_shape = True
     return options
 
 
@@ -87,12 +95,17 @@ def reconstruct(request: Request) -> dict[str, Any]:
     """Match (or take matches that another attempt left), map, and write the largest sane submodel."""
     scratch, out = Path(request["scratch"]), Path(request["out"])
     matches = Path(request["matches"])
+    if request["rich"]:
+        request = request | {"features": str(scratch / "features")}
+        Path(request["features"]).mkdir()
+        extract(request | {"out": request["features"]})
     if not matches.is_file():
         fresh = scratch / "matching.db"
         prepare(fresh, request)
         fresh.replace(matches)
     database = scratch / "mapping.db"
     shutil.copyfile(matches, database)  # the view graph calibration edits it
+    seen = evidence(database, request)
     found = MAPPERS[request["mapper"]](database, request)
     database.unlink()
     models = sorted(found.values(), key=lambda model: -model.num_reg_images())
@@ -103,6 +116,7 @@ def reconstruct(request: Request) -> dict[str, Any]:
     return {
         "models": [model.num_reg_images() for model in models],
         "registered": 0 if chosen is None else chosen.num_reg_images(),
+        **seen,
     }
 
 
@@ -115,14 +129,20 @@ def _map_global(database: Path, request: Request) -> dict[int, pc.Reconstruction
 
 
 def _map_incremental(database: Path, request: Request) -> dict[int, pc.Reconstruction]:
-    options = pc.IncrementalPipelineOptions(num_threads=request["threads"], random_seed=request["seed"])
+    options = pc.IncrementalPipelineOptions(num_threads=request["threads"], random_seed=request["map_seed"])
     options.extract_colors = False  # the images go by aliases until the end
     options.min_model_size = request["min_model_size"]
     if request["loose"]:
         options.mapper.init_min_tri_angle = 8.0
         options.mapper.init_min_num_inliers = 60
         options.mapper.abs_pose_min_num_inliers = 20
-    return dict(pc.incremental_mapping(database, request["folder"], _models(request), options))
+    if request["other"] and (pair := another_start(database, len(request["images"]))) is not None:
+        options.init_image_id1, options.init_image_id2 = pair
+    start: Path | str = ""
+    if request["start"]:
+        start = prepare_join(database, request)
+        options.mapper.abs_pose_min_num_inliers, options.mapper.abs_pose_min_inlier_ratio = JOINED_BY
+    return dict(pc.incremental_mapping(database, request["folder"], _models(request), options, input_path=start))
 
 
 MAPPERS: dict[str, Callable[[Path, Request], dict[int, pc.Reconstruction]]] = {

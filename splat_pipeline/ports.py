@@ -169,6 +169,8 @@ class MatchRequest:
     """What ``extract_features`` wrote."""
     recipe: PoseRecipe
     seed: int
+    start: Path | None = None
+    """The best model so far of these images, for a strategy that goes on from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +181,15 @@ class Attempt:
     models: int
     rms_px: float
     outcome: str
+    """model, failed, crashed, timeout or memory."""
     seconds: float
     peak_rss_bytes: int
+    features: float | None = None
+    """Median an image."""
+    linked: float | None = None
+    """Share of images next to each other, of one clip, that match."""
+    flat: float | None = None
+    """Share of verified pairs that one plane or one turn explains."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

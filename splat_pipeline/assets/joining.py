@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from splat_pipeline.assets.reconstructions import IMAGES, PAIRS_FILE, names_of
+from splat_pipeline.assets.rescue import IMAGES, PAIRS_FILE, names_of
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.alignment import Piece
 from splat_pipeline.domain.errors import NoReconstruction

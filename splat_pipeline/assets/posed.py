@@ -53,11 +53,11 @@ def windows_of(keyframes: pd.DataFrame, source_videos: Path) -> list[Window]:
 
 
 def given_attempt(
-    work: Work, keyframes: pd.DataFrame, sfm: SfmBackend, sources: PoseSources, tries: Path
+    work: Work, keyframes: pd.DataFrame, sfm: SfmBackend, sources: PoseSources, folder: Path
 ) -> dict[str, Any] | None:
     """Return the row of ``tables.ATTEMPTS`` of what given poses led to; None where there are none.
 
-    The model lies in ``tries / strategy``. Poses that contradict the images are a failed attempt while ``poses.source``
+    The model lies in ``folder``. Poses that contradict the images are a failed attempt while ``poses.source``
     is auto, so that structure from motion may follow; else they raise ``WrongPoses`` or ``FewPoints``.
     """
     name = source_of(work.input("source_videos"))
@@ -65,7 +65,7 @@ def given_attempt(
         return None
     strategy = f"given-{name}"
     try:
-        model, found = _triangulated(work, keyframes, sfm, sources.named(name), tries / strategy)
+        model, found = _triangulated(work, keyframes, sfm, sources.named(name), folder)
     except (WrongPoses, FewPoints) as error:
         if work.recipe.poses.source != "auto":
             raise

@@ -15,6 +15,7 @@ from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset,
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
 from splat_pipeline.domain.formats.points_ply import write_points
+from splat_pipeline.domain.gaps import gaps, in_words
 from splat_pipeline.domain.points import is_aerial, point_rows, trusted, upright_from
 from splat_pipeline.domain.poses import (
     cam_from_world,
@@ -55,7 +56,9 @@ def camera_poses(
         write_table(work.folder / "alignment.parquet", ALIGNMENT, found.alignment)
         (work.folder / "cameras.json").write_text(json.dumps(cameras_json(model), indent=1))
         metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms_px(model)}
-        work.publish(metadata=_shown(model, poses) | dict(found.shown) | metrics | {"lens": lens}, metrics=metrics)
+        missing = in_words(gaps(keyframes, poses.loc[poses["registered"], "keyframe_id"].tolist()))
+        shown = _shown(model, poses) | dict(found.shown) | metrics | {"lens": lens, "missing": missing or "nothing"}
+        work.publish(metadata=shown, metrics=metrics, notes={"registered_share": missing})
     return work.result()
 
 

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,24 +14,15 @@ import pandas as pd
 
 from splat_pipeline.assets.failures import classified
 from splat_pipeline.assets.partitions import GROUP, jobs
-from splat_pipeline.assets.posed import given_attempt, windows_of
+from splat_pipeline.assets.posed import windows_of
+from splat_pipeline.assets.rescue import IMAGES, PAIRS_FILE, climb, names_of
 from splat_pipeline.assets.stages import Machines, Sfm, Sources, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import ArtifactError, MissingWindow, NoReconstruction
 from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs
 from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_table, write_table
-from splat_pipeline.domain.windows import Window, complete, is_enough, ladder, settle, window_row
-from splat_pipeline.ports import (
-    Artifact,
-    FeatureRequest,
-    MatchRequest,
-    PoseSources,
-    ReconstructionRequest,
-    SfmBackend,
-    Store,
-)
+from splat_pipeline.domain.windows import Window, complete, settle, window_row
+from splat_pipeline.ports import Artifact, FeatureRequest, MatchRequest, Store
 
-IMAGES = "images"
-PAIRS_FILE = "pairs.parquet"
 REPEATS_TAG = "dagster/parent_run_id"
 """Of a run that Dagster, or a person in its UI, started to repeat another one."""
 WINDOW_INPUTS = ("features", "keyframes", "match_graph", "source_videos")
@@ -105,7 +95,7 @@ def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput
 def reconstruct(  # noqa: PLR0917  # Dagster passes them by name
     context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, sources: Sources, window: dict[str, Any]
 ) -> dict[str, Any]:
-    """Reconstruct one window: strategy after strategy until one is good enough; the best is kept."""
+    """Reconstruct one window: attempt after attempt until one is good enough; the best is kept."""
     this = Window(**window)
     earlier = _earlier(context, store, this)
     if earlier is not None:
@@ -113,10 +103,9 @@ def reconstruct(  # noqa: PLR0917  # Dagster passes them by name
         return {"window_id": this.window_id, "digest": earlier.digest}
     with stage(context, store, machine, name=this.name) as work:
         tries = work.folder / "tries"
-        attempts = _attempts(work, this, sfm, sources, tries)
-        best, rows = settle(attempts)
+        best, rows = settle(climb(work, this, sfm, sources, tries))
         if best is not None:
-            (tries / rows[best]["strategy"]).rename(work.folder / "model")
+            (tries / str(best)).rename(work.folder / "model")
         shutil.rmtree(tries)
         write_table(work.folder / "attempts.parquet", ATTEMPTS, rows)
         write_table(work.folder / "windows.parquet", WINDOWS, [window_row(this, rows, best)])
@@ -175,39 +164,6 @@ def local_reconstructions(match_graph: Any) -> Any:
 
 def _keyframes(work: Work) -> pd.DataFrame:
     return read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
-
-
-def names_of(keyframes: pd.DataFrame) -> list[str]:
-    """Images are named relative to the artifact's images folder."""
-    return [file.removeprefix(f"{IMAGES}/") for file in keyframes["file"]]
-
-
-def _attempts(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources, tries: Path) -> list[dict[str, Any]]:
-    tries.mkdir()
-    keyframes = window.of(_keyframes(work))
-    rows: list[dict[str, Any]] = []
-    given = given_attempt(work, keyframes, sfm, sources, tries)
-    if given is not None:
-        rows.append(given | {"window_id": window.window_id, "attempt": 0})
-        if given["registered"]:
-            return rows
-    for strategy in ladder(sfm.strategies, work.recipe.poses.mapper):
-        request = ReconstructionRequest(
-            folder=work.input("keyframes") / IMAGES,
-            images=names_of(keyframes),
-            camera_ids=keyframes["camera_id"].tolist(),
-            features=work.input("features") / "features",
-            strategy=strategy,
-            recipe=work.recipe.poses,
-            seed=work.recipe.seed,
-            graph=work.input("match_graph") / PAIRS_FILE,
-        )
-        attempt = sfm.reconstruct(request, tries / strategy, say=work.log)
-        rows.append(asdict(attempt) | {"window_id": window.window_id, "attempt": len(rows), "strategy": strategy})
-        work.log(f"{strategy}: {attempt.outcome}, {attempt.registered} of {len(keyframes)} images registered")
-        if is_enough(attempt.registered, len(keyframes)):
-            break
-    return rows
 
 
 def _gathered(work: Work, planned: list[Window], digests: Mapping[int, str]) -> pd.DataFrame:

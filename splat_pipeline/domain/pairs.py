@@ -5,7 +5,7 @@ N images in order of clip and time, V visual words. Matching costs about 45 ms a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,11 @@ def _nearest(rows: Float, words: Float) -> NDArray[np.intp]:
 def sequence_pairs(count: int, overlap: int) -> set[tuple[int, int]]:
     """Return the pairs of each image with its ``overlap`` next ones."""
     return {(i, j) for i in range(count) for j in range(i + 1, min(i + overlap, count - 1) + 1)}
+
+
+def gap_pairs(lost: Collection[int], count: int, reach: int) -> set[tuple[int, int]]:
+    """Return the pairs of each ``lost`` image with all that are at most ``reach`` places away."""
+    return {(min(i, j), max(i, j)) for i in lost for j in range(max(0, i - reach), min(count, i + reach + 1)) if i != j}
 
 
 def all_pairs(count: int) -> set[tuple[int, int]]:

@@ -206,15 +206,21 @@ WINDOWS = TableSpec(
 
 ATTEMPTS = TableSpec(
     "attempts",
-    1,
+    2,
     (
         Column("window_id", I, "", "of windows"),
         Column("attempt", I, "", "0, 1, ..."),
-        Column("strategy", S, "", "what was tried, e.g. global+sequential"),
+        Column("strategy", S, "", "what was tried, e.g. incremental-wide: see rescue"),
+        Column("signature", S, "", "what the attempt looked like; decides what is tried next"),
         Column("registered", I, "", "images of the largest submodel"),
         Column("models", I, "", "submodels that came back"),
         Column("rms_px", F, "px", "root mean square reprojection error", nullable=True),
-        Column("outcome", S, "", "kept, weaker, failed, crashed, timeout; given poses: contradicted, few points"),
+        Column(
+            "outcome", S, "", "kept, weaker, failed, crashed, timeout, memory; given poses: contradicted, few points"
+        ),
+        Column("features", F, "", "an image, in the middle", nullable=True),
+        Column("linked", F, "", "share of images next to each other that match", nullable=True),
+        Column("flat", F, "", "share of verified pairs without parallax", nullable=True),
         Column("seconds", F, "s", ""),
         Column("peak_rss_bytes", L, "byte", "of the child process"),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -17,10 +18,12 @@ from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
+from resources.strategies import STRATEGIES
 from splat_pipeline.assets import poses, reconstructions
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain.evaluation import centers, trajectory_error
 from splat_pipeline.domain.formats.points_ply import read_points
+from splat_pipeline.domain.quality import read_verdicts
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.tables import (
     ATTEMPTS,
@@ -180,6 +183,53 @@ def test_the_best_of_weak_attempts_is_kept_and_a_crash_is_not_the_end(instance, 
     rows = read_table(folder_of(store, "camera_poses") / "poses.parquet", POSES)
     assert rows["registered"].sum() == 9
     assert rows.loc[~rows["registered"], "pose_confidence"].tolist() == [0] * 5
+
+
+def test_the_signature_of_an_attempt_chooses_the_next_and_enough_ends_the_search(instance, store, capture):
+    starts = []
+
+    class Torn(ReplayedSfm):
+        def reconstruct(self, request, folder, *, say):
+            starts.append(request.start and request.start.name)
+            found = super().reconstruct(request, folder, say=say)
+            return replace(found, models=2) if request.strategy == "global" else found
+
+    sfm = Torn(capture, script={"global": 9}, strategies=tuple(STRATEGIES))
+    assert run(instance, store, sfm, *ALL).success
+    attempts = read_table(folder_of(store, "local_reconstructions") / "attempts.parquet", ATTEMPTS)
+    assert attempts[["strategy", "signature", "outcome"]].to_numpy().tolist() == [
+        ["global", "components", "weaker"],
+        ["incremental-join", "enough", "kept"],
+    ]
+    assert starts == [None, "0"]
+    assert attempts["features"].min() > 200
+
+
+def test_the_search_ends_with_its_time(instance, store, capture):
+    sfm = ReplayedSfm(capture, script=dict.fromkeys(ReplayedSfm.strategies, 9))
+    short = Recipe(poses=RECIPE.model_copy(update={"rescue_limit_s": 1e-3}))
+    with store.scratch(JOB, "source_videos") as folder:
+        (folder / "manifest.json").write_text(json.dumps({"recipe": short.model_dump()}))
+        write_table(folder / "videos.parquet", VIDEOS, [])
+        store.publish(JOB, "source_videos", folder, provenance={})
+    assert run(instance, store, sfm, *ALL).success
+    attempts = read_table(folder_of(store, "local_reconstructions") / "attempts.parquet", ATTEMPTS)
+    assert attempts["strategy"].tolist() == ["global"]
+
+
+def test_a_partial_model_says_which_seconds_are_missing(instance, store, capture):
+    result = run(instance, store, ReplayedSfm(capture, script=dict.fromkeys(ReplayedSfm.strategies, 9)), *ALL)
+    (shown,) = [
+        event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key.path == ["camera_poses"]
+    ]
+    assert shown["missing"].value == "missing: b 3.0-4.3 s (5 keyframes)"
+    weak = {check.check_name: check for check in result.get_asset_check_evaluations()}["registered_well"]
+    assert not weak.passed
+    assert weak.description.endswith("; missing: b 3.0-4.3 s (5 keyframes)")
+    kept = read_verdicts(folder_of(store, "camera_poses") / "gates.json")
+    assert [verdict.because for verdict in kept if verdict.gate == "registered_well"] == [weak.description]
 
 
 def test_a_window_is_an_artifact_without_leftovers_of_its_attempts(instance, store, capture):

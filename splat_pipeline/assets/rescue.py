@@ -1,0 +1,81 @@
+"""The attempts at one window, until one is good enough: ``domain.rescue`` says what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from splat_pipeline.assets.posed import given_attempt
+from splat_pipeline.assets.stages import Work
+from splat_pipeline.domain.rescue import Evidence, Signature, is_joinable, next_rung, signature_of
+from splat_pipeline.domain.tables import KEYFRAMES, read_table
+from splat_pipeline.domain.windows import Window, offered, settle
+from splat_pipeline.ports import PoseSources, ReconstructionRequest, SfmBackend
+
+IMAGES = "images"
+PAIRS_FILE = "pairs.parquet"
+Rows = list[dict[str, Any]]
+
+
+def names_of(keyframes: pd.DataFrame) -> list[str]:
+    """Images are named relative to the artifact's images folder."""
+    return [file.removeprefix(f"{IMAGES}/") for file in keyframes["file"]]
+
+
+def climb(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources, tries: Path) -> Rows:
+    """Try until enough images are registered, rungs end, or time does; return rows of ``tables.ATTEMPTS``.
+
+    The model of attempt i lies in ``tries / str(i)``. Given poses, where there are any, come first.
+    """
+    tries.mkdir()
+    keyframes = window.of(read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES))
+    given = given_attempt(work, keyframes, sfm, sources, tries / "0")
+    rows = [] if given is None else [_row(given, window, 0, len(keyframes))]
+    if rows and rows[0]["registered"]:
+        return rows
+    names = offered(sfm.strategies, work.recipe.poses.mapper)
+    while (left_s := work.recipe.poses.rescue_limit_s - sum(row["seconds"] for row in rows)) > 0:
+        best, _ = settle(rows)
+        strategy = _next(rows, names, best)
+        if strategy is None:
+            break
+        start = None if best is None else tries / str(best)
+        request = _request(work, keyframes, strategy, left_s=left_s, start=start)
+        attempt = sfm.reconstruct(request, tries / str(len(rows)), say=work.log)
+        rows.append(_row(asdict(attempt) | {"strategy": strategy}, window, len(rows), len(keyframes)))
+        work.log(f"{strategy}: {rows[-1]['signature']}, {rows[-1]['registered']} of {len(keyframes)} images registered")
+    return rows
+
+
+def _next(rows: Rows, names: Sequence[str], best: int | None) -> str | None:
+    """Return the next rung; given poses that were not believed say nothing of how to look for others."""
+    history = [(row["strategy"], Signature(row["signature"])) for row in rows if row["strategy"] in names]
+    joinable = is_joinable([row["strategy"] for row in rows], best)
+    return next_rung(history, names, joinable=joinable)
+
+
+def _request(
+    work: Work, keyframes: pd.DataFrame, strategy: str, *, left_s: float, start: Path | None
+) -> ReconstructionRequest:
+    recipe = work.recipe.poses
+    return ReconstructionRequest(
+        folder=work.input("keyframes") / IMAGES,
+        images=names_of(keyframes),
+        camera_ids=keyframes["camera_id"].tolist(),
+        features=work.input("features") / "features",
+        strategy=strategy,
+        recipe=recipe.model_copy(update={"time_limit_s": min(recipe.time_limit_s, left_s)}),
+        seed=work.recipe.seed,
+        graph=work.input("match_graph") / PAIRS_FILE,
+        start=start,
+    )
+
+
+def _row(tried: dict[str, Any], window: Window, number: int, images: int) -> dict[str, Any]:
+    seen = Evidence(**{field.name: tried.get(field.name, field.default) for field in fields(Evidence)})
+    signature = str(signature_of(seen, images))
+    return {**asdict(seen), **tried, "window_id": window.window_id, "attempt": number, "signature": signature}
