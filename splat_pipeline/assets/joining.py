@@ -90,6 +90,7 @@ def _joined(
         shown={
             "windows": len(pieces),
             "windows_joined": len(joined.pieces),
+            "windows_dropped": len(joined.dropped),
             "loops": len(joined.loops),
             "loops_closed": joined.closed,
             "pairs_disbelieved": len(joined.disbelieved),
@@ -123,7 +124,9 @@ def _adjusted(work: Work, sfm: SfmBackend, keyframes: pd.DataFrame, joined: Join
 def _tell(work: Work, joined: Joined, pieces: Sequence[Piece], keyframes: pd.DataFrame) -> None:
     """Say what was not believed, and which seconds of which clip are lost."""
     for window_id, reason in joined.suspects.items():
-        work.log(f"window {window_id} may be bent: {reason}")
+        work.log(f"window {window_id} may be bent and counts less: {reason}")
+    for window_id, reason in joined.dropped.items():
+        work.log(f"window {window_id} is left out: {reason}")
     if joined.disbelieved:
         work.log(f"{len(joined.disbelieved)} pairs between windows contradict the rest and are left out")
     if joined.loops and not joined.closed:
@@ -133,4 +136,5 @@ def _tell(work: Work, joined: Joined, pieces: Sequence[Piece], keyframes: pd.Dat
         if piece.window.window_id not in inside:
             rows = piece.window.of(keyframes)
             clip, first, last = rows["video_id"].iloc[0], rows["pts_s"].iloc[0], rows["pts_s"].iloc[-1]
-            work.log(f"{clip}, {first:.1f} to {last:.1f} s: {piece.window.name} shares too little with the others")
+            why = "is not believed" if piece.window.window_id in joined.dropped else "shares too little with the others"
+            work.log(f"{clip}, {first:.1f} to {last:.1f} s: {piece.window.name} {why}")
