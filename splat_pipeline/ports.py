@@ -157,6 +157,8 @@ class ReconstructionRequest:
     seed: int
     graph: Path | None = None
     """What ``match`` wrote, of these images and others. None: the attempt matches by itself."""
+    start: Path | None = None
+    """The best model so far of these images, for a strategy that goes on from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,8 +171,6 @@ class MatchRequest:
     """What ``extract_features`` wrote."""
     recipe: PoseRecipe
     seed: int
-    start: Path | None = None
-    """The best model so far of these images, for a strategy that goes on from it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,7 @@
 """Windows of a synthetic walk, as models in frames of their own."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from splat_pipeline.domain.alignment import Piece
@@ -47,3 +49,23 @@ def piece(window_id, first, stop, *, world=None, **how):
     positions = {f"a/{i}.jpg": i for i in range(100)}
     window = Window(window_id=window_id, first=first, stop=stop)
     return Piece(window=window, model=moved(model, world) if world else model, positions=positions)
+
+
+def bent(window, turn_deg):
+    """The window as if its camera and what it sees had turned by so much from its first image to its last, along x."""
+    xyz, count = window.model.points.xyz, len(window.model.images)
+    reach = np.ptp(xyz[:, 0])
+
+    def along(points, share):
+        angle = np.radians(turn_deg) * share
+        out = points.copy()
+        out[:, 1] += np.sin(angle) * points[:, 2]
+        out[:, 2] *= np.exp(-angle)
+        return out
+
+    points = replace(window.model.points, xyz=along(xyz, (xyz[:, 0] - xyz[:, 0].min()) / reach))
+    images = {
+        i: replace(image, translation=along(image.translation[None], np.array([k / count]))[0])
+        for k, (i, image) in enumerate(window.model.images.items())
+    }
+    return replace(window, model=replace(window.model, points=points, images=images))

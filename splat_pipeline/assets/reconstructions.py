@@ -16,10 +16,11 @@ from splat_pipeline.assets.failures import classified
 from splat_pipeline.assets.partitions import GROUP, jobs
 from splat_pipeline.assets.posed import windows_of
 from splat_pipeline.assets.rescue import IMAGES, PAIRS_FILE, climb, names_of
+from splat_pipeline.assets.second_look import Gathered, look_again
 from splat_pipeline.assets.stages import Machines, Sfm, Sources, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import ArtifactError, MissingWindow, NoReconstruction
 from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs
-from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_table, write_table
+from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_rows, read_table, write_table
 from splat_pipeline.domain.windows import Window, complete, settle, window_row
 from splat_pipeline.ports import Artifact, FeatureRequest, MatchRequest, Store
 
@@ -135,16 +136,25 @@ def _earlier(context: dg.OpExecutionContext, store: Store, window: Window) -> Ar
 @dg.op(out=dg.Out(io_manager_key=JSON))
 @classified
 def gather(
-    context: dg.OpExecutionContext, store: Stores, machine: Machines, done: list[dict[str, Any]]
+    context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, done: list[dict[str, Any]]
 ) -> dg.Output[dict[str, Any]]:
-    """Bring the windows together. After a crash windows were seen to be missing here: each planned one is asked for."""
+    """Bring the windows together, and redo those that the others cast doubt on.
+
+    After a crash windows were seen to be missing here: each planned one is asked for.
+    """
     with stage(context, store, machine, name="local_reconstructions") as work:
         planned = windows_of(_keyframes(work), work.input("source_videos"))
         complete(planned, [row["window_id"] for row in done])
         digests = {row["window_id"]: row["digest"] for row in done}
-        windows = _gathered(work, planned, digests)
-        if not windows["registered"].any():
-            raise NoReconstruction(f"no model was found: {'; '.join(windows['failure_signature'])}")
+        gathered = _gathered(work, planned, digests)
+        if not any(row["registered"] for row in gathered.windows.values()):
+            reasons = [row["failure_signature"] for row in gathered.windows.values()]
+            raise NoReconstruction(f"no model was found: {'; '.join(reasons)}")
+        look_again(work, sfm, gathered)
+        windows = pd.DataFrame(list(gathered.windows.values()))
+        write_table(work.folder / "windows.parquet", WINDOWS, windows)
+        attempts = [row for rows in gathered.attempts.values() for row in rows]
+        write_table(work.folder / "attempts.parquet", ATTEMPTS, attempts)
         work.publish(metadata=_summary(windows))
     assert work.published is not None
     with warnings.catch_warnings():
@@ -166,20 +176,18 @@ def _keyframes(work: Work) -> pd.DataFrame:
     return read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
 
 
-def _gathered(work: Work, planned: list[Window], digests: Mapping[int, str]) -> pd.DataFrame:
-    """Copy each window in and return the rows of all."""
-    rows, attempts = [], []
+def _gathered(work: Work, planned: list[Window], digests: Mapping[int, str]) -> Gathered:
+    """Copy each window in."""
+    found = Gathered(folder=work.folder / "windows", planned=planned, windows={}, attempts={})
     for window in planned:
         folder = work.input(window.name)
         if work.inputs[window.name].digest != digests[window.window_id]:
             raise MissingWindow(f"{window.name} is not the one that this run made")
-        rows.append(read_table(folder / "windows.parquet", WINDOWS))
-        attempts.append(read_table(folder / "attempts.parquet", ATTEMPTS))
+        (found.windows[window.window_id],) = read_rows(folder / "windows.parquet", WINDOWS)
+        found.attempts[window.window_id] = read_rows(folder / "attempts.parquet", ATTEMPTS)
         if (folder / "model").is_dir():
-            shutil.copytree(folder / "model", work.folder / "windows" / window.name)
-    write_table(work.folder / "windows.parquet", WINDOWS, pd.concat(rows, ignore_index=True))
-    write_table(work.folder / "attempts.parquet", ATTEMPTS, pd.concat(attempts, ignore_index=True))
-    return pd.concat(rows, ignore_index=True)
+            shutil.copytree(folder / "model", found.folder / window.name)
+    return found
 
 
 def _summary(windows: pd.DataFrame) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def climb(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources, tri
     tries.mkdir()
     keyframes = window.of(read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES))
     given = given_attempt(work, keyframes, sfm, sources, tries / "0")
-    rows = [] if given is None else [_row(given, window, 0, len(keyframes))]
+    rows = [] if given is None else [attempt_row(given, window, 0, len(keyframes))]
     if rows and rows[0]["registered"]:
         return rows
     names = offered(sfm.strategies, work.recipe.poses.mapper)
@@ -44,9 +44,9 @@ def climb(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources, tri
         if strategy is None:
             break
         start = None if best is None else tries / str(best)
-        request = _request(work, keyframes, strategy, left_s=left_s, start=start)
+        request = request_for(work, keyframes, strategy, left_s=left_s, start=start)
         attempt = sfm.reconstruct(request, tries / str(len(rows)), say=work.log)
-        rows.append(_row(asdict(attempt) | {"strategy": strategy}, window, len(rows), len(keyframes)))
+        rows.append(attempt_row(asdict(attempt) | {"strategy": strategy}, window, len(rows), len(keyframes)))
         work.log(f"{strategy}: {rows[-1]['signature']}, {rows[-1]['registered']} of {len(keyframes)} images registered")
     return rows
 
@@ -58,9 +58,10 @@ def _next(rows: Rows, names: Sequence[str], best: int | None) -> str | None:
     return next_rung(history, names, joinable=joinable)
 
 
-def _request(
-    work: Work, keyframes: pd.DataFrame, strategy: str, *, left_s: float, start: Path | None
+def request_for(
+    work: Work, keyframes: pd.DataFrame, strategy: str, *, left_s: float, start: Path | None = None
 ) -> ReconstructionRequest:
+    """Return what is asked of the backend for an attempt at ``keyframes`` that may take ``left_s``."""
     recipe = work.recipe.poses
     return ReconstructionRequest(
         folder=work.input("keyframes") / IMAGES,
@@ -75,7 +76,8 @@ def _request(
     )
 
 
-def _row(tried: dict[str, Any], window: Window, number: int, images: int) -> dict[str, Any]:
+def attempt_row(tried: dict[str, Any], window: Window, number: int, images: int) -> dict[str, Any]:
+    """Return the row of ``tables.ATTEMPTS`` of an ``Attempt``'s fields and its strategy, at so many images."""
     seen = Evidence(**{field.name: tried.get(field.name, field.default) for field in fields(Evidence)})
     signature = str(signature_of(seen, images))
     return {**asdict(seen), **tried, "window_id": window.window_id, "attempt": number, "signature": signature}

@@ -38,7 +38,7 @@ class Signature(StrEnum):
     CRASH = "crashed"
 
 
-JOIN = "incremental-join"
+JOIN, ANEW = "incremental-join", "incremental-other"
 NEXT: dict[Signature, tuple[str, ...]] = {
     Signature.ENOUGH: (),
     Signature.GOOD: (JOIN,),
@@ -86,6 +86,17 @@ def signature_of(seen: Evidence, images: int) -> Signature:
         (_below(FLAT_SHARE, seen.flat), Signature.FLAT),
     )
     return next((signature for holds, signature in cases if holds), Signature.NOTHING)
+
+
+def another_way(tried: Sequence[str], kept: str, offered: Sequence[str]) -> str | None:
+    """Return how to redo a window whose model is doubted: by another mapper, or else from another start; None if tried.
+
+    More matches of the same views do not straighten a bent window, so neither wider nor richer rungs are asked for.
+    """
+    mapper = kept.split("-", maxsplit=1)[0]
+    other = [rung for rung in offered if "-" not in rung and rung != mapper]
+    rungs = (rung for rung in (*other, ANEW) if rung in offered and rung not in tried)
+    return next(rungs, None)
 
 
 def _below(value: float | None, bound: float | None) -> bool:

@@ -216,7 +216,10 @@ ATTEMPTS = TableSpec(
         Column("models", I, "", "submodels that came back"),
         Column("rms_px", F, "px", "root mean square reprojection error", nullable=True),
         Column(
-            "outcome", S, "", "kept, weaker, failed, crashed, timeout, memory; given poses: contradicted, few points"
+            "outcome",
+            S,
+            "",
+            "kept, weaker, doubted, failed, crashed, timeout, memory; given poses: contradicted, few points",
         ),
         Column("features", F, "", "an image, in the middle", nullable=True),
         Column("linked", F, "", "share of images next to each other that match", nullable=True),
@@ -430,6 +433,11 @@ def read_table(path: Path, spec: TableSpec) -> pd.DataFrame:
             raise BadTable(f"{spec.name}.{column.name} must be {column.type}, is {got}", file=path.name)
     frame: pd.DataFrame = table.select([column.name for column in spec.columns]).to_pandas()
     return frame
+
+
+def read_rows(path: Path, spec: TableSpec) -> list[dict[str, Any]]:
+    """Read a table as ``read_table`` does, row by row; an empty float is NaN, any other empty value None."""
+    return [{str(name): value for name, value in row.items()} for row in read_table(path, spec).to_dict("records")]
 
 
 def _columns(spec: TableSpec, rows: Iterable[Mapping[str, Any]]) -> list[str] | None:

@@ -86,6 +86,19 @@ def settle(attempts: Sequence[dict[str, Any]]) -> tuple[int | None, list[dict[st
     return best, [{**row, "outcome": outcome} for row, outcome in zip(attempts, outcomes, strict=True)]
 
 
+def settle_again(
+    attempts: Sequence[dict[str, Any]], again: dict[str, Any], *, taken: bool
+) -> tuple[int, list[dict[str, Any]]]:
+    """Return, as ``settle`` does, what counts after a doubted window was redone: ``again`` if it is ``taken``."""
+    old = next(i for i, row in enumerate(attempts) if row["outcome"] == "kept")
+    rows = [dict(row) for row in (*attempts, again)]
+    if taken:
+        rows[old]["outcome"], rows[-1]["outcome"] = "doubted", "kept"
+    elif again["registered"]:
+        rows[-1]["outcome"] = "weaker"
+    return (len(attempts) if taken else old), rows
+
+
 def window_row(window: Window, attempts: Sequence[dict[str, Any]], best: int | None) -> dict[str, Any]:
     """Return the row of ``tables.WINDOWS`` that sums up ``attempts``."""
     kept = None if best is None else attempts[best]

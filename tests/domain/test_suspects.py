@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pieces import MOVED, piece
+from pieces import MOVED, bent, piece
 
 from splat_pipeline.domain.alignment import Alignment, overlaps
 from splat_pipeline.domain.evaluation import centers
@@ -42,26 +42,6 @@ def test_an_error_far_above_the_others_is_doubted():
     found = suspects(pieces, neighbours(0, 60, "UNCALIBRATED"))
     assert list(found) == [1]
     assert "its error is" in found[1]
-
-
-def bent(window, turn_deg):
-    """The window as if its camera and what it sees had turned by so much from its first image to its last, along x."""
-    xyz, count = window.model.points.xyz, len(window.model.images)
-    reach = np.ptp(xyz[:, 0])
-
-    def along(points, share):
-        angle = np.radians(turn_deg) * share
-        out = points.copy()
-        out[:, 1] += np.sin(angle) * points[:, 2]
-        out[:, 2] *= np.exp(-angle)
-        return out
-
-    points = replace(window.model.points, xyz=along(xyz, (xyz[:, 0] - xyz[:, 0].min()) / reach))
-    images = {
-        i: replace(image, translation=along(image.translation[None], np.array([k / count]))[0])
-        for k, (i, image) in enumerate(window.model.images.items())
-    }
-    return replace(window, model=replace(window.model, points=points, images=images))
 
 
 def aligned(share):
