@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from splat_pipeline.assets.rescue import IMAGES, PAIRS_FILE, names_of
+from splat_pipeline.assets.footage import IMAGES, PAIRS_FILE, names_of
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.alignment import Piece
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model
 from splat_pipeline.domain.joining import Joined, common_cameras, join, loop_rows
+from splat_pipeline.domain.links import only
 from splat_pipeline.domain.matches import read_pairs
 from splat_pipeline.domain.poses import alignment_row, cam_from_world
 from splat_pipeline.domain.rigid import Similarity
@@ -70,7 +71,7 @@ def _joined(
     names = names_of(keyframes)
     positions = {name: i for i, name in enumerate(names)}
     ids = [int(keyframe_id) for keyframe_id in keyframes["keyframe_id"]]
-    pieces = [Piece(window=window, model=model, positions=positions) for window, model in windows]
+    pieces = [Piece(window=window, model=only(model, positions), positions=positions) for window, model in windows]
     pairs = list(read_pairs(work.input("match_graph") / PAIRS_FILE))
     joined = join(pieces, pairs, seed=work.recipe.seed)
     _tell(work, joined, pieces, keyframes)

@@ -10,12 +10,14 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
+from splat_pipeline.assets.footage import names_of
 from splat_pipeline.assets.joining import one_model
 from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
 from splat_pipeline.domain.formats.points_ply import write_points
 from splat_pipeline.domain.gaps import gaps, in_words
+from splat_pipeline.domain.links import only
 from splat_pipeline.domain.points import is_aerial, point_rows, trusted, upright_from
 from splat_pipeline.domain.poses import (
     cam_from_world,
@@ -50,12 +52,14 @@ def camera_poses(
         model, lens = (found.model, "as given") if _given(work) else _refined(work, sfm, found.model)
         poses = pd.DataFrame(pose_rows(model, keyframes, found.window_ids, pose_sigmas(model)))
         (work.folder / "sparse").mkdir()
+        rms = rms_px(model)
+        model = only(model, names_of(keyframes))
         write_model(work.folder / "sparse", model)
         write_table(work.folder / "poses.parquet", POSES, poses)
         write_table(work.folder / "loops.parquet", LOOPS, found.loops)
         write_table(work.folder / "alignment.parquet", ALIGNMENT, found.alignment)
         (work.folder / "cameras.json").write_text(json.dumps(cameras_json(model), indent=1))
-        metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms_px(model)}
+        metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms}
         missing = in_words(gaps(keyframes, poses.loc[poses["registered"], "keyframe_id"].tolist()))
         shown = _shown(model, poses) | dict(found.shown) | metrics | {"lens": lens, "missing": missing or "nothing"}
         work.publish(metadata=shown, metrics=metrics, notes={"registered_share": missing})

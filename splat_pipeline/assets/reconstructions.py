@@ -13,9 +13,10 @@ import dagster as dg
 import pandas as pd
 
 from splat_pipeline.assets.failures import classified
+from splat_pipeline.assets.footage import IMAGES, PAIRS_FILE, names_of
 from splat_pipeline.assets.partitions import GROUP, jobs
 from splat_pipeline.assets.posed import windows_of
-from splat_pipeline.assets.rescue import IMAGES, PAIRS_FILE, climb, names_of
+from splat_pipeline.assets.rescue import climb
 from splat_pipeline.assets.second_look import Gathered, look_again
 from splat_pipeline.assets.stages import Machines, Sfm, Sources, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import ArtifactError, MissingWindow, NoReconstruction
@@ -26,7 +27,7 @@ from splat_pipeline.ports import Artifact, FeatureRequest, MatchRequest, Store
 
 REPEATS_TAG = "dagster/parent_run_id"
 """Of a run that Dagster, or a person in its UI, started to repeat another one."""
-WINDOW_INPUTS = ("features", "keyframes", "match_graph", "source_videos")
+WINDOW_INPUTS = ("features", "keyframes", "linking_frames", "match_graph", "source_videos")
 """What a window is computed from."""
 JSON = "json_io"
 """Carries the small values between the ops: which windows, and what became of them."""
@@ -82,7 +83,7 @@ def _matched(pairs: Iterable[MatchedPair]) -> dict[str, int]:
     return counts
 
 
-@dg.op(ins={"match_graph": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key=JSON))
+@dg.op(ins={"linking_frames": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key=JSON))
 @classified
 def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput[dict[str, Any]]]:
     """Decide which keyframes are reconstructed together."""
@@ -165,11 +166,11 @@ def gather(
 
 
 @dg.graph_asset(
-    ins={"match_graph": dg.AssetIn(dagster_type=dg.Nothing)}, partitions_def=jobs, group_name=GROUP, kinds={"colmap"}
+    ins={"linking_frames": dg.AssetIn(dagster_type=dg.Nothing)}, partitions_def=jobs, group_name=GROUP, kinds={"colmap"}
 )
-def local_reconstructions(match_graph: Any) -> Any:
+def local_reconstructions(linking_frames: Any) -> Any:
     """Structure from motion, one step a window; the largest sane submodel of the best attempt is kept."""
-    return gather(plan(match_graph).map(reconstruct).collect())
+    return gather(plan(linking_frames).map(reconstruct).collect())
 
 
 def _keyframes(work: Work) -> pd.DataFrame:

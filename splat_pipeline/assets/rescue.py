@@ -7,8 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from splat_pipeline.assets.footage import Footage, footage_of, names_of
 from splat_pipeline.assets.posed import given_attempt
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.rescue import Evidence, Signature, is_joinable, next_rung, signature_of
@@ -16,14 +15,7 @@ from splat_pipeline.domain.tables import KEYFRAMES, read_table
 from splat_pipeline.domain.windows import Window, offered, settle
 from splat_pipeline.ports import PoseSources, ReconstructionRequest, SfmBackend
 
-IMAGES = "images"
-PAIRS_FILE = "pairs.parquet"
 Rows = list[dict[str, Any]]
-
-
-def names_of(keyframes: pd.DataFrame) -> list[str]:
-    """Images are named relative to the artifact's images folder."""
-    return [file.removeprefix(f"{IMAGES}/") for file in keyframes["file"]]
 
 
 def climb(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources, tries: Path) -> Rows:
@@ -37,6 +29,7 @@ def climb(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources, tri
     rows = [] if given is None else [attempt_row(given, window, 0, len(keyframes))]
     if rows and rows[0]["registered"]:
         return rows
+    footage = footage_of(work, window, tries / "footage")
     names = offered(sfm.strategies, work.recipe.poses.mapper)
     while (left_s := work.recipe.poses.rescue_limit_s - sum(row["seconds"] for row in rows)) > 0:
         best, _ = settle(rows)
@@ -44,10 +37,11 @@ def climb(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources, tri
         if strategy is None:
             break
         start = None if best is None else tries / str(best)
-        request = request_for(work, keyframes, strategy, left_s=left_s, start=start)
-        attempt = sfm.reconstruct(request, tries / str(len(rows)), say=work.log)
+        request = request_for(work, footage, strategy, left_s=left_s, start=start)
+        model = tries / str(len(rows))
+        attempt = footage.counted(sfm.reconstruct(request, model, say=work.log), model)
         rows.append(attempt_row(asdict(attempt) | {"strategy": strategy}, window, len(rows), len(keyframes)))
-        work.log(f"{strategy}: {rows[-1]['signature']}, {rows[-1]['registered']} of {len(keyframes)} images registered")
+        work.log(f"{strategy}: {rows[-1]['signature']}, {rows[-1]['registered']} of {len(keyframes)} keyframes found")
     return rows
 
 
@@ -59,19 +53,19 @@ def _next(rows: Rows, names: Sequence[str], best: int | None) -> str | None:
 
 
 def request_for(
-    work: Work, keyframes: pd.DataFrame, strategy: str, *, left_s: float, start: Path | None = None
+    work: Work, footage: Footage, strategy: str, *, left_s: float, start: Path | None = None
 ) -> ReconstructionRequest:
-    """Return what is asked of the backend for an attempt at ``keyframes`` that may take ``left_s``."""
+    """Return what is asked of the backend for an attempt at ``footage`` that may take ``left_s``."""
     recipe = work.recipe.poses
     return ReconstructionRequest(
-        folder=work.input("keyframes") / IMAGES,
-        images=names_of(keyframes),
-        camera_ids=keyframes["camera_id"].tolist(),
-        features=work.input("features") / "features",
+        folder=footage.images,
+        images=names_of(footage.frames),
+        camera_ids=footage.frames["camera_id"].tolist(),
+        features=footage.features,
         strategy=strategy,
         recipe=recipe.model_copy(update={"time_limit_s": min(recipe.time_limit_s, left_s)}),
         seed=work.recipe.seed,
-        graph=work.input("match_graph") / PAIRS_FILE,
+        graph=footage.graph,
         start=start,
     )
 

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from splat_pipeline.assets.rescue import PAIRS_FILE, attempt_row, names_of, request_for
+from splat_pipeline.assets.footage import PAIRS_FILE, footage_of, names_of
+from splat_pipeline.assets.rescue import attempt_row, request_for
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.alignment import Piece
 from splat_pipeline.domain.formats.colmap import read_model
+from splat_pipeline.domain.links import only
 from splat_pipeline.domain.matches import MatchedPair, read_pairs
 from splat_pipeline.domain.rescue import another_way
 from splat_pipeline.domain.suspects import doubts
@@ -45,7 +45,7 @@ def look_again(work: Work, sfm: SfmBackend, gathered: Gathered) -> None:
     positions = {name: i for i, name in enumerate(names_of(keyframes))}
     by_name = {window.name: window for window in gathered.planned}
     pieces = {
-        window.window_id: Piece(window=window, model=read_model(gathered.folder / name), positions=positions)
+        window.window_id: _piece(window, gathered.folder / name, positions)
         for name, window in by_name.items()
         if (gathered.folder / name).is_dir()
     }
@@ -55,11 +55,11 @@ def look_again(work: Work, sfm: SfmBackend, gathered: Gathered) -> None:
     for window_id, reason in doubts(list(pieces.values()), pairs, seed=work.recipe.seed).items():
         work.log(f"window {window_id} may be bent: {reason}")
         window = pieces[window_id].window
-        row = _redone(work, sfm, window.of(keyframes), window, gathered)
+        row = _redone(work, sfm, window, gathered)
         if row is None:
             continue
         again = work.folder / AGAIN / "model"
-        found = Piece(window=window, model=read_model(again), positions=positions) if row["registered"] else None
+        found = _piece(window, again, positions) if row["registered"] else None
         taken = found is not None and _above_doubt(found, pieces, pairs, seed=work.recipe.seed)
         if found is not None and taken:
             pieces[window_id] = found
@@ -71,9 +71,11 @@ def look_again(work: Work, sfm: SfmBackend, gathered: Gathered) -> None:
         gathered.attempts[window_id], gathered.windows[window_id] = rows, window_row(window, rows, best)
 
 
-def _redone(
-    work: Work, sfm: SfmBackend, keyframes: pd.DataFrame, window: Window, gathered: Gathered
-) -> dict[str, Any] | None:
+def _piece(window: Window, folder: Path, positions: Mapping[str, int]) -> Piece:
+    return Piece(window=window, model=only(read_model(folder), positions), positions=positions)
+
+
+def _redone(work: Work, sfm: SfmBackend, window: Window, gathered: Gathered) -> dict[str, Any] | None:
     """Try the window another way, in ``AGAIN/model``, and return the row; None when no way, or time, is left."""
     rows, recipe = gathered.attempts[window.window_id], work.recipe.poses
     kept = gathered.windows[window.window_id]["strategy"]
@@ -82,9 +84,10 @@ def _redone(
     if strategy is None or left_s <= 0 or kept.startswith("given-"):
         return None
     (work.folder / AGAIN).mkdir()  # a backend may leave its matches beside the model
-    request = request_for(work, keyframes, strategy, left_s=left_s)
-    attempt = sfm.reconstruct(request, work.folder / AGAIN / "model", say=work.log)
-    return attempt_row(asdict(attempt) | {"strategy": strategy}, window, len(rows), len(keyframes))
+    footage, model = footage_of(work, window, work.folder / AGAIN / "footage"), work.folder / AGAIN / "model"
+    request = request_for(work, footage, strategy, left_s=left_s)
+    attempt = footage.counted(sfm.reconstruct(request, model, say=work.log), model)
+    return attempt_row(asdict(attempt) | {"strategy": strategy}, window, len(rows), len(footage.keyframes))
 
 
 def _above_doubt(found: Piece, pieces: Mapping[int, Piece], pairs: Sequence[MatchedPair], *, seed: int) -> bool:

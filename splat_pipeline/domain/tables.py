@@ -172,6 +172,21 @@ FEATURES = TableSpec(
     ),
 )
 
+LINKS = TableSpec(
+    "links",
+    1,
+    (
+        Column("keyframe_id", I, "", "of the keyframe before it; the one after it is the next of the clip"),
+        Column("video_id", S, "", "of videos"),
+        Column("frame_index", I, "", "of frames"),
+        Column("pts_s", D, "s", "of frames"),
+        Column("file", S, "", "images/<segment>-links/<name>.jpg in the artifact"),
+        Column("width_px", I, "px", "of the stored image"),
+        Column("height_px", I, "px", "of the stored image"),
+        Column("camera_id", I, "", "of keyframes"),
+    ),
+)
+
 PAIRS = TableSpec(
     "pairs",
     1,
@@ -387,8 +402,8 @@ STAGES = TableSpec(
 )
 
 ALL: tuple[TableSpec, ...] = (
-    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, GIVEN, FEATURES, PAIRS, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT, POINTS,
-    TRAINING, HELDOUT, FORMATS, GATES, STAGES,
+    VIDEOS, FRAMES, SEGMENTS, KEYFRAMES, GIVEN, FEATURES, PAIRS, LINKS, WINDOWS, ATTEMPTS, POSES, LOOPS, ALIGNMENT,
+    POINTS, TRAINING, HELDOUT, FORMATS, GATES, STAGES,
 )  # fmt: skip
 
 

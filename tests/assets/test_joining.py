@@ -18,9 +18,10 @@ from sfm import Walk, at_once, by_windows
 from resources.colmap import ColmapBackend
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
+from resources.media import PyAvReader
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
-from splat_pipeline.assets import poses, reconstructions
+from splat_pipeline.assets import linking, poses, reconstructions
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain.evaluation import centers, trajectory_error
 from splat_pipeline.domain.formats.colmap import read_model
@@ -76,18 +77,22 @@ def store(walk, tmp_path_factory):
         made.publish(JOB, "features", folder, provenance={})
     definitions = dg.Definitions(
         assets=[
-            source_videos, keyframes, features, reconstructions.match_graph, reconstructions.local_reconstructions,
-            poses.camera_poses,
+            source_videos, keyframes, features, reconstructions.match_graph, linking.linking_frames,
+            reconstructions.local_reconstructions,            poses.camera_poses,
         ],
         jobs=[
             dg.define_asset_job(
-                "some", selection=dg.AssetSelection.assets("match_graph", "local_reconstructions", "camera_poses")
+                "some",
+                selection=dg.AssetSelection.assets(
+                    "match_graph", "linking_frames", "local_reconstructions", "camera_poses"
+                ),
             )
         ],
         resources={
             "store": made,
             "machine": LocalMachine(),
             "sfm": ColmapBackend(),
+            "reader": PyAvReader(),
             "sources": InstalledSources(),
             "json_io": JsonIOManager(home / "ops"),
         },

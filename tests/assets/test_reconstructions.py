@@ -16,10 +16,11 @@ from scene import RECIPE, SIZE, ReplayedSfm
 from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
+from resources.media import PyAvReader
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
 from resources.strategies import STRATEGIES
-from splat_pipeline.assets import poses, reconstructions
+from splat_pipeline.assets import linking, poses, reconstructions
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain.evaluation import centers, trajectory_error
 from splat_pipeline.domain.formats.points_ply import read_points
@@ -88,6 +89,7 @@ def run(
         poses.point_cloud,
         reconstructions.features,
         reconstructions.match_graph,
+        linking.linking_frames,
         reconstructions.local_reconstructions,
     ]
     definitions = dg.Definitions(
@@ -97,6 +99,7 @@ def run(
             "store": store,
             "machine": LocalMachine(),
             "sfm": sfm,
+            "reader": PyAvReader(),
             "sources": InstalledSources(),
             "json_io": JsonIOManager(store._root / "ops"),
         },
@@ -106,7 +109,7 @@ def run(
     return job.execute_in_process(partition_key=JOB, instance=instance, raise_on_error=False, tags=tags)
 
 
-ALL = ("features", "match_graph", "local_reconstructions", "camera_poses", "point_cloud")
+ALL = ("features", "match_graph", "linking_frames", "local_reconstructions", "camera_poses", "point_cloud")
 
 
 def folder_of(store, asset):
@@ -167,7 +170,7 @@ def test_points_project_to_their_colour_in_the_training_images(instance, store, 
 
 
 def test_the_search_ends_with_the_first_good_attempt(instance, store, capture):
-    run(instance, store, ReplayedSfm(capture), "features", "match_graph", "local_reconstructions")
+    run(instance, store, ReplayedSfm(capture), "features", "match_graph", "linking_frames", "local_reconstructions")
     attempts = read_table(folder_of(store, "local_reconstructions") / "attempts.parquet", ATTEMPTS)
     assert attempts[["strategy", "outcome"]].to_numpy().tolist() == [["global", "kept"]]
 
@@ -233,7 +236,7 @@ def test_a_partial_model_says_which_seconds_are_missing(instance, store, capture
 
 
 def test_a_window_is_an_artifact_without_leftovers_of_its_attempts(instance, store, capture):
-    run(instance, store, ReplayedSfm(capture), "features", "match_graph", "local_reconstructions")
+    run(instance, store, ReplayedSfm(capture), "features", "match_graph", "linking_frames", "local_reconstructions")
     names = {path.name for path in folder_of(store, "window_0000").iterdir()}
     assert names == {"model", "attempts.parquet", "windows.parquet", "artifact.json"}
 
@@ -310,7 +313,9 @@ class Forgetful(FileStore):
 
 def test_a_window_of_an_earlier_run_is_not_taken_for_this_ones(instance, store, capture):
     forgetful = Forgetful(store._root, store._delivered)
-    result = run(instance, forgetful, ReplayedSfm(capture), "features", "match_graph", "local_reconstructions")
+    result = run(
+        instance, forgetful, ReplayedSfm(capture), "features", "match_graph", "linking_frames", "local_reconstructions"
+    )
     assert not result.success
     assert (
         "MissingWindow: window_0000 is not the one that this run made" in failure(result).user_failure_data.description

@@ -14,7 +14,7 @@ from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.formats.colmap import read_model, write_model
 from splat_pipeline.domain.matches import write_pairs
 from splat_pipeline.domain.recipe import PoseRecipe, Recipe
-from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, to_table, write_table
+from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, LINKS, WINDOWS, to_table, write_table
 from splat_pipeline.domain.windows import settle, window_row
 from splat_pipeline.ports import Attempt
 
@@ -63,6 +63,7 @@ def work(tmp_path):
         for i in range(40)
     ]  # fmt: skip
     published(store, "keyframes", lambda at: write_table(at / "keyframes.parquet", KEYFRAMES, rows))
+    published(store, "linking_frames", lambda at: write_table(at / "links.parquet", LINKS, []))
     published(store, "match_graph", lambda at: write_pairs(at / "pairs.parquet", []))
     with store.scratch(JOB, "local_reconstructions") as folder:
         yield Work(job=JOB, asset="local_reconstructions", run_id="r", folder=folder, store=store, log=print)
