@@ -94,4 +94,4 @@ def _above_doubt(found: Piece, pieces: Mapping[int, Piece], pairs: Sequence[Matc
     window_id = found.window.window_id
     if len(found.poses) < (1 - MOST_LOST) * len(pieces[window_id].poses):
         return False
-    return window_id not in doubts([*(pieces | {window_id: found}).values()], pairs, seed=seed)
+    return window_id not in doubts([*{**pieces, window_id: found}.values()], pairs, seed=seed)
