@@ -232,6 +232,7 @@ class ColmapBackend:
             "loose": strategy.loose,
             "other": strategy.other,
             "map_seed": request.seed + strategy.other,
+            "parts": str(request.parts) if request.parts and not strategy.rich else None,
             "start": str(request.start) if strategy.join and request.start else None,
             "min_model_size": min(10, max(3, len(request.images) // 2)),
         }

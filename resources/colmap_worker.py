@@ -11,7 +11,7 @@ import json
 import shutil
 import sys
 import zlib  # noqa: F401  # before pycolmap, or gzip and PNG break: see docs/lab-notes.md
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ FOCAL_RANGE = (0.3, 3.0)
 MAX_DISTORTION = 0.5
 JOINED_BY = (12, 0.15)
 """Inliers, and share of inliers, with which an image joins a model that is known to be good."""
+LEAST_PART = 5
+"""Images: smaller models are often junk."""
 WEAKER = 0.4
 """Times COLMAP's threshold, when features were few."""
 
@@ -113,11 +115,19 @@ def reconstruct(request: Request) -> dict[str, Any]:
     chosen = next((model for model in models if _is_sane(model)), None)
     if chosen is not None:
         write_named(chosen, out, request)
+        _write_parts([model for model in models if model is not chosen], request)
     return {
         "models": [model.num_reg_images() for model in models],
         "registered": 0 if chosen is None else chosen.num_reg_images(),
         **seen,
     }
+
+
+def _write_parts(models: Sequence[pc.Reconstruction], request: Request) -> None:
+    """Write the other sane models; those of features found anew fit nobody else's matches and are not asked for."""
+    for i, model in enumerate(models):
+        if request["parts"] and model.num_reg_images() >= LEAST_PART and _is_sane(model):
+            write_named(model, Path(request["parts"]) / str(i), request)
 
 
 def _map_global(database: Path, request: Request) -> dict[int, pc.Reconstruction]:

@@ -159,6 +159,8 @@ class ReconstructionRequest:
     """What ``match`` wrote, of these images and others. None: the attempt matches by itself."""
     start: Path | None = None
     """The best model so far of these images, for a strategy that goes on from it."""
+    parts: Path | None = None
+    """Where models beside the largest one are written, each to a folder of its own; None: nowhere."""
 
 
 @dataclass(frozen=True, kw_only=True)

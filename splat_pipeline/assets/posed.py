@@ -25,6 +25,12 @@ LEAST_POSES = 3
 LEAST_SEEN = 30
 """Points that an image must see whose pose was refined: COLMAP's own bound for a pose."""
 CONTRADICTED, FEW_POINTS = "contradicted", "few points"
+GIVEN = "given-"
+
+
+def is_given(strategy: str) -> bool:
+    """Say whether the strategy of an attempt is that poses were given."""
+    return strategy.startswith(GIVEN)
 
 
 def source_of(source_videos: Path) -> str | None:
@@ -63,7 +69,7 @@ def given_attempt(
     name = source_of(work.input("source_videos"))
     if name is None:
         return None
-    strategy = f"given-{name}"
+    strategy = f"{GIVEN}{name}"
     try:
         model, found = _triangulated(work, keyframes, sfm, sources.named(name), folder)
     except (WrongPoses, FewPoints) as error:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from splat_pipeline.assets.footage import names_of
 from splat_pipeline.assets.joining import one_model
+from splat_pipeline.assets.posed import is_given
 from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
@@ -69,7 +70,7 @@ def camera_poses(
 def _given(work: Work) -> bool:
     """Whether the poses came from elsewhere: then nothing is adjusted unasked."""
     windows = read_table(work.input("local_reconstructions") / "windows.parquet", WINDOWS)
-    return bool(windows["strategy"].str.startswith("given-").any())
+    return bool(windows["strategy"].map(is_given).any())
 
 
 def _refined(work: Work, sfm: SfmBackend, model: ColmapModel) -> tuple[ColmapModel, str]:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from splat_pipeline.assets.footage import Footage, footage_of, names_of
-from splat_pipeline.assets.posed import given_attempt
+from splat_pipeline.assets.merging import merged
+from splat_pipeline.assets.posed import given_attempt, is_given
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.rescue import Evidence, Signature, is_joinable, next_rung, signature_of
 from splat_pipeline.domain.tables import KEYFRAMES, read_table
 from splat_pipeline.domain.windows import Window, offered, settle
 from splat_pipeline.ports import PoseSources, ReconstructionRequest, SfmBackend
 
+MERGE, PARTS = "merge", "-parts"
 Rows = list[dict[str, Any]]
 
 
 def climb(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources, tries: Path) -> Rows:
     """Try until enough images are registered, rungs end, or time does; return rows of ``tables.ATTEMPTS``.
 
-    The model of attempt i lies in ``tries / str(i)``. Given poses, where there are any, come first.
+    The model of attempt i lies in ``tries / str(i)``. Given poses, where there are any, come first. Whenever models lie
+    there that have images of their own, it is tried to merge them.
     """
     tries.mkdir()
     keyframes = window.of(read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES))
@@ -31,25 +34,47 @@ def climb(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources, tri
         return rows
     footage = footage_of(work, window, tries / "footage")
     names = offered(sfm.strategies, work.recipe.poses.mapper)
-    while (left_s := work.recipe.poses.rescue_limit_s - sum(row["seconds"] for row in rows)) > 0:
+    while (left_s := _left_s(work, rows)) > 0:
         best, _ = settle(rows)
-        strategy = _next(rows, names, best)
+        strategy = _next(rows, best, names)
         if strategy is None:
             break
+        model = tries / str(len(rows))
         start = None if best is None else tries / str(best)
         request = request_for(work, footage, strategy, left_s=left_s, start=start)
-        model = tries / str(len(rows))
+        request = replace(request, parts=model.with_name(model.name + PARTS))
         attempt = footage.counted(sfm.reconstruct(request, model, say=work.log), model)
-        rows.append(attempt_row(asdict(attempt) | {"strategy": strategy}, window, len(rows), len(keyframes)))
-        work.log(f"{strategy}: {rows[-1]['signature']}, {rows[-1]['registered']} of {len(keyframes)} keyframes found")
+        _note(work, rows, window, asdict(attempt) | {"strategy": strategy})
+        if attempt.registered and rows[-1]["signature"] != Signature.ENOUGH and _left_s(work, rows) > 0:
+            whole = merged(work, sfm, footage, _mergeable(rows, tries), _left_s(work, rows), tries / str(len(rows)))
+            if whole is not None:
+                _note(work, rows, window, asdict(whole) | {"strategy": MERGE})
     return rows
 
 
-def _next(rows: Rows, names: Sequence[str], best: int | None) -> str | None:
+def _left_s(work: Work, rows: Rows) -> float:
+    return work.recipe.poses.rescue_limit_s - float(sum(row["seconds"] for row in rows))
+
+
+def _next(rows: Rows, best: int | None, names: Sequence[str]) -> str | None:
     """Return the next rung; given poses that were not believed say nothing of how to look for others."""
-    history = [(row["strategy"], Signature(row["signature"])) for row in rows if row["strategy"] in names]
+    history = [(row["strategy"], Signature(row["signature"])) for row in rows if not is_given(row["strategy"])]
     joinable = is_joinable([row["strategy"] for row in rows], best)
     return next_rung(history, names, joinable=joinable)
+
+
+def _note(work: Work, rows: Rows, window: Window, tried: dict[str, Any]) -> None:
+    images = window.stop - window.first
+    rows.append(attempt_row(tried, window, len(rows), images))
+    work.log(f"{tried['strategy']}: {rows[-1]['signature']}, {tried['registered']} of {images} keyframes found")
+
+
+def _mergeable(rows: Rows, tries: Path) -> list[Path]:
+    """Return the models that were made of the job's features, the one with most images first, parts last."""
+    own = [i for i, row in enumerate(rows) if not row["strategy"].endswith("-rich")]
+    whole = [tries / str(i) for i in sorted(own, key=lambda i: (-rows[i]["registered"], i)) if rows[i]["registered"]]
+    parts = [part for i in own for part in sorted((tries / f"{i}{PARTS}").glob("*"), key=lambda path: int(path.name))]
+    return [*whole, *parts]
 
 
 def request_for(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from splat_pipeline.assets.footage import PAIRS_FILE, footage_of, names_of
+from splat_pipeline.assets.posed import is_given
 from splat_pipeline.assets.rescue import attempt_row, request_for
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.alignment import Piece
@@ -81,7 +82,7 @@ def _redone(work: Work, sfm: SfmBackend, window: Window, gathered: Gathered) -> 
     kept = gathered.windows[window.window_id]["strategy"]
     left_s = recipe.rescue_limit_s - sum(row["seconds"] for row in rows)
     strategy = another_way([row["strategy"] for row in rows], kept, offered(sfm.strategies, recipe.mapper))
-    if strategy is None or left_s <= 0 or kept.startswith("given-"):
+    if strategy is None or left_s <= 0 or is_given(kept):
         return None
     (work.folder / AGAIN).mkdir()  # a backend may leave its matches beside the model
     footage, model = footage_of(work, window, work.folder / AGAIN / "footage"), work.folder / AGAIN / "model"

@@ -225,7 +225,7 @@ ATTEMPTS = TableSpec(
     (
         Column("window_id", I, "", "of windows"),
         Column("attempt", I, "", "0, 1, ..."),
-        Column("strategy", S, "", "what was tried, e.g. incremental-wide: see rescue"),
+        Column("strategy", S, "", "what was tried, e.g. incremental-wide, or merge: see rescue"),
         Column("signature", S, "", "what the attempt looked like; decides what is tried next"),
         Column("registered", I, "", "images of the largest submodel"),
         Column("models", I, "", "submodels that came back"),
@@ -240,7 +240,7 @@ ATTEMPTS = TableSpec(
         Column("linked", F, "", "share of images next to each other that match", nullable=True),
         Column("flat", F, "", "share of verified pairs without parallax", nullable=True),
         Column("seconds", F, "s", ""),
-        Column("peak_rss_bytes", L, "byte", "of the child process"),
+        Column("peak_rss_bytes", L, "byte", "of the child process; of a merge not measured: 0"),
     ),
 )
 
