@@ -23,6 +23,7 @@ from resources.strategies import STRATEGIES
 from splat_pipeline.assets import linking, poses, reconstructions
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain.evaluation import centers, trajectory_error
+from splat_pipeline.domain.formats.colmap import read_model, write_model
 from splat_pipeline.domain.formats.points_ply import read_points
 from splat_pipeline.domain.quality import read_verdicts
 from splat_pipeline.domain.recipe import Recipe
@@ -206,6 +207,33 @@ def test_the_signature_of_an_attempt_chooses_the_next_and_enough_ends_the_search
     ]
     assert starts == [None, "0"]
     assert attempts["features"].min() > 200
+
+
+def test_models_that_came_apart_are_merged_before_anything_else_is_tried(instance, store, capture):
+    class Apart(ReplayedSfm):
+        """Gives the first nine images as a model, and all but the first five as another."""
+
+        def reconstruct(self, request, folder, *, say):
+            found = super().reconstruct(request, folder, say=say)
+            self.give(request.images[5:], request.parts / "0")
+            return replace(found, models=2)
+
+        def adjust(self, request, folder, *, say):
+            self.give(request.images, folder)
+
+        def give(self, images, folder):
+            full = read_model(self.capture.model)
+            folder.mkdir(parents=True)
+            some = {key: image for key, image in full.images.items() if image.name in images}
+            write_model(folder, replace(full, images=some))
+
+    assert run(instance, store, Apart(capture, script={"global": 9}), *ALL).success
+    attempts = read_table(folder_of(store, "local_reconstructions") / "attempts.parquet", ATTEMPTS)
+    assert attempts[["strategy", "registered", "signature", "outcome"]].to_numpy().tolist() == [
+        ["global", 9, "components", "weaker"],
+        ["merge", len(capture.names), "enough", "kept"],
+    ]
+    assert read_table(folder_of(store, "camera_poses") / "poses.parquet", POSES)["registered"].all()
 
 
 def test_the_search_ends_with_its_time(instance, store, capture):
