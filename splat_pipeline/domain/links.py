@@ -21,8 +21,10 @@ from splat_pipeline.domain.given import without
 from splat_pipeline.domain.matches import MatchedPair
 from splat_pipeline.domain.windows import Window
 
-TIED_INLIERS = 30
-"""Matches of neighbours: COLMAP does not register an image by fewer."""
+TIED_INLIERS = 100
+"""Matches of neighbours. COLMAP registers an image by 30, but of points: where the camera turns, few matches become any."""
+BRIDGED_INLIERS = 30
+"""Of every pair on the way from one side of a break to the other."""
 MOST_A_BREAK, LEAST_A_BREAK = 12, 3
 MOST = 240
 """Linking frames of a job: extracting and matching one takes about a second."""
@@ -88,7 +90,7 @@ def bridged(
 ) -> list[Break]:
     """Return the breaks whose two keyframes ``pairs`` tie together somehow. ``names``, ``ids``: of all keyframes."""
     row_of = {name: i for i, name in enumerate(names)}
-    ties = [pair for pair in pairs if pair.inliers >= TIED_INLIERS]
+    ties = [pair for pair in pairs if pair.inliers >= BRIDGED_INLIERS]
     for name in (name for pair in ties for name in (pair.first, pair.second)):
         row_of.setdefault(name, len(row_of))
     first, second = ([row_of[getattr(pair, end)] for pair in ties] for end in ("first", "second"))

@@ -34,7 +34,7 @@ KEYFRAMES = pd.DataFrame(
 )
 
 
-def pair(first, second, inliers=50):
+def pair(first, second, inliers=150):
     return MatchedPair(first=first, second=second, far=False, matches=np.zeros((inliers, 2), np.uint32))
 
 
@@ -56,7 +56,7 @@ def broken(first=1):
 
 def test_neighbours_of_a_clip_with_few_matches_or_none_are_breaks():
     pairs = [pair("a/0.jpg", "a/1.jpg"), pair("a/1.jpg", "a/2.jpg", 0), pair("a/1.jpg", "a/3.jpg")]
-    pairs += [pair("a/2.jpg", "a/3.jpg", 29), pair("a/3.jpg", "a/4.jpg", 30)]
+    pairs += [pair("a/2.jpg", "a/3.jpg", 99), pair("a/3.jpg", "a/4.jpg", 100)]
     assert breaks(KEYFRAMES, pairs) == [broken(1), broken(2)], "a clip's end is none"
 
 
