@@ -22,7 +22,7 @@ from splat_pipeline.domain.matches import MatchedPair
 from splat_pipeline.domain.windows import Window
 
 TIED_INLIERS = 100
-"""Matches of neighbours. COLMAP registers an image by 30, but of points: where the camera turns, few matches become any."""
+"""Matches of neighbours. COLMAP registers an image by 30, but of points: in a turn few matches become any."""
 BRIDGED_INLIERS = 30
 """Of every pair on the way from one side of a break to the other."""
 MOST_A_BREAK, LEAST_A_BREAK = 12, 3

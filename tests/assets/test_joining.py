@@ -28,6 +28,7 @@ from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.poses import cam_from_world
 from splat_pipeline.domain.recipe import PoseRecipe, Recipe
 from splat_pipeline.domain.tables import ALIGNMENT, KEYFRAMES, LOOPS, POSES, VIDEOS, WINDOWS, read_table, write_table
+from splat_pipeline.domain.uploads import Upload
 
 JOB = "circuit-0a1b2c3d"
 RECIPE = PoseRecipe(window_over=20, window_size=45, window_overlap=15, overlap=6, mapper="incremental")
@@ -56,8 +57,9 @@ def store(walk, tmp_path_factory):
     """A store in which the capture is reconstructed, from its features on."""
     home = tmp_path_factory.mktemp("store")
     made = FileStore(home / "store", home / "delivered")
+    made.register(Upload(job=JOB, title="circuit", location="/nowhere", files=()))
     with made.scratch(JOB, "source_videos") as folder:
-        (folder / "manifest.json").write_text(json.dumps({"recipe": Recipe(poses=RECIPE).model_dump()}))
+        (folder / "manifest.json").write_text(json.dumps({"recipe": Recipe(poses=RECIPE).model_dump(), "images": {}}))
         write_table(folder / "videos.parquet", VIDEOS, [])
         made.publish(JOB, "source_videos", folder, provenance={})
     with made.scratch(JOB, "keyframes") as folder:

@@ -37,6 +37,7 @@ from splat_pipeline.domain.tables import (
     read_table,
     write_table,
 )
+from splat_pipeline.domain.uploads import Upload
 
 JOB = "corner-0a1b2c3d"
 
@@ -71,8 +72,9 @@ def keyframe_rows(capture):
 def store(tmp_path, capture) -> FileStore:
     """A store in which everything up to the keyframes is done."""
     made = FileStore(tmp_path / "store", tmp_path / "delivered")
+    made.register(Upload(job=JOB, title="corner", location="/nowhere", files=()))
     with made.scratch(JOB, "source_videos") as folder:
-        (folder / "manifest.json").write_text(json.dumps({"recipe": Recipe(poses=RECIPE).model_dump()}))
+        (folder / "manifest.json").write_text(json.dumps({"recipe": Recipe(poses=RECIPE).model_dump(), "images": {}}))
         write_table(folder / "videos.parquet", VIDEOS, [])
         made.publish(JOB, "source_videos", folder, provenance={})
     with made.scratch(JOB, "keyframes") as folder:
@@ -240,7 +242,7 @@ def test_the_search_ends_with_its_time(instance, store, capture):
     sfm = ReplayedSfm(capture, script=dict.fromkeys(ReplayedSfm.strategies, 9))
     short = Recipe(poses=RECIPE.model_copy(update={"rescue_limit_s": 1e-3}))
     with store.scratch(JOB, "source_videos") as folder:
-        (folder / "manifest.json").write_text(json.dumps({"recipe": short.model_dump()}))
+        (folder / "manifest.json").write_text(json.dumps({"recipe": short.model_dump(), "images": {}}))
         write_table(folder / "videos.parquet", VIDEOS, [])
         store.publish(JOB, "source_videos", folder, provenance={})
     assert run(instance, store, sfm, *ALL).success
