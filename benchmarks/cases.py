@@ -36,6 +36,7 @@ STAGES = [
     "keyframes",
     "features",
     "match_graph",
+    "linking_frames",
     "local_reconstructions",
     "camera_poses",
     "point_cloud",

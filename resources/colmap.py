@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from typing import Any
 
 from resources import joined, posed
 from resources.lenses import lenses, rig
+from resources.progress import Progress
 from resources.sandbox import Finished, Limits, run_child, watch_child
+from resources.strategies import STRATEGIES, WIDE_EXHAUSTIVE
 from resources.workers import run_python_worker, worker_answer, worker_argv
 from splat_pipeline.domain.errors import BadCalibration
 from splat_pipeline.domain.formats.colmap import ColmapCamera, read_model
@@ -35,28 +38,10 @@ from splat_pipeline.ports import (
 WORKER = "resources.colmap_worker"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Strategy:
-    """What one attempt does differently."""
-
-    mapper: str
-    wide: bool = False
-    """Match twice as many neighbours, and every pair up to ``WIDE_EXHAUSTIVE`` images."""
-    loose: bool = False
-    """Accept a weaker start and weaker images."""
-
-
 RIG_REMEDY = (
     "Check cam_from_rig (camera from rig; +x right, +y down, +z forward) and offset_s of each camera, and that lenses "
     "are of these clips; or leave cam_from_rig out: the cameras are found without it."
 )
-WIDE_EXHAUSTIVE = 150
-STRATEGIES: dict[str, Strategy] = {
-    "global": Strategy(mapper="global"),
-    "incremental": Strategy(mapper="incremental"),
-    "incremental-wide": Strategy(mapper="incremental", wide=True, loose=True),
-}
-"""Global first: on real captures it registered as many images or more, in less time."""
 
 
 def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
@@ -91,6 +76,7 @@ class ColmapBackend:
             "out": str(folder),
             "longer_side_px": request.recipe.longer_side_px,
             "max_features": request.recipe.max_features,
+            "rich": False,
         }
         self._work(message, beside=folder, time_limit_s=request.recipe.time_limit_s, say=say)
 
@@ -128,7 +114,7 @@ class ColmapBackend:
     def reconstruct(self, request: ReconstructionRequest, folder: Path, *, say: Say) -> Attempt:
         """Write the largest submodel with sane intrinsics to ``folder``.
 
-        ``outcome`` is "model", "failed" (the mapper found none), "crashed" or "timeout": none of the last three raises,
+        ``outcome`` is "model", "failed" (the mapper found none), "crashed", "timeout" or "memory": none raises,
         for another strategy may succeed. Attempts whose folders lie side by side share their matches.
         """
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
@@ -142,16 +128,26 @@ class ColmapBackend:
             )
             if finished.problem is not None:
                 say(f"{request.strategy}: {finished.problem}")
-                return _attempt(finished, outcome="timeout" if finished.timed_out else "crashed")
+                shutil.rmtree(folder, ignore_errors=True)  # it may have died while it wrote
+                return Attempt(
+                    registered=0,
+                    models=0,
+                    rms_px=float("nan"),
+                    outcome=_fault(finished),
+                    seconds=finished.seconds,
+                    peak_rss_bytes=finished.peak_rss_bytes,
+                )
             answer = worker_answer(Path(scratch))
-        if not answer["registered"]:
-            return _attempt(finished, outcome="failed", models=len(answer["models"]))
-        return _attempt(
-            finished,
-            outcome="model",
-            models=len(answer["models"]),
+        return Attempt(
             registered=answer["registered"],
-            rms=rms_px(read_model(folder)),
+            models=len(answer["models"]),
+            rms_px=rms_px(read_model(folder)) if answer["registered"] else float("nan"),
+            outcome="model" if answer["registered"] else "failed",
+            seconds=finished.seconds,
+            peak_rss_bytes=finished.peak_rss_bytes,
+            features=answer["features"],
+            linked=answer["linked"],
+            flat=answer["flat"],
         )
 
     def adjust(self, request: AdjustmentRequest, folder: Path, *, say: Say) -> None:
@@ -240,10 +236,14 @@ class ColmapBackend:
             "every_pair": every_pair,
             "overlap": recipe.overlap * (2 if strategy.wide and not every_pair else 1),
             "seed": request.seed,
-            "graph": None if request.graph is None else str(request.graph),
+            "graph": None if request.graph is None or strategy.rich else str(request.graph),
             "match_more": strategy.wide,
             "cameras": lenses(request.cameras),
             "rig": rig(request.rig),
+            "descriptors": strategy.wide or strategy.join,
+            "rich": strategy.rich,
+            "longer_side_px": recipe.longer_side_px,
+            "max_features": recipe.max_features * (2 if strategy.rich else 1),
         }
         same = hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()[:16]
         return {
@@ -254,50 +254,20 @@ class ColmapBackend:
             "threads": self.threads,
             "mapper": strategy.mapper,
             "loose": strategy.loose,
+            "other": strategy.other,
+            "map_seed": request.seed + strategy.other,
+            "parts": str(request.parts) if request.parts and not strategy.rich else None,
+            "start": str(request.start) if strategy.join and request.start else None,
             "min_model_size": min(10, max(3, len(request.images) // 2)),
         }
 
 
-def _attempt(
-    finished: Finished, *, outcome: str, models: int = 0, registered: int = 0, rms: float = float("nan")
-) -> Attempt:
-    return Attempt(
-        registered=registered,
-        models=models,
-        rms_px=rms,
-        outcome=outcome,
-        seconds=finished.seconds,
-        peak_rss_bytes=finished.peak_rss_bytes,
-    )
+_NO_MEMORY = re.compile(r"bad_alloc|MemoryError|[Cc]annot allocate memory|[Oo]ut of memory")
 
 
-_COUNTED = (
-    (re.compile(r"Processed file \[(\d+)/(\d+)\]"), "features {0}/{1}"),
-    (re.compile(r"Processing block \[(\d+)/(\d+)\]"), "matching {0}/{1}"),
-    (re.compile(r"Registering image #\d+ \(num_reg_frames=(\d+)\)"), "registered {0}"),
-)
-_STEP = 10
-
-
-@dataclass
-class Progress:
-    """Lets few of COLMAP's lines through, in plain words: the worker's own, and every tenth of a count."""
-
-    say: Say
-    last: dict[str, int] = field(default_factory=dict)
-
-    def __call__(self, line: str) -> None:
-        """Take one line."""
-        if line.startswith("splat: "):
-            self.say(line.removeprefix("splat: "))
-        for pattern, words in _COUNTED:
-            found = pattern.search(line)
-            if found:
-                self._counted(words, found.groups())
-
-    def _counted(self, words: str, groups: Sequence[str]) -> None:
-        done = int(groups[0])
-        tenth = done * _STEP // int(groups[1]) if len(groups) > 1 else done // _STEP
-        if self.last.get(words) != tenth:
-            self.last[words] = tenth
-            self.say(words.format(*groups))
+def _fault(finished: Finished) -> str:
+    """Name how a child died: at its memory limit, an allocation fails; the kernel kills (9) when the machine's ends."""
+    if finished.timed_out:
+        return "timeout"
+    starved = finished.returncode == -signal.SIGKILL or any(map(_NO_MEMORY.search, finished.last_lines))
+    return "memory" if starved else "crashed"

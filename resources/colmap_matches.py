@@ -84,7 +84,7 @@ def prepare(database: Path, request: Request) -> None:
         near, far = plan_pairs(request, fill(database, request))
         match(database, request, near=near, far=far)
         return
-    looks = fill(database, request, descriptors=request["match_more"])
+    looks = fill(database, request, descriptors=request["descriptors"])
     tried = take(database, request)
     if request["match_more"]:
         near, far = plan_pairs(request, looks)

@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 import zlib  # noqa: F401  # before pycolmap, or gzip and PNG break: see docs/lab-notes.md
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,19 @@ from resources.colmap_matches import match_graph, prepare
 from resources.colmap_posed import triangulate
 from resources.colmap_readjust import readjust
 from resources.colmap_refine import refine
+from resources.colmap_rescue import another_start, evidence, prepare_join
 from resources.features import ImageFeatures, segment_of, write_features
 from splat_pipeline.domain.errors import CorruptArtifact
 
 FOCAL_RANGE = (0.3, 3.0)
 """Times the longer side: outside, a reconstruction is junk."""
 MAX_DISTORTION = 0.5
+JOINED_BY = (12, 0.15)
+"""Inliers, and share of inliers, with which an image joins a model that is known to be good."""
+LEAST_PART = 5
+"""Images: smaller models are often junk."""
+WEAKER = 0.4
+"""Times COLMAP's threshold, when features were few."""
 
 
 def extract(request: Request) -> dict[str, Any]:
@@ -63,6 +70,9 @@ def _sift(request: Request) -> pc.FeatureExtractionOptions:
     options.num_threads, options.use_gpu = request["threads"], False
     options.max_image_size = request["longer_side_px"]
     options.sift.max_num_features = request["max_features"]
+    if request["rich"]:
+        options.sift.peak_threshold *= WEAKER
+        options.sift.estimate_affine_shape = True
     return options
 
 
@@ -88,12 +98,17 @@ def reconstruct(request: Request) -> dict[str, Any]:
     """Match (or take matches that another attempt left), map, and write the largest sane submodel."""
     scratch, out = Path(request["scratch"]), Path(request["out"])
     matches = Path(request["matches"])
+    if request["rich"]:
+        request = request | {"features": str(scratch / "features")}
+        Path(request["features"]).mkdir()
+        extract(request | {"out": request["features"]})
     if not matches.is_file():
         fresh = scratch / "matching.db"
         prepare(fresh, request)
         fresh.replace(matches)
     database = scratch / "mapping.db"
     shutil.copyfile(matches, database)  # the view graph calibration edits it
+    seen = evidence(database, request)
     found = MAPPERS[request["mapper"]](database, request)
     database.unlink()
     models = sorted(found.values(), key=lambda model: -model.num_reg_images())
@@ -102,12 +117,20 @@ def reconstruct(request: Request) -> dict[str, Any]:
     chosen = next((model for model in models if _is_sane(model, known)), None)
     if chosen is not None:
         hold(chosen, known, request)
-    if chosen is not None:
         write_named(chosen, out, request)
+        _write_parts([model for model in models if model is not chosen and _is_sane(model, known)], request)
     return {
         "models": [model.num_reg_images() for model in models],
         "registered": 0 if chosen is None else chosen.num_reg_images(),
+        **seen,
     }
+
+
+def _write_parts(models: Sequence[pc.Reconstruction], request: Request) -> None:
+    """Write the other models; those of features found anew fit nobody else's matches and are not asked for."""
+    for i, model in enumerate(models):
+        if request["parts"] and model.num_reg_images() >= LEAST_PART:
+            write_named(model, Path(request["parts"]) / str(i), request)
 
 
 def _map_global(database: Path, request: Request) -> dict[int, pc.Reconstruction]:
@@ -119,7 +142,7 @@ def _map_global(database: Path, request: Request) -> dict[int, pc.Reconstruction
 
 
 def _map_incremental(database: Path, request: Request) -> dict[int, pc.Reconstruction]:
-    options = pc.IncrementalPipelineOptions(num_threads=request["threads"], random_seed=request["seed"])
+    options = pc.IncrementalPipelineOptions(num_threads=request["threads"], random_seed=request["map_seed"])
     options.extract_colors = False  # the images go by aliases until the end
     options.constant_cameras = set(known_cameras(request))
     options.ba_refine_sensor_from_rig = False
@@ -128,7 +151,13 @@ def _map_incremental(database: Path, request: Request) -> dict[int, pc.Reconstru
         options.mapper.init_min_tri_angle = 8.0
         options.mapper.init_min_num_inliers = 60
         options.mapper.abs_pose_min_num_inliers = 20
-    return dict(pc.incremental_mapping(database, request["folder"], _models(request), options))
+    if request["other"] and (pair := another_start(database, len(request["images"]))) is not None:
+        options.init_image_id1, options.init_image_id2 = pair
+    start: Path | str = ""
+    if request["start"]:
+        start = prepare_join(database, request)
+        options.mapper.abs_pose_min_num_inliers, options.mapper.abs_pose_min_inlier_ratio = JOINED_BY
+    return dict(pc.incremental_mapping(database, request["folder"], _models(request), options, input_path=start))
 
 
 MAPPERS: dict[str, Callable[[Path, Request], dict[int, pc.Reconstruction]]] = {

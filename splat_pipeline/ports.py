@@ -184,6 +184,10 @@ class ReconstructionRequest:
     """Lenses that are known, by camera id, for images of the stored size: they stay as they are."""
     rig: RigFrames | None = None
     """How cameras sit in a rig: that stays, and gives the world its unit."""
+    start: Path | None = None
+    """The best model so far of these images, for a strategy that goes on from it."""
+    parts: Path | None = None
+    """Where models beside the largest one are written, each to a folder of its own; None: nowhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,8 +214,15 @@ class Attempt:
     models: int
     rms_px: float
     outcome: str
+    """model, failed, crashed, timeout or memory."""
     seconds: float
     peak_rss_bytes: int
+    features: float | None = None
+    """Median an image."""
+    linked: float | None = None
+    """Share of images next to each other, of one clip, that match."""
+    flat: float | None = None
+    """Share of verified pairs that one plane or one turn explains."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

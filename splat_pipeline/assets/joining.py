@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from splat_pipeline.assets.footage import IMAGES, PAIRS_FILE, names_of
 from splat_pipeline.assets.known import known_cameras
-from splat_pipeline.assets.reconstructions import IMAGES, PAIRS_FILE, names_of
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.alignment import Piece
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model
 from splat_pipeline.domain.joining import Joined, common_cameras, join, loop_rows
+from splat_pipeline.domain.links import only
 from splat_pipeline.domain.matches import read_pairs
 from splat_pipeline.domain.poses import alignment_row, cam_from_world
 from splat_pipeline.domain.rigid import Similarity
@@ -71,7 +72,7 @@ def _joined(
     names = names_of(keyframes)
     positions = {name: i for i, name in enumerate(names)}
     ids = [int(keyframe_id) for keyframe_id in keyframes["keyframe_id"]]
-    pieces = [Piece(window=window, model=model, positions=positions) for window, model in windows]
+    pieces = [Piece(window=window, model=only(model, positions), positions=positions) for window, model in windows]
     pairs = list(read_pairs(work.input("match_graph") / PAIRS_FILE))
     joined = join(pieces, pairs, seed=work.recipe.seed)
     _tell(work, joined, pieces, keyframes)
@@ -91,6 +92,7 @@ def _joined(
         shown={
             "windows": len(pieces),
             "windows_joined": len(joined.pieces),
+            "windows_dropped": len(joined.dropped),
             "loops": len(joined.loops),
             "loops_closed": joined.closed,
             "pairs_disbelieved": len(joined.disbelieved),
@@ -125,7 +127,9 @@ def _adjusted(work: Work, sfm: SfmBackend, keyframes: pd.DataFrame, joined: Join
 def _tell(work: Work, joined: Joined, pieces: Sequence[Piece], keyframes: pd.DataFrame) -> None:
     """Say what was not believed, and which seconds of which clip are lost."""
     for window_id, reason in joined.suspects.items():
-        work.log(f"window {window_id} may be bent: {reason}")
+        work.log(f"window {window_id} may be bent and counts less: {reason}")
+    for window_id, reason in joined.dropped.items():
+        work.log(f"window {window_id} is left out: {reason}")
     if joined.disbelieved:
         work.log(f"{len(joined.disbelieved)} pairs between windows contradict the rest and are left out")
     if joined.loops and not joined.closed:
@@ -135,4 +139,5 @@ def _tell(work: Work, joined: Joined, pieces: Sequence[Piece], keyframes: pd.Dat
         if piece.window.window_id not in inside:
             rows = piece.window.of(keyframes)
             clip, first, last = rows["video_id"].iloc[0], rows["pts_s"].iloc[0], rows["pts_s"].iloc[-1]
-            work.log(f"{clip}, {first:.1f} to {last:.1f} s: {piece.window.name} shares too little with the others")
+            why = "is not believed" if piece.window.window_id in joined.dropped else "shares too little with the others"
+            work.log(f"{clip}, {first:.1f} to {last:.1f} s: {piece.window.name} {why}")

@@ -29,6 +29,12 @@ LEAST_POSES = 3
 LEAST_SEEN = 30
 """Points that an image must see whose pose was refined: COLMAP's own bound for a pose."""
 CONTRADICTED, FEW_POINTS = "contradicted", "few points"
+GIVEN = "given-"
+
+
+def is_given(strategy: str) -> bool:
+    """Say whether the strategy of an attempt is that poses were given."""
+    return strategy.startswith(GIVEN)
 
 
 def source_of(source_videos: Path) -> str | None:
@@ -59,19 +65,19 @@ def windows_of(keyframes: pd.DataFrame, source_videos: Path) -> list[Window]:
 
 
 def given_attempt(
-    work: Work, keyframes: pd.DataFrame, sfm: SfmBackend, sources: PoseSources, tries: Path
+    work: Work, keyframes: pd.DataFrame, sfm: SfmBackend, sources: PoseSources, folder: Path
 ) -> dict[str, Any] | None:
     """Return the row of ``tables.ATTEMPTS`` of what given poses led to; None where there are none.
 
-    The model lies in ``tries / strategy``. Poses that contradict the images are a failed attempt while ``poses.source``
+    The model lies in ``folder``. Poses that contradict the images are a failed attempt while ``poses.source``
     is auto, so that structure from motion may follow; else they raise ``WrongPoses`` or ``FewPoints``.
     """
     name = source_of(work.input("source_videos"))
     if name is None:
         return None
-    strategy = f"given-{name}"
+    strategy = f"{GIVEN}{name}"
     try:
-        model, found = _triangulated(work, keyframes, sfm, sources.named(name), tries)
+        model, found = _triangulated(work, keyframes, sfm, sources.named(name), folder)
     except (WrongPoses, FewPoints) as error:
         if work.recipe.poses.source != "auto":
             raise
@@ -95,9 +101,8 @@ def _row(strategy: str, outcome: str, *, registered: int, rms: float, found: Tri
 
 
 def _triangulated(
-    work: Work, keyframes: pd.DataFrame, sfm: SfmBackend, source: PoseSource, tries: Path
+    work: Work, keyframes: pd.DataFrame, sfm: SfmBackend, source: PoseSource, folder: Path
 ) -> tuple[ColmapModel, Triangulation]:
-    folder = tries / f"given-{source.name}"
     given = source.poses(request_of(work, keyframes), say=work.log)
     for line in given.warnings:
         work.log(line)
@@ -108,7 +113,9 @@ def _triangulated(
         request = replace(request, cameras={**{i: lenses[i] for i in unknown if i in lenses}, **request.cameras})
     guessed = sorted(set(request.camera_ids) - set(request.cameras))
     if guessed:
-        request = replace(request, cameras={**request.cameras, **sfm.focals(request, folder=tries, say=work.log)})
+        request = replace(
+            request, cameras={**request.cameras, **sfm.focals(request, folder=folder.parent, say=work.log)}
+        )
     found = sfm.triangulate(request, folder, say=work.log)
     if work.recipe.poses.refine:
         sfm.readjust(folder, say=work.log, time_limit_s=work.recipe.poses.time_limit_s, free=guessed)

@@ -11,15 +11,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from splat_pipeline.assets.footage import names_of
 from splat_pipeline.assets.joining import one_model
 from splat_pipeline.assets.known import known_cameras, read_known
-from splat_pipeline.assets.posed import source_of, told_confidence
+from splat_pipeline.assets.posed import is_given, source_of, told_confidence
 from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.evaluation import centers
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
 from splat_pipeline.domain.formats.points_ply import write_points
+from splat_pipeline.domain.gaps import gaps
+from splat_pipeline.domain.gaps import in_words as gaps_in_words
 from splat_pipeline.domain.known_length import KnownLength, footage_of, known_length, spots_of
+from splat_pipeline.domain.links import only
 from splat_pipeline.domain.points import point_rows, trusted
 from splat_pipeline.domain.poses import (
     IMAGE_FOLDER,
@@ -64,13 +68,17 @@ def camera_poses(
         poses = pd.DataFrame(pose_rows(model, keyframes, found.window_ids, pose_sigmas(model)))
         poses["pose_confidence"] *= told_confidence(work.input("local_reconstructions"), keyframes)
         (work.folder / "sparse").mkdir()
+        rms = rms_px(model)
+        model = only(model, names_of(keyframes))
         write_model(work.folder / "sparse", model)
         write_table(work.folder / "poses.parquet", POSES, poses)
         write_table(work.folder / "loops.parquet", LOOPS, found.loops)
         write_table(work.folder / "alignment.parquet", ALIGNMENT, found.alignment)
         (work.folder / "cameras.json").write_text(json.dumps(cameras_json(model), indent=1))
-        metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms_px(model)}
-        work.publish(metadata=_shown(model, poses) | dict(found.shown) | metrics | {"lens": lens}, metrics=metrics)
+        metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms}
+        missing = gaps_in_words(gaps(keyframes, poses.loc[poses["registered"], "keyframe_id"].tolist()))
+        shown = _shown(model, poses) | dict(found.shown) | metrics | {"lens": lens, "missing": missing or "nothing"}
+        work.publish(metadata=shown, metrics=metrics, notes={"registered_share": missing})
     return work.result()
 
 
@@ -78,7 +86,7 @@ def _settled(work: Work) -> bool:
     """Whether the poses came from elsewhere, or a rig holds them: then nothing is adjusted unasked."""
     windows = read_table(work.input("local_reconstructions") / "windows.parquet", WINDOWS)
     known = read_known(work.input("source_videos"))
-    return bool(windows["strategy"].str.startswith("given-").any()) or (known is not None and bool(known.rig))
+    return bool(windows["strategy"].map(is_given).any()) or (known is not None and bool(known.rig))
 
 
 def _refined(work: Work, sfm: SfmBackend, model: ColmapModel) -> tuple[ColmapModel, str]:

@@ -7,39 +7,29 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from splat_pipeline.assets.failures import classified
+from splat_pipeline.assets.footage import IMAGES, PAIRS_FILE, names_of
 from splat_pipeline.assets.known import known_cameras
 from splat_pipeline.assets.partitions import GROUP, jobs
-from splat_pipeline.assets.posed import given_attempt, source_of, windows_of
+from splat_pipeline.assets.posed import source_of, windows_of
+from splat_pipeline.assets.rescue import climb
+from splat_pipeline.assets.second_look import Gathered, look_again
 from splat_pipeline.assets.stages import Machines, Sfm, Sources, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import ArtifactError, MissingWindow, NoReconstruction
 from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs, write_pairs
-from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_table, write_table
-from splat_pipeline.domain.windows import Window, complete, is_enough, ladder, settle, window_row
-from splat_pipeline.ports import (
-    Artifact,
-    FeatureRequest,
-    MatchRequest,
-    PoseSources,
-    ReconstructionRequest,
-    SfmBackend,
-    Store,
-)
+from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_rows, read_table, write_table
+from splat_pipeline.domain.windows import Window, complete, settle, window_row
+from splat_pipeline.ports import Artifact, FeatureRequest, MatchRequest, Store
 
-IMAGES = "images"
-PAIRS_FILE = "pairs.parquet"
 REPEATS_TAG = "dagster/parent_run_id"
 """Of a run that Dagster, or a person in its UI, started to repeat another one."""
-WINDOW_INPUTS = ("features", "keyframes", "match_graph", "source_videos")
+WINDOW_INPUTS = ("features", "keyframes", "linking_frames", "match_graph", "source_videos")
 """What a window is computed from."""
-RIG_MAPPER = "incremental"
-"""Rigs that were held fixed came out metric and exact by it, bent by 3 % of the path by the global one."""
 JSON = "json_io"
 """Carries the small values between the ops: which windows, and what became of them."""
 
@@ -99,7 +89,7 @@ def _matched(pairs: Iterable[MatchedPair]) -> dict[str, int]:
     return counts
 
 
-@dg.op(ins={"match_graph": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key=JSON))
+@dg.op(ins={"linking_frames": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key=JSON))
 @classified
 def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput[dict[str, Any]]]:
     """Decide which keyframes are reconstructed together."""
@@ -113,7 +103,7 @@ def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput
 def reconstruct(  # noqa: PLR0917  # Dagster passes them by name
     context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, sources: Sources, window: dict[str, Any]
 ) -> dict[str, Any]:
-    """Reconstruct one window: strategy after strategy until one is good enough; the best is kept."""
+    """Reconstruct one window: attempt after attempt until one is good enough; the best is kept."""
     this = Window(**window)
     earlier = _earlier(context, store, this)
     if earlier is not None:
@@ -121,10 +111,9 @@ def reconstruct(  # noqa: PLR0917  # Dagster passes them by name
         return {"window_id": this.window_id, "digest": earlier.digest}
     with stage(context, store, machine, name=this.name) as work:
         tries = work.folder / "tries"
-        attempts = _attempts(work, this, sfm, sources, tries)
-        best, rows = settle(attempts)
+        best, rows = settle(climb(work, this, sfm, sources, tries))
         if best is not None:
-            (tries / rows[best]["strategy"]).rename(work.folder / "model")
+            (tries / str(best)).rename(work.folder / "model")
         shutil.rmtree(tries)
         write_table(work.folder / "attempts.parquet", ATTEMPTS, rows)
         write_table(work.folder / "windows.parquet", WINDOWS, [window_row(this, rows, best)])
@@ -154,16 +143,25 @@ def _earlier(context: dg.OpExecutionContext, store: Store, window: Window) -> Ar
 @dg.op(out=dg.Out(io_manager_key=JSON))
 @classified
 def gather(
-    context: dg.OpExecutionContext, store: Stores, machine: Machines, done: list[dict[str, Any]]
+    context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, done: list[dict[str, Any]]
 ) -> dg.Output[dict[str, Any]]:
-    """Bring the windows together. After a crash windows were seen to be missing here: each planned one is asked for."""
+    """Bring the windows together, and redo those that the others cast doubt on.
+
+    After a crash windows were seen to be missing here: each planned one is asked for.
+    """
     with stage(context, store, machine, name="local_reconstructions") as work:
         planned = windows_of(_keyframes(work), work.input("source_videos"))
         complete(planned, [row["window_id"] for row in done])
         digests = {row["window_id"]: row["digest"] for row in done}
-        windows = _gathered(work, planned, digests)
-        if not windows["registered"].any():
-            raise NoReconstruction(f"no model was found: {'; '.join(windows['failure_signature'])}")
+        gathered = _gathered(work, planned, digests)
+        if not any(row["registered"] for row in gathered.windows.values()):
+            reasons = [row["failure_signature"] for row in gathered.windows.values()]
+            raise NoReconstruction(f"no model was found: {'; '.join(reasons)}")
+        look_again(work, sfm, gathered)
+        windows = pd.DataFrame(list(gathered.windows.values()))
+        write_table(work.folder / "windows.parquet", WINDOWS, windows)
+        attempts = [row for rows in gathered.attempts.values() for row in rows]
+        write_table(work.folder / "attempts.parquet", ATTEMPTS, attempts)
         work.publish(metadata=_summary(windows))
     assert work.published is not None
     with warnings.catch_warnings():
@@ -174,68 +172,29 @@ def gather(
 
 
 @dg.graph_asset(
-    ins={"match_graph": dg.AssetIn(dagster_type=dg.Nothing)}, partitions_def=jobs, group_name=GROUP, kinds={"colmap"}
+    ins={"linking_frames": dg.AssetIn(dagster_type=dg.Nothing)}, partitions_def=jobs, group_name=GROUP, kinds={"colmap"}
 )
-def local_reconstructions(match_graph: Any) -> Any:
+def local_reconstructions(linking_frames: Any) -> Any:
     """Structure from motion, one step a window; the largest sane submodel of the best attempt is kept."""
-    return gather(plan(match_graph).map(reconstruct).collect())
+    return gather(plan(linking_frames).map(reconstruct).collect())
 
 
 def _keyframes(work: Work) -> pd.DataFrame:
     return read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
 
 
-def names_of(keyframes: pd.DataFrame) -> list[str]:
-    """Images are named relative to the artifact's images folder."""
-    return [file.removeprefix(f"{IMAGES}/") for file in keyframes["file"]]
-
-
-def _attempts(work: Work, window: Window, sfm: SfmBackend, sources: PoseSources, tries: Path) -> list[dict[str, Any]]:
-    tries.mkdir()
-    keyframes = window.of(_keyframes(work))
-    rows: list[dict[str, Any]] = []
-    given = given_attempt(work, keyframes, sfm, sources, tries)
-    if given is not None:
-        rows.append(given | {"window_id": window.window_id, "attempt": 0})
-        if given["registered"]:
-            return rows
-    known = known_cameras(work, keyframes)
-    if known["rig"] and work.recipe.poses.mapper == "global":
-        work.log("a rig is held by the incremental mapper only: poses.mapper is not followed")
-    for strategy in ladder(sfm.strategies, RIG_MAPPER if known["rig"] else work.recipe.poses.mapper):
-        request = ReconstructionRequest(
-            folder=work.input("keyframes") / IMAGES,
-            images=names_of(keyframes),
-            camera_ids=keyframes["camera_id"].tolist(),
-            features=work.input("features") / "features",
-            strategy=strategy,
-            recipe=work.recipe.poses,
-            seed=work.recipe.seed,
-            graph=work.input("match_graph") / PAIRS_FILE if given is None else None,  # it is empty then
-            **known,
-        )
-        attempt = sfm.reconstruct(request, tries / strategy, say=work.log)
-        rows.append(asdict(attempt) | {"window_id": window.window_id, "attempt": len(rows), "strategy": strategy})
-        work.log(f"{strategy}: {attempt.outcome}, {attempt.registered} of {len(keyframes)} images registered")
-        if is_enough(attempt.registered, len(keyframes)):
-            break
-    return rows
-
-
-def _gathered(work: Work, planned: list[Window], digests: Mapping[int, str]) -> pd.DataFrame:
-    """Copy each window in and return the rows of all."""
-    rows, attempts = [], []
+def _gathered(work: Work, planned: list[Window], digests: Mapping[int, str]) -> Gathered:
+    """Copy each window in."""
+    found = Gathered(folder=work.folder / "windows", planned=planned, windows={}, attempts={})
     for window in planned:
         folder = work.input(window.name)
         if work.inputs[window.name].digest != digests[window.window_id]:
             raise MissingWindow(f"{window.name} is not the one that this run made")
-        rows.append(read_table(folder / "windows.parquet", WINDOWS))
-        attempts.append(read_table(folder / "attempts.parquet", ATTEMPTS))
+        (found.windows[window.window_id],) = read_rows(folder / "windows.parquet", WINDOWS)
+        found.attempts[window.window_id] = read_rows(folder / "attempts.parquet", ATTEMPTS)
         if (folder / "model").is_dir():
-            shutil.copytree(folder / "model", work.folder / "windows" / window.name)
-    write_table(work.folder / "windows.parquet", WINDOWS, pd.concat(rows, ignore_index=True))
-    write_table(work.folder / "attempts.parquet", ATTEMPTS, pd.concat(attempts, ignore_index=True))
-    return pd.concat(rows, ignore_index=True)
+            shutil.copytree(folder / "model", found.folder / window.name)
+    return found
 
 
 def _summary(windows: pd.DataFrame) -> dict[str, Any]:

@@ -107,8 +107,17 @@ class Work:
         self.input("source_videos")
         return recipe_of(self.inputs["source_videos"])
 
-    def publish(self, *, metadata: Mapping[str, Any], metrics: Mapping[str, float] | None = None) -> None:
-        """Publish the scratch folder, judge ``metrics`` by the stage's gates and keep ``metadata`` for the UI."""
+    def publish(
+        self,
+        *,
+        metadata: Mapping[str, Any],
+        metrics: Mapping[str, float] | None = None,
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Publish the scratch folder, judge ``metrics`` by the stage's gates and keep ``metadata`` for the UI.
+
+        ``notes``: what to add to the gates' reasons, by metric.
+        """
         provenance = {
             "inputs": {name: artifact.digest for name, artifact in sorted(self.inputs.items())},
             "run_id": self.run_id,
@@ -116,7 +125,7 @@ class Work:
             "seconds": round(time.monotonic() - self.began_s, 3),
             "lineage": lineage_of(self.inputs),
         }
-        self.verdicts = judge_stage(self.asset, metrics or {})
+        self.verdicts = judge_stage(self.asset, metrics or {}, notes)
         if self.verdicts:
             write_verdicts(self.folder / GATES_FILE, self.verdicts)
         self.published = self.store.publish(self.job, self.asset, self.folder, provenance=provenance)

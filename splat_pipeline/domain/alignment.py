@@ -6,16 +6,16 @@ between the two, robustly, because either may be wrong here and there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.formats.colmap import ColmapModel
-from splat_pipeline.domain.matches import FLAT, MatchedPair
-from splat_pipeline.domain.poses import cam_from_world, rms_px
+from splat_pipeline.domain.poses import cam_from_world
 from splat_pipeline.domain.rigid import Similarity, fit_similarity
 from splat_pipeline.domain.windows import Window
 
@@ -29,10 +29,6 @@ DEPTH_RATIO = 0.25
 TRIALS, SCORED = 300, 1500
 LEAST_SHARED = 20
 """Points that an edge needs. No share of inliers is asked for: a true loop was seen with 0.44."""
-FLAT_SHARE = 0.6
-ERROR_RATIO = 2.5
-"""Times the median of the other windows' reprojection errors."""
-SUSPECT_WEIGHT = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -162,6 +158,16 @@ def align(shared: Shared, *, seed: int) -> Alignment | None:
     )
 
 
+def overlaps(pieces: Sequence[Piece], *, seed: int) -> dict[tuple[int, int], Alignment | None]:
+    """Align the pieces that have ``LEAST_SHARED`` points of common images, by their ids; None where that fails."""
+    found = {}
+    for a, b in combinations(pieces, 2):
+        shared = overlap_of(a, b)
+        if sum(map(len, shared.first)) >= LEAST_SHARED:
+            found[a.window.window_id, b.window.window_id] = align(shared, seed=seed)
+    return found
+
+
 def _fit(first: Float, second: Float, weights: Float) -> Similarity | None:
     """Return second_from_first; None for points on a line."""
     try:
@@ -178,28 +184,3 @@ def _agreeing(second_from_first: Similarity, first: Float, second: Float, eye: F
     depth = np.abs(np.log(np.maximum(far_seen, 1e-12) / np.maximum(far_known, 1e-12)))
     agree: NDArray[np.bool_] = (cosine > np.cos(ANGLE_RAD)) & (depth < DEPTH_RATIO)
     return agree
-
-
-def suspects(pieces: Iterable[Piece], pairs: Iterable[MatchedPair]) -> dict[int, str]:
-    """Return the windows that may be bent, by window_id, with the reason.
-
-    Reprojection errors do not show it: the signs are views of one plane or of a camera that only turns, where matches
-    leave the shape open, and errors far above the other windows'.
-    """
-    listed = list(pieces)
-    flat = {piece.window.window_id: [0, 0] for piece in listed}
-    for pair in pairs:
-        for piece in listed:
-            inside = all(piece.positions[name] in piece.poses for name in (pair.first, pair.second))
-            if inside and pair.inliers and not pair.far:
-                flat[piece.window.window_id][0] += pair.config in FLAT
-                flat[piece.window.window_id][1] += 1
-    found = {}
-    errors = {piece.window.window_id: rms_px(piece.model) for piece in listed}
-    for window_id, (plane, all_of) in flat.items():
-        others = [error for other, error in errors.items() if other != window_id]
-        if all_of and plane > FLAT_SHARE * all_of:
-            found[window_id] = f"{100 * plane / all_of:.0f} % of its neighbouring views differ by a homography only"
-        elif others and errors[window_id] > ERROR_RATIO * float(np.median(others)):
-            found[window_id] = f"its error is {errors[window_id]:.2f} px, the other windows' {np.median(others):.2f} px"
-    return found

@@ -5,7 +5,7 @@ N images in order of clip and time, V visual words. Matching costs about 45 ms a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,11 @@ def instant_pairs(instants: Sequence[Sequence[int]], *, after: int) -> set[tuple
         later = [image for other in instants[at : at + after + 1] for image in other]
         pairs |= {(min(i, j), max(i, j)) for i in group for j in later if i != j}
     return pairs
+
+
+def gap_pairs(lost: Collection[int], count: int, reach: int) -> set[tuple[int, int]]:
+    """Return the pairs of each ``lost`` image with all that are at most ``reach`` places away."""
+    return {(min(i, j), max(i, j)) for i in lost for j in range(max(0, i - reach), min(count, i + reach + 1)) if i != j}
 
 
 def all_pairs(count: int) -> set[tuple[int, int]]:

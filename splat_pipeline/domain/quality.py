@@ -52,6 +52,8 @@ class Verdict:
     value: float
     passed: bool
     because: str
+    note: str = ""
+    """What else a person should know, e.g. which seconds are missing. Part of ``because``."""
 
 
 LIMITS: dict[str, Limit] = {
@@ -77,20 +79,28 @@ LIMITS: dict[str, Limit] = {
 clips are at 0.3 to 0.8 px mean; COLMAP itself drops observations above 4 px."""
 
 
-def judge(gate: str, value: float) -> Verdict:
+def judge(gate: str, value: float, *, note: str = "") -> Verdict:
     """Return the verdict of ``gate`` on ``value``; a value that is not finite never passes."""
     limit = LIMITS[gate]
     above = limit.at_least is None or value >= limit.at_least
     below = limit.at_most is None or value <= limit.at_most
     because = f"{limit.metric} {value:.4g}, must be {limit.relation} {limit.bound:.4g}"
-    return Verdict(
-        gate=gate, limit=limit, value=value, passed=math.isfinite(value) and above and below, because=because
-    )
+    passed = math.isfinite(value) and above and below
+    because += f"; {note}" if note else ""
+    return Verdict(gate=gate, limit=limit, value=value, passed=passed, because=because, note=note)
 
 
-def judge_stage(stage: str, metrics: Mapping[str, float]) -> list[Verdict]:
-    """Return the verdicts of every gate of ``stage``, in the order of the table. ``metrics`` holds each metric."""
-    return [judge(gate, metrics[limit.metric]) for gate, limit in LIMITS.items() if limit.stage == stage]
+def judge_stage(stage: str, metrics: Mapping[str, float], notes: Mapping[str, str] | None = None) -> list[Verdict]:
+    """Return the verdicts of every gate of ``stage``, in the order of the table.
+
+    ``metrics`` holds each metric, ``notes`` what to add to the reason, by metric.
+    """
+    said = notes or {}
+    return [
+        judge(gate, metrics[limit.metric], note=said.get(limit.metric, ""))
+        for gate, limit in LIMITS.items()
+        if limit.stage == stage
+    ]
 
 
 def allowed_detail(verdicts: Iterable[Verdict]) -> tuple[Detail, list[str]]:
@@ -118,6 +128,7 @@ def write_verdicts(path: Path, verdicts: Iterable[Verdict]) -> None:
             "severity": v.limit.severity,
             "passed": v.passed,
             "because": v.because,
+            "note": v.note,
         }
         for v in verdicts
     ]
@@ -127,4 +138,6 @@ def write_verdicts(path: Path, verdicts: Iterable[Verdict]) -> None:
 def read_verdicts(path: Path) -> list[Verdict]:
     """Judge again, by today's limits, the values that ``write_verdicts`` wrote."""
     rows = json.loads(path.read_text())
-    return [judge(row["gate"], math.nan if row["value"] is None else row["value"]) for row in rows]
+    return [
+        judge(row["gate"], math.nan if row["value"] is None else row["value"], note=row.get("note", "")) for row in rows
+    ]

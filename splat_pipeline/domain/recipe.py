@@ -42,8 +42,8 @@ class PoseRecipe(_Section):
     backend: str | None = Field(None, max_length=80, description="which one, where source is external: splat backends")
     refine: bool = Field(default=False, description="bundle adjustment of poses that do not come from SfM")
     mapper: Literal["auto", "global", "incremental"] = Field("auto", description="auto: global, then incremental")
-    longer_side_px: int = Field(1000, ge=160, le=4096, description="longer side at which features are found")
-    max_features: int = Field(4096, ge=256, le=32768, description="SIFT features an image")
+    longer_side_px: int = Field(1280, ge=160, le=4096, description="longer side at which features are found")
+    max_features: int = Field(6144, ge=256, le=32768, description="SIFT features an image")
     overlap: int = Field(10, ge=2, le=200, description="neighbours matched in a sequence")
     exhaustive_up_to: int = Field(60, ge=0, description="every pair is matched up to this many images")
     window_over: int = Field(
@@ -52,6 +52,7 @@ class PoseRecipe(_Section):
     window_size: int = Field(120, ge=20, description="keyframes of a window")
     window_overlap: int = Field(30, ge=5, description="keyframes that neighbouring windows share")
     time_limit_s: float = Field(3600, gt=0, description="wall time of one reconstruction attempt")
+    rescue_limit_s: float = Field(7200, gt=0, description="wall time of all attempts on one window")
 
     @model_validator(mode="after")
     def _has_backend(self) -> Self:

@@ -13,8 +13,8 @@ from splat_pipeline.domain import tables
 from splat_pipeline.domain.quality import Verdict
 
 STAGE_ORDER = (
-    "source_videos", "frame_quality", "keyframes", "features", "match_graph", "local_reconstructions", "camera_poses",
-    "point_cloud", "training_plan", "splat", "exports", "preview", "report", "package",
+    "source_videos", "frame_quality", "keyframes", "features", "match_graph", "linking_frames", "local_reconstructions",
+    "camera_poses", "point_cloud", "training_plan", "splat", "exports", "preview", "report", "package",
 )  # fmt: skip
 
 FAN_OUT = "local_reconstructions"

@@ -219,6 +219,21 @@ FEATURES = TableSpec(
     ),
 )
 
+LINKS = TableSpec(
+    "links",
+    1,
+    (
+        Column("keyframe_id", I, "", "of the keyframe before it; the one after it is the next of the clip"),
+        Column("video_id", S, "", "of videos"),
+        Column("frame_index", I, "", "of frames"),
+        Column("pts_s", D, "s", "of frames"),
+        Column("file", S, "", "images/<segment>-links/<name>.jpg in the artifact"),
+        Column("width_px", I, "px", "of the stored image"),
+        Column("height_px", I, "px", "of the stored image"),
+        Column("camera_id", I, "", "of keyframes"),
+    ),
+)
+
 PAIRS = TableSpec(
     "pairs",
     1,
@@ -253,17 +268,26 @@ WINDOWS = TableSpec(
 
 ATTEMPTS = TableSpec(
     "attempts",
-    1,
+    2,
     (
         Column("window_id", I, "", "of windows"),
         Column("attempt", I, "", "0, 1, ..."),
-        Column("strategy", S, "", "what was tried, e.g. global+sequential"),
+        Column("strategy", S, "", "what was tried, e.g. incremental-wide, or merge: see rescue"),
+        Column("signature", S, "", "what the attempt looked like; decides what is tried next"),
         Column("registered", I, "", "images of the largest submodel"),
         Column("models", I, "", "submodels that came back"),
         Column("rms_px", F, "px", "root mean square reprojection error", nullable=True),
-        Column("outcome", S, "", "kept, weaker, failed, crashed, timeout; given poses: contradicted, few points"),
+        Column(
+            "outcome",
+            S,
+            "",
+            "kept, weaker, doubted, failed, crashed, timeout, memory; given poses: contradicted, few points",
+        ),
+        Column("features", F, "", "an image, in the middle", nullable=True),
+        Column("linked", F, "", "share of images next to each other that match", nullable=True),
+        Column("flat", F, "", "share of verified pairs without parallax", nullable=True),
         Column("seconds", F, "s", ""),
-        Column("peak_rss_bytes", L, "byte", "of the child process"),
+        Column("peak_rss_bytes", L, "byte", "of the child process; of a merge not measured: 0"),
     ),
 )
 
@@ -425,8 +449,8 @@ STAGES = TableSpec(
 )
 
 ALL: tuple[TableSpec, ...] = (
-    VIDEOS, POSITIONS, FRAMES, SEGMENTS, KEYFRAMES, DECISIONS, GIVEN, FEATURES, PAIRS, WINDOWS, ATTEMPTS, POSES, LOOPS,
-    ALIGNMENT, POINTS, TRAINING, HELDOUT, FORMATS, GATES, STAGES,
+    VIDEOS, POSITIONS, FRAMES, SEGMENTS, KEYFRAMES, DECISIONS, GIVEN, FEATURES, PAIRS, LINKS, WINDOWS, ATTEMPTS, POSES,
+    LOOPS, ALIGNMENT, POINTS, TRAINING, HELDOUT, FORMATS, GATES, STAGES,
 )  # fmt: skip
 
 
@@ -471,6 +495,11 @@ def read_table(path: Path, spec: TableSpec) -> pd.DataFrame:
             raise BadTable(f"{spec.name}.{column.name} must be {column.type}, is {got}", file=path.name)
     frame: pd.DataFrame = table.select([column.name for column in spec.columns]).to_pandas()
     return frame
+
+
+def read_rows(path: Path, spec: TableSpec) -> list[dict[str, Any]]:
+    """Read a table as ``read_table`` does, row by row; an empty float is NaN, any other empty value None."""
+    return [{str(name): value for name, value in row.items()} for row in read_table(path, spec).to_dict("records")]
 
 
 def _columns(spec: TableSpec, rows: Iterable[Mapping[str, Any]]) -> list[str] | None:

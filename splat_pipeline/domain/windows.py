@@ -12,9 +12,6 @@ import pandas as pd
 from splat_pipeline.domain.errors import MissingWindow
 from splat_pipeline.domain.recipe import PoseRecipe
 
-GOOD_SHARE = 0.8
-"""An attempt that registers this share of its window ends the search (nerfstudio calls less weak)."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
@@ -70,14 +67,9 @@ def complete(planned: Sequence[Window], done: Iterable[int]) -> None:
         raise MissingWindow(f"{len(missing)} of {len(planned)} windows are missing: {', '.join(missing)}")
 
 
-def ladder(strategies: Sequence[str], mapper: str) -> list[str]:
+def offered(strategies: Sequence[str], mapper: str) -> list[str]:
     """Return the strategies that ``mapper`` ("auto" or a mapper's name, with which theirs begin) allows, best first."""
     return [name for name in strategies if mapper == "auto" or name.split("-", maxsplit=1)[0] == mapper]
-
-
-def is_enough(registered: int, images: int) -> bool:
-    """Say whether nothing more need be tried."""
-    return registered >= GOOD_SHARE * images
 
 
 def settle(attempts: Sequence[dict[str, Any]]) -> tuple[int | None, list[dict[str, Any]]]:
@@ -92,6 +84,19 @@ def settle(attempts: Sequence[dict[str, Any]]) -> tuple[int | None, list[dict[st
         "kept" if i == best else "weaker" if row["registered"] else row["outcome"] for i, row in enumerate(attempts)
     ]
     return best, [{**row, "outcome": outcome} for row, outcome in zip(attempts, outcomes, strict=True)]
+
+
+def settle_again(
+    attempts: Sequence[dict[str, Any]], again: dict[str, Any], *, taken: bool
+) -> tuple[int, list[dict[str, Any]]]:
+    """Return, as ``settle`` does, what counts after a doubted window was redone: ``again`` if it is ``taken``."""
+    old = next(i for i, row in enumerate(attempts) if row["outcome"] == "kept")
+    rows = [dict(row) for row in (*attempts, again)]
+    if taken:
+        rows[old]["outcome"], rows[-1]["outcome"] = "doubted", "kept"
+    elif again["registered"]:
+        rows[-1]["outcome"] = "weaker"
+    return (len(attempts) if taken else old), rows
 
 
 def window_row(window: Window, attempts: Sequence[dict[str, Any]], best: int | None) -> dict[str, Any]:

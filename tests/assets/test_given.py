@@ -27,7 +27,7 @@ from resources.media import PyAvReader
 from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
 from resources.stores import FileStore
-from splat_pipeline.assets import frames, intake, poses, reconstructions
+from splat_pipeline.assets import frames, intake, linking, poses, reconstructions
 from splat_pipeline.assets.givens import uploaded_poses
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain import tables
@@ -45,6 +45,7 @@ ASSETS = [
     frames.keyframes,
     reconstructions.features,
     reconstructions.match_graph,
+    linking.linking_frames,
     reconstructions.local_reconstructions,
     poses.camera_poses,
     poses.point_cloud,

@@ -18,15 +18,17 @@ from sfm import Walk, at_once, by_windows
 from resources.colmap import ColmapBackend
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
+from resources.media import PyAvReader
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
-from splat_pipeline.assets import poses, reconstructions
+from splat_pipeline.assets import linking, poses, reconstructions
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain.evaluation import centers, trajectory_error
 from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.poses import cam_from_world
 from splat_pipeline.domain.recipe import PoseRecipe, Recipe
 from splat_pipeline.domain.tables import ALIGNMENT, KEYFRAMES, LOOPS, POSES, VIDEOS, WINDOWS, read_table, write_table
+from splat_pipeline.domain.uploads import Upload
 
 JOB = "circuit-0a1b2c3d"
 RECIPE = PoseRecipe(window_over=20, window_size=45, window_overlap=15, overlap=6, mapper="incremental")
@@ -55,8 +57,9 @@ def store(walk, tmp_path_factory):
     """A store in which the capture is reconstructed, from its features on."""
     home = tmp_path_factory.mktemp("store")
     made = FileStore(home / "store", home / "delivered")
+    made.register(Upload(job=JOB, title="circuit", location="/nowhere", files=()))
     with made.scratch(JOB, "source_videos") as folder:
-        (folder / "manifest.json").write_text(json.dumps({"recipe": Recipe(poses=RECIPE).model_dump()}))
+        (folder / "manifest.json").write_text(json.dumps({"recipe": Recipe(poses=RECIPE).model_dump(), "images": {}}))
         write_table(folder / "videos.parquet", VIDEOS, [])
         made.publish(JOB, "source_videos", folder, provenance={})
     with made.scratch(JOB, "keyframes") as folder:
@@ -76,18 +79,22 @@ def store(walk, tmp_path_factory):
         made.publish(JOB, "features", folder, provenance={})
     definitions = dg.Definitions(
         assets=[
-            source_videos, keyframes, features, reconstructions.match_graph, reconstructions.local_reconstructions,
-            poses.camera_poses,
+            source_videos, keyframes, features, reconstructions.match_graph, linking.linking_frames,
+            reconstructions.local_reconstructions,            poses.camera_poses,
         ],
         jobs=[
             dg.define_asset_job(
-                "some", selection=dg.AssetSelection.assets("match_graph", "local_reconstructions", "camera_poses")
+                "some",
+                selection=dg.AssetSelection.assets(
+                    "match_graph", "linking_frames", "local_reconstructions", "camera_poses"
+                ),
             )
         ],
         resources={
             "store": made,
             "machine": LocalMachine(),
             "sfm": ColmapBackend(),
+            "reader": PyAvReader(),
             "sources": InstalledSources(),
             "json_io": JsonIOManager(home / "ops"),
         },

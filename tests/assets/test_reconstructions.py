@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import dagster as dg
@@ -16,13 +16,17 @@ from scene import RECIPE, SIZE, ReplayedSfm
 from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
+from resources.media import PyAvReader
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
-from splat_pipeline.assets import poses, reconstructions
+from resources.strategies import STRATEGIES
+from splat_pipeline.assets import linking, poses, reconstructions
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain.evaluation import centers, trajectory_error
+from splat_pipeline.domain.formats.colmap import read_model, write_model
 from splat_pipeline.domain.formats.points_ply import read_points
 from splat_pipeline.domain.geodesy import Place, place_at
+from splat_pipeline.domain.quality import read_verdicts
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.rigid import fit_similarity
 from splat_pipeline.domain.tables import (
@@ -36,6 +40,7 @@ from splat_pipeline.domain.tables import (
     read_table,
     write_table,
 )
+from splat_pipeline.domain.uploads import Upload
 
 JOB = "corner-0a1b2c3d"
 
@@ -70,8 +75,9 @@ def keyframe_rows(capture):
 def store(tmp_path, capture) -> FileStore:
     """A store in which everything up to the keyframes is done."""
     made = FileStore(tmp_path / "store", tmp_path / "delivered")
+    made.register(Upload(job=JOB, title="corner", location="/nowhere", files=()))
     with made.scratch(JOB, "source_videos") as folder:
-        (folder / "manifest.json").write_text(json.dumps({"recipe": Recipe(poses=RECIPE).model_dump()}))
+        (folder / "manifest.json").write_text(json.dumps({"recipe": Recipe(poses=RECIPE).model_dump(), "images": {}}))
         write_table(folder / "videos.parquet", VIDEOS, [])
         made.publish(JOB, "source_videos", folder, provenance={})
     with made.scratch(JOB, "keyframes") as folder:
@@ -89,6 +95,7 @@ def run(
         poses.point_cloud,
         reconstructions.features,
         reconstructions.match_graph,
+        linking.linking_frames,
         reconstructions.local_reconstructions,
     ]
     definitions = dg.Definitions(
@@ -98,6 +105,7 @@ def run(
             "store": store,
             "machine": LocalMachine(),
             "sfm": sfm,
+            "reader": PyAvReader(),
             "sources": InstalledSources(),
             "json_io": JsonIOManager(store._root / "ops"),
         },
@@ -107,7 +115,7 @@ def run(
     return job.execute_in_process(partition_key=JOB, instance=instance, raise_on_error=False, tags=tags)
 
 
-ALL = ("features", "match_graph", "local_reconstructions", "camera_poses", "point_cloud")
+ALL = ("features", "match_graph", "linking_frames", "local_reconstructions", "camera_poses", "point_cloud")
 
 
 def folder_of(store, asset):
@@ -232,7 +240,7 @@ def test_points_project_to_their_colour_in_the_training_images(instance, store, 
 
 
 def test_the_search_ends_with_the_first_good_attempt(instance, store, capture):
-    run(instance, store, ReplayedSfm(capture), "features", "match_graph", "local_reconstructions")
+    run(instance, store, ReplayedSfm(capture), "features", "match_graph", "linking_frames", "local_reconstructions")
     attempts = read_table(folder_of(store, "local_reconstructions") / "attempts.parquet", ATTEMPTS)
     assert attempts[["strategy", "outcome"]].to_numpy().tolist() == [["global", "kept"]]
 
@@ -250,8 +258,82 @@ def test_the_best_of_weak_attempts_is_kept_and_a_crash_is_not_the_end(instance, 
     assert rows.loc[~rows["registered"], "pose_confidence"].tolist() == [0] * 5
 
 
+def test_the_signature_of_an_attempt_chooses_the_next_and_enough_ends_the_search(instance, store, capture):
+    starts = []
+
+    class Torn(ReplayedSfm):
+        def reconstruct(self, request, folder, *, say):
+            starts.append(request.start and request.start.name)
+            found = super().reconstruct(request, folder, say=say)
+            return replace(found, models=2) if request.strategy == "global" else found
+
+    sfm = Torn(capture, script={"global": 9}, strategies=tuple(STRATEGIES))
+    assert run(instance, store, sfm, *ALL).success
+    attempts = read_table(folder_of(store, "local_reconstructions") / "attempts.parquet", ATTEMPTS)
+    assert attempts[["strategy", "signature", "outcome"]].to_numpy().tolist() == [
+        ["global", "components", "weaker"],
+        ["incremental-join", "enough", "kept"],
+    ]
+    assert starts == [None, "0"]
+    assert attempts["features"].min() > 200
+
+
+def test_models_that_came_apart_are_merged_before_anything_else_is_tried(instance, store, capture):
+    class Apart(ReplayedSfm):
+        """Gives the first nine images as a model, and all but the first five as another."""
+
+        def reconstruct(self, request, folder, *, say):
+            found = super().reconstruct(request, folder, say=say)
+            self.give(request.images[5:], request.parts / "0")
+            return replace(found, models=2)
+
+        def adjust(self, request, folder, *, say):
+            self.give(request.images, folder)
+
+        def give(self, images, folder):
+            full = read_model(self.capture.model)
+            folder.mkdir(parents=True)
+            some = {key: image for key, image in full.images.items() if image.name in images}
+            write_model(folder, replace(full, images=some))
+
+    assert run(instance, store, Apart(capture, script={"global": 9}), *ALL).success
+    attempts = read_table(folder_of(store, "local_reconstructions") / "attempts.parquet", ATTEMPTS)
+    assert attempts[["strategy", "registered", "signature", "outcome"]].to_numpy().tolist() == [
+        ["global", 9, "components", "weaker"],
+        ["merge", len(capture.names), "enough", "kept"],
+    ]
+    assert read_table(folder_of(store, "camera_poses") / "poses.parquet", POSES)["registered"].all()
+
+
+def test_the_search_ends_with_its_time(instance, store, capture):
+    sfm = ReplayedSfm(capture, script=dict.fromkeys(ReplayedSfm.strategies, 9))
+    short = Recipe(poses=RECIPE.model_copy(update={"rescue_limit_s": 1e-3}))
+    with store.scratch(JOB, "source_videos") as folder:
+        (folder / "manifest.json").write_text(json.dumps({"recipe": short.model_dump(), "images": {}}))
+        write_table(folder / "videos.parquet", VIDEOS, [])
+        store.publish(JOB, "source_videos", folder, provenance={})
+    assert run(instance, store, sfm, *ALL).success
+    attempts = read_table(folder_of(store, "local_reconstructions") / "attempts.parquet", ATTEMPTS)
+    assert attempts["strategy"].tolist() == ["global"]
+
+
+def test_a_partial_model_says_which_seconds_are_missing(instance, store, capture):
+    result = run(instance, store, ReplayedSfm(capture, script=dict.fromkeys(ReplayedSfm.strategies, 9)), *ALL)
+    (shown,) = [
+        event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key.path == ["camera_poses"]
+    ]
+    assert shown["missing"].value == "missing: b 3.0-4.3 s (5 keyframes)"
+    weak = {check.check_name: check for check in result.get_asset_check_evaluations()}["registered_well"]
+    assert not weak.passed
+    assert weak.description.endswith("; missing: b 3.0-4.3 s (5 keyframes)")
+    kept = read_verdicts(folder_of(store, "camera_poses") / "gates.json")
+    assert [verdict.because for verdict in kept if verdict.gate == "registered_well"] == [weak.description]
+
+
 def test_a_window_is_an_artifact_without_leftovers_of_its_attempts(instance, store, capture):
-    run(instance, store, ReplayedSfm(capture), "features", "match_graph", "local_reconstructions")
+    run(instance, store, ReplayedSfm(capture), "features", "match_graph", "linking_frames", "local_reconstructions")
     names = {path.name for path in folder_of(store, "window_0000").iterdir()}
     assert names == {"model", "attempts.parquet", "windows.parquet", "artifact.json"}
 
@@ -328,7 +410,9 @@ class Forgetful(FileStore):
 
 def test_a_window_of_an_earlier_run_is_not_taken_for_this_ones(instance, store, capture):
     forgetful = Forgetful(store._root, store._delivered)
-    result = run(instance, forgetful, ReplayedSfm(capture), "features", "match_graph", "local_reconstructions")
+    result = run(
+        instance, forgetful, ReplayedSfm(capture), "features", "match_graph", "linking_frames", "local_reconstructions"
+    )
     assert not result.success
     assert (
         "MissingWindow: window_0000 is not the one that this run made" in failure(result).user_failure_data.description

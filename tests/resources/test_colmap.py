@@ -1,6 +1,7 @@
 """The adapter of COLMAP, held against a rendered scene whose cameras are known."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 from scene import FOCALS, RECIPE, ReplayedSfm
 
 from resources import colmap
-from resources.colmap import STRATEGIES, ColmapBackend, Progress, usable_cores
+from resources.colmap import ColmapBackend, usable_cores
 from resources.features import read_features
+from resources.progress import Progress
 from splat_pipeline.domain.errors import MissingArtifact, ToolCrashed
 from splat_pipeline.domain.evaluation import trajectory_error
 from splat_pipeline.domain.formats.colmap import read_model
@@ -160,10 +162,6 @@ def test_threads_are_the_cores_that_we_may_use(tmp_path):
         assert usable_cores(quota) == expected
 
 
-def test_each_strategy_begins_with_its_mapper():
-    assert all(name.split("-")[0] == strategy.mapper for name, strategy in STRATEGIES.items())
-
-
 def test_progress_lets_a_tenth_of_a_count_through():
     said, say = said_to()
     progress = Progress(say)
@@ -192,7 +190,58 @@ def test_pycolmap_is_imported_by_the_worker_and_its_own_modules_only():
         "colmap_posed",
         "colmap_readjust",
         "colmap_refine",
+        "colmap_rescue",
     }
     for name, text in texts.items():
         found = {other for other in importing if f"from resources.{other} " in text or f"import {other}" in text}
         assert not found or name in importing, f"{name} would import pycolmap by way of {found}"
+
+
+def test_an_attempt_tells_what_it_saw(capture):
+    attempt = capture.attempt
+    assert 200 < attempt.features <= 2 * RECIPE.max_features, "a feature may have two orientations"
+    assert attempt.linked == 1
+    assert 0.3 < attempt.flat < 1, "two of three views show mostly one wall"
+
+
+def test_images_that_a_model_lacks_are_joined_to_it(capture, tmp_path):
+    shutil.copytree(capture.features, tmp_path / "features")
+    part = capture.request("incremental", images=capture.names[:7], camera_ids=capture.camera_ids[:7])
+    start = tmp_path / "part"
+    assert ColmapBackend().reconstruct(part, start, say=print).registered == 7
+    said, say = said_to()
+    attempt = ColmapBackend().reconstruct(
+        capture.request("incremental-join", start=start), tmp_path / "joined", say=say
+    )
+    assert "7 images are missing from the model" in said
+    assert attempt.registered == len(capture.names)
+    model = read_model(tmp_path / "joined")
+    error = trajectory_error(poses_in_order(model, capture.names), capture.truth)
+    assert error.ate_rmse < 0.005 * error.extent
+
+
+@pytest.mark.parametrize("strategy", ["incremental-other", "incremental-rich"])
+def test_rescue_strategies_find_the_same_scene(strategy, capture, tmp_path):
+    attempt = ColmapBackend().reconstruct(capture.request(strategy), tmp_path / "model", say=print)
+    assert attempt.registered >= 12
+    model = read_model(tmp_path / "model")
+    names = sorted(image.name for image in model.images.values())
+    truth = capture.truth[[capture.names.index(name) for name in names]]
+    error = trajectory_error(poses_in_order(model, names), truth)
+    assert error.ate_rmse < 0.01 * error.extent
+    if strategy.endswith("rich"):
+        assert attempt.features > capture.attempt.features
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "memory"),
+        ("print('what():  std::bad_alloc', flush=True); import os; os.abort()", "memory"),
+        ("raise MemoryError", "memory"),
+        ("raise ValueError", "crashed"),
+    ],
+)
+def test_a_worker_without_memory_is_known_from_one_that_crashed(worker, body, outcome, capture, tmp_path):
+    worker(body)
+    assert ColmapBackend().reconstruct(capture.request(), tmp_path / "model", say=print).outcome == outcome
