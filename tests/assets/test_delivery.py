@@ -204,7 +204,7 @@ def test_exports_carry_the_time_and_the_count_that_was_read_back(delivered) -> N
 
 
 def test_a_ply_and_the_report_say_units_axes_and_place(delivered) -> None:
-    [model] = folder_of(delivered, "exports").glob("model-*.ply")
+    [model] = (path for path in folder_of(delivered, "exports").iterdir() if path.suffixes == [".ply"])
     header = model.read_bytes().partition(b"end_header")[0].decode("ascii").splitlines()
     said = [line.removeprefix("comment ") for line in header if line.startswith("comment ")]
     assert said == [
