@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from splat_pipeline.domain.budget import Budget
 from splat_pipeline.domain.calibration import Calibration, document
 from splat_pipeline.domain.errors import BadCalibration
 from splat_pipeline.domain.formats.calibration import calibration_json, read_calibration
 from splat_pipeline.domain.formats.colmap import ColmapCamera
 from splat_pipeline.domain.keyframes import select_keyframes
 from splat_pipeline.domain.pairs import instant_pairs
-from splat_pipeline.domain.recipe import FrameRecipe
 from splat_pipeline.domain.rig import instants, known_lenses, rig_frames
 
 LENS = {"model": "PINHOLE", "width_px": 400, "height_px": 300, "params": [380.0, 381.0, 200.0, 150.0]}
@@ -176,7 +176,8 @@ def analysed(offset_s=0.0, rejected=()):
 
 def select(frames, made):
     sides = {"left": 200.0, "right-cam": 200.0}
-    return select_keyframes(frames, FrameRecipe(max_keyframes=30), longer_side_px=sides, known=made)
+    budget = Budget(wanted=30, most=30)
+    return select_keyframes(frames, budget, holdout_every=8, longer_side_px=sides, known=made)
 
 
 def test_keyframes_of_a_rig_are_chosen_by_its_first_camera_and_taken_from_all():
