@@ -54,6 +54,25 @@ def run(
 
 
 @app.command()
+def prepare(
+    videos: Annotated[list[Path], typer.Argument(help="clips of one scene, or one folder of clips or images")],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="where to write the bundle: a folder that is empty or new")],
+    job: Annotated[str | None, typer.Option(help="name to show; default: that of the first clip")] = None,
+    descriptors: Annotated[bool, typer.Option(help="find features too: more bytes, less work")] = False,
+) -> None:
+    """Choose keyframes where the footage is; the bundle is dropped into the inbox in place of the clips."""
+    from splat_pipeline.prepare import prepare as prepared
+    from splat_pipeline.terminal import Progress
+
+    with Progress(job or videos[0].stem) as progress:
+        summary, reason = prepared(load(), videos, out, title=job, descriptors=descriptors, listener=progress)
+    if summary is None:
+        fail({**(reason or {}), "job": None})
+    print(json.dumps(summary))
+
+
+@app.command()
 def materialize(
     asset: Annotated[str, typer.Argument(help="name of the stage: see the asset table")],
     job: Annotated[str, typer.Option(help="key of the job: see splat status")],

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from splat_pipeline.assets.bundled import bundle_of, take, take_keyframes
 from splat_pipeline.assets.framesheets import scores_drawn, write_decisions_sheet, write_thumbnails
 from splat_pipeline.assets.givens import read_given
 from splat_pipeline.assets.known import read_known
@@ -50,6 +51,11 @@ def frame_quality(
 ) -> dg.MaterializeResult[Any]:
     """Sharpness, exposure, motion and parallax of every analysed frame; footage without a chance is refused here."""
     with stage(context, store, machine) as work:
+        bundle = bundle_of(work)
+        if bundle is not None:
+            take(work, bundle, reader)
+            work.publish(metadata={"bundle": bundle.title})
+            return work.result()
         scores: list[ClipScore] = []
         errors: list[InputError] = []
         pictures = Thumbnails(most=SHEET_IMAGES)
@@ -129,6 +135,10 @@ def keyframes(
 ) -> dg.MaterializeResult[Any]:
     """The frames that the splat is made of: evenly spaced along the camera's way, the sharpest of each stretch."""
     with stage(context, store, machine) as work:
+        bundle = bundle_of(work)
+        if bundle is not None:
+            work.publish(metrics=take_keyframes(work, bundle, reader), metadata={"bundle": bundle.title})
+            return work.result()
         recipe = work.recipe.frames
         analysed = tables.read_table(work.input("frame_quality") / "frames.parquet", tables.FRAMES)
         clips = {clip.video_id: clip for clip in clips_of(work)}

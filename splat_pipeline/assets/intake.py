@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from splat_pipeline.assets.bundled import bundle_of, take_sources
 from splat_pipeline.assets.givens import posed_images, uploaded_poses, write_given
 from splat_pipeline.assets.jobfile import MAX_BYTES, read_job_file
 from splat_pipeline.assets.known import take_known
@@ -67,6 +68,11 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
     with stage(context, store, machine) as work:
         upload, contents, unpacked = take_contents(work, reader)
         resolved, origin = resolve(recipe, upload, contents, config)
+        bundle = bundle_of(work)
+        if bundle is not None:
+            take_sources(work, bundle, reader, recipe=resolved)
+            work.publish(metadata={"title": upload.title, "prepared_by": f"splat_pipeline {bundle.code_version}"})
+            return work.result()
         contents = posed_images(upload, contents, resolved.poses.source)
         sources = [
             look(reader, upload, name, video_id=video_id)

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from splat_pipeline.assets.bundled import bundle_of
 from splat_pipeline.assets.footage import FEATURES, IMAGES, PAIRS_FILE, names_of, put_together
 from splat_pipeline.assets.frames import Clip, clips_of
 from splat_pipeline.assets.known import known_cameras, read_known
@@ -44,8 +45,11 @@ def linking_frames(
 def _broken(work: Work, keyframes: pd.DataFrame) -> tuple[list[Break], Mapping[str, Clip]]:
     """Return the breaks and the clips that they are in.
 
-    Photos have nothing between them, given poses need no ties, and a rig's cameras tie one another.
+    Photos have nothing between them, given poses need no ties, a rig's cameras tie one another, and of footage that was
+    prepared elsewhere only the keyframes are here.
     """
+    if bundle_of(work) is not None:
+        return [], {}
     known = read_known(work.input("source_videos"))
     if source_of(work.input("source_videos")) is not None or (known is not None and known.rig):
         return [], {}

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from splat_pipeline.assets.bundled import bundle_of, take
 from splat_pipeline.assets.failures import classified
 from splat_pipeline.assets.footage import IMAGES, PAIRS_FILE, names_of
 from splat_pipeline.assets.known import known_cameras
@@ -19,7 +20,7 @@ from splat_pipeline.assets.partitions import GROUP, jobs
 from splat_pipeline.assets.posed import source_of, windows_of
 from splat_pipeline.assets.rescue import climb
 from splat_pipeline.assets.second_look import Gathered, look_again
-from splat_pipeline.assets.stages import Machines, Sfm, Sources, Stores, Work, job_asset, stage
+from splat_pipeline.assets.stages import Machines, Readers, Sfm, Sources, Stores, Work, job_asset, stage
 from splat_pipeline.domain.errors import ArtifactError, MissingWindow, NoReconstruction
 from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs, write_pairs
 from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_rows, read_table, write_table
@@ -36,11 +37,16 @@ JSON = "json_io"
 
 @job_asset(deps=["keyframes"], kinds={"colmap"})
 def features(
-    context: dg.AssetExecutionContext, store: Stores, machine: Machines, sfm: Sfm
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers, sfm: Sfm
 ) -> dg.MaterializeResult[Any]:
     """SIFT features of every keyframe, compressed, one file a segment."""
     with stage(context, store, machine) as work:
         keyframes = _keyframes(work)
+        bundle = bundle_of(work)
+        if bundle is not None and work.asset in bundle.stages:
+            take(work, bundle, reader)
+            work.publish(metadata={"keyframes": len(keyframes), "bundle": bundle.title})
+            return work.result()
         request = FeatureRequest(
             folder=work.input("keyframes") / IMAGES,
             images=names_of(keyframes),

@@ -8,6 +8,7 @@
     │   ├── NoVideoStream         audio only
     │   ├── UnsafeUpload          a link, a device, a name that leaves the folder, a zip bomb
     │   ├── BadJobFile            job.yaml or a settings file with an unknown key or a wrong value
+    │   ├── BadBundle             footage that was prepared elsewhere is not what it was
     │   ├── BadPoses              poses that came with the images, or from a backend, cannot be read or cannot be right
     │   ├── BadCalibration        a lens could not be measured from the board that was filmed
     │   └── WeakFootage           it decodes, but no splat can come of it
@@ -89,6 +90,10 @@ class UnsafeUpload(InputError):
 
 class BadJobFile(InputError):
     remedy = "Correct the named key; the README lists the known ones."
+
+
+class BadBundle(InputError):
+    remedy = "Copy the bundle again, or prepare the footage again: splat prepare."
 
 
 class BadPoses(InputError):

@@ -103,7 +103,12 @@ def _keyframe(row: pd.Series[Any], number: int, holdout_every: int) -> Keyframe:
 
 def sharp_share(keyframes: Sequence[Keyframe]) -> float:
     """Return the share of keyframes that are about as sharp as what is around them; 0 for none."""
-    return float(np.mean([k.sharpness_rel >= SHARP_REL for k in keyframes])) if keyframes else 0.0
+    return share_of_sharp([keyframe.sharpness_rel for keyframe in keyframes])
+
+
+def share_of_sharp(sharpness_rel: Sequence[float]) -> float:
+    """Return the share of frames of such relative sharpness that are about as sharp as what is around them."""
+    return float(np.mean([sharp >= SHARP_REL for sharp in sharpness_rel])) if len(sharpness_rel) else 0.0
 
 
 def thinned(rows: list[int], most: int) -> list[int]:

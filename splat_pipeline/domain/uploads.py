@@ -90,6 +90,7 @@ ARCHIVE_SUFFIX = ".zip"
 LEAST_IMAGES = 3
 """A folder with fewer images is not taken for a set: it holds a poster or a snapshot beside the clips."""
 JOB_FILE = "job.yaml"
+BUNDLE_FILE = "bundle.json"
 TRACK_SUFFIX = ".srt"
 _KNOWN = {
     "transforms.json": "poses",
@@ -106,6 +107,7 @@ _KNOWN = {
     "images.txt": "colmap",
     "points3d.txt": "colmap",
 }
+_BESIDE = {TRACK_SUFFIX: "subtitles", ARCHIVE_SUFFIX: "zip"}
 _JUNK = re.compile(r"(^|/)(\.[^/]*|Thumbs\.db|desktop\.ini|__MACOSX/.*|[^/]*\.(part|crdownload|tmp))$", re.IGNORECASE)
 _PAPERS = re.compile(r"(^|/)((README|LICEN[CS]E|NOTICE|COPYING)[^/]*|reference/.*)$", re.IGNORECASE)
 _HIDDEN = re.compile(r"(^|/)\.[^/]+/")
@@ -121,6 +123,8 @@ class Contents:
     """Folders of images, "." for the upload itself; used only when there is no clip."""
     archive: str | None = None
     """The zip that holds the job, where there is neither."""
+    bundle: bool = False
+    """It was prepared elsewhere: see ``domain.bundles``."""
     job_file: str | None = None
     found: Mapping[str, str] = field(default_factory=dict)
     """Other known inputs: name to kind."""
@@ -143,7 +147,10 @@ def classify(names: Iterable[str]) -> Contents:
     clips, found, ignored = [], {}, {}
     images: dict[str, list[str]] = {}
     job_file = None
-    for name in natural_order(names):
+    names = natural_order(names)
+    if BUNDLE_FILE in names:
+        return Contents(bundle=True, job_file=JOB_FILE if JOB_FILE in names else None)
+    for name in names:
         path = PurePosixPath(name)
         if is_junk(name):
             ignored[name] = "junk"
@@ -153,10 +160,8 @@ def classify(names: Iterable[str]) -> Contents:
             job_file = name
         elif path.name.lower() in _KNOWN:
             found[name] = _KNOWN[path.name.lower()]
-        elif path.suffix.lower() == TRACK_SUFFIX:
-            found[name] = "subtitles"
-        elif path.suffix.lower() == ARCHIVE_SUFFIX:
-            found[name] = "zip"
+        elif path.suffix.lower() in _BESIDE:
+            found[name] = _BESIDE[path.suffix.lower()]
         elif path.suffix.lower() in CLIP_SUFFIXES:
             clips.append(name)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
@@ -179,7 +184,7 @@ def classify(names: Iterable[str]) -> Contents:
 
 def require_content(contents: Contents, title: str) -> None:
     """Raise ``EmptyUpload`` when there is no clip, no set of images and no zip, saying what there is instead."""
-    if contents.sources or contents.archive:
+    if contents.sources or contents.archive or contents.bundle:
         return
     zips = [name for name, kind in contents.found.items() if kind == "zip"]
     if zips:

@@ -166,7 +166,8 @@ def analysed(offset_s=0.0, rejected=()):
     rows = [
         {
             "video_id": name, "frame_index": i, "pts_s": i / 10 - (offset_s if name == "right-cam" else 0),
-            "segment_id": name, "sharpness_rel": 1.0, "motion_px": 8.0, "quality": 0.5 + 0.01 * (i % 7),
+            "segment_id": name, "sharpness_rel": 1.0, "motion_px": 8.0, "rotation_only": False,
+            "tracked_share": 0.99, "quality": 0.5 + 0.01 * (i % 7),
             "reject_reason": "blurred" if (name, i) in rejected else None,
         }
         for name in ("left", "right-cam") for i in range(40)
