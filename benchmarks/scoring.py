@@ -16,8 +16,9 @@ from pathlib import Path
 
 import cv2
 
-from resources.clips import Decoder, fitted, paced, probe_clip, upright
+from resources.clips import Decoder, paced, probe_clip
 from resources.media import PyAvReader
+from resources.upright import fitted, upright
 
 ANALYSIS_FPS, ANALYSIS_PX = 10.0, 480
 

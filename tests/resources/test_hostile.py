@@ -15,7 +15,7 @@ from resources import workers
 from resources.guarded import GuardedReader
 from resources.media import PyAvReader
 from splat_pipeline.domain.errors import InputError
-from splat_pipeline.domain.frames import judge_clip
+from splat_pipeline.domain.verdicts import judge_clip
 
 MOST_CPU_S, MOST_BYTES = 5.0, 1_000_000_000
 
