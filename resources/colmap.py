@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 
 from resources import joined, posed
 from resources.lenses import lenses, rig
+from resources.machine import usable_cores
 from resources.progress import Progress
 from resources.sandbox import Finished, Limits, run_child, watch_child
 from resources.strategies import STRATEGIES, WIDE_EXHAUSTIVE
@@ -42,14 +42,6 @@ RIG_REMEDY = (
     "Check cam_from_rig (camera from rig; +x right, +y down, +z forward) and offset_s of each camera, and that lenses "
     "are of these clips; or leave cam_from_rig out: the cameras are found without it."
 )
-
-
-def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Return how many cores this process may use: by affinity, and by a container's quota (cgroup v2), at least 1."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    allowed, period = quota.read_text().split() if quota.is_file() else ("max", "0")
-    return cores if allowed == "max" else max(1, min(cores, int(allowed) // int(period)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,13 @@ only that clip is refused: time, memory, file size and, where the system allows,
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from resources.machine import usable_cores
 from resources.measure_files import read_measures
 from resources.media import PyAvReader
 from resources.sandbox import Limits
@@ -32,7 +32,7 @@ UNPACKED_BYTES_S = 5e6
 
 
 def _threads() -> int:
-    return min(MOST_THREADS, os.cpu_count() or 1)
+    return min(MOST_THREADS, usable_cores())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,11 @@ class GuardedReader:
     """Address space, of which libraries and threads take more than they use."""
     file_bytes: int = 4 << 30
     """The largest file that the child may write."""
+
+    @property
+    def clips_at_once(self) -> int:
+        """See ``MediaReader``: as many as there are cores for their decoders' threads."""
+        return max(1, usable_cores() // self.threads)
 
     def probe(self, path: Path) -> VideoFacts:
         """See ``MediaReader``."""

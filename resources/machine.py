@@ -47,6 +47,14 @@ class LocalMachine:
         return free_bytes()
 
 
+def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Return how many cores this process may use: by affinity, and by a container's quota (cgroup v2), at least 1."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    allowed, period = quota.read_text().split() if quota.is_file() else ("max", "0")
+    return cores if allowed == "max" else max(1, min(cores, int(allowed) // int(period)))
+
+
 def free_bytes(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Return the least of what Linux calls available and what the control groups above this process leave.
 

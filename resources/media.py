@@ -39,6 +39,11 @@ class PyAvReader:
     threads: int = 1
     """Of the decoder; with more than one a damaged clip ends in ``DamagedError``."""
 
+    @property
+    def clips_at_once(self) -> int:
+        """See ``MediaReader``: one, in this process."""
+        return 1
+
     def probe(self, path: Path) -> VideoFacts:
         """See ``MediaReader``."""
         return probe_images(path) if path.is_dir() else probe_clip(path)

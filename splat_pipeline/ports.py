@@ -91,6 +91,11 @@ class Store(Protocol):
 class MediaReader(Protocol):
     """Clips and folders of images."""
 
+    @property
+    def clips_at_once(self) -> int:
+        """How many clips may be measured at the same time, from threads of the caller."""
+        ...
+
     def probe(self, path: Path) -> VideoFacts:
         """Read what the container says of a clip (file) or image set (folder).
 

@@ -17,6 +17,7 @@ from splat_pipeline.assets import frames, intake
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.ports import MediaReader
 
 ASSETS = [intake.source_videos, frames.frame_quality, frames.keyframes]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -31,12 +32,16 @@ class Bench:
         self.store.register(self.upload)
 
     def run(
-        self, config: dict[str, Any] | None = None, recipe: Recipe | None = None, assets: list[Any] = ASSETS
+        self,
+        config: dict[str, Any] | None = None,
+        recipe: Recipe | None = None,
+        assets: list[Any] = ASSETS,
+        reader: MediaReader | None = None,
     ) -> dg.ExecuteInProcessResult:
         resources = {
             "store": self.store,
             "machine": LocalMachine(),
-            "reader": PyAvReader(),
+            "reader": reader or PyAvReader(),
             "sheets": ContactSheets(),
             "recipe": recipe or Recipe(),
         }

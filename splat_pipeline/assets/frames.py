@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from splat_pipeline.domain.budget import Budget, budget_of
 from splat_pipeline.domain.clip_poses import at_frames
 from splat_pipeline.domain.decisions import decisions
 from splat_pipeline.domain.errors import InputError
-from splat_pipeline.domain.frames import FrameRef
+from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.given import lens_ids, only_posed
 from splat_pipeline.domain.keyframes import Keyframe, select_keyframes, sharp_share
 from splat_pipeline.domain.scenes import SCENE_FILE, scene_of_motion
@@ -56,13 +57,13 @@ def frame_quality(
             take(work, bundle, reader)
             work.publish(metadata={"bundle": bundle.title})
             return work.result()
+        clips = clips_of(work)
+        pictures = [Thumbnails(most=-(-SHEET_IMAGES // len(clips))) for _ in clips]
         scores: list[ClipScore] = []
         errors: list[InputError] = []
-        pictures = Thumbnails(most=SHEET_IMAGES)
-        clips = clips_of(work)
-        for clip in clips:
+        for clip, measures in zip(clips, measured(work, reader, clips, pictures), strict=True):
             first = sum(len(score.segments) for score in scores)
-            score, error = score_or_refuse(work, reader, clip, pictures, first_segment=first)
+            score, error = score_or_refuse(work, clip, measures, first_segment=first)
             scores.append(score)
             errors += [error] if error is not None else []
         frames = [row for score in scores for row in score.frames]
@@ -71,7 +72,7 @@ def frame_quality(
             raise errors[0]
         tables.write_table(work.folder / "frames.parquet", tables.FRAMES, frames)
         tables.write_table(work.folder / "segments.parquet", tables.SEGMENTS, segments)
-        write_thumbnails(pictures.spread(frames), sheets, work.folder)
+        write_thumbnails([each for part in pictures for each in part.spread(frames)], sheets, work.folder)
         scene = scene_of_motion(work.recipe.scene_type, frames, [clip.facts.make for clip in clips]).to_json()
         (work.folder / SCENE_FILE).write_text(json.dumps(scene, indent=1))
         shown = {"over_time": scores_drawn(frames), "scene": dg.MetadataValue.json(scene)}
@@ -96,19 +97,33 @@ def clips_of(work: Work) -> list[Clip]:
     return clips
 
 
+def measured(
+    work: Work, reader: MediaReader, clips: Sequence[Clip], pictures: Sequence[Thumbnails]
+) -> Iterator[list[FrameMeasure] | InputError]:
+    """Yield the measures of each clip, or why it cannot be read, in order; as many at a time as ``reader`` may."""
+    recipe = work.recipe.frames
+
+    def measure(clip: Clip, kept: Thumbnails) -> list[FrameMeasure] | InputError:
+        try:
+            found = reader.measure(
+                clip.path, clip.facts, fps=recipe.analysis_fps, longer_side_px=recipe.analysis_px, say=work.log
+            )
+            return list(kept.strip(clip.video_id, found))
+        except InputError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=reader.clips_at_once, thread_name_prefix="measure") as pool:
+        yield from pool.map(measure, clips, pictures)
+
+
 def score_or_refuse(
-    work: Work, reader: MediaReader, clip: Clip, pictures: Thumbnails, *, first_segment: int
+    work: Work, clip: Clip, measures: list[FrameMeasure] | InputError, *, first_segment: int
 ) -> tuple[ClipScore, InputError | None]:
-    """Measure, judge and score one clip; a refused one keeps its rows, each with the reason."""
-    recipe, is_set = work.recipe.frames, bool(clip.facts.images)
-    measured = reader.measure(
-        clip.path, clip.facts, fps=recipe.analysis_fps, longer_side_px=recipe.analysis_px, say=work.log
-    )
-    try:
-        measures = list(pictures.strip(clip.video_id, measured))
-    except InputError as error:
-        work.log(f"{clip.name}: {type(error).__name__}: {error}")
-        return ClipScore(frames=[], segments=[]), error
+    """Judge and score one clip; a refused one keeps its rows, each with the reason."""
+    if isinstance(measures, InputError):
+        work.log(f"{clip.name}: {type(measures).__name__}: {measures}")
+        return ClipScore(frames=[], segments=[]), measures
+    is_set = bool(clip.facts.images)
     score = score_clip(clip.video_id, measures, first_segment=first_segment, images=is_set)
     weak = judge_clip(measures, name=clip.name, images=is_set)
     work.log(f"{clip.name}: {len(measures)} frames measured{f'; {type(weak).__name__}: {weak}' if weak else ''}")

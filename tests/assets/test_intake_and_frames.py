@@ -8,10 +8,13 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+import pandas as pd
 import pytest
 from bench import ASSETS, Bench, failure_of
 from PIL import Image
 
+from resources.guarded import GuardedReader
+from resources.media import PyAvReader
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.recipe import Recipe
 
@@ -208,6 +211,27 @@ def test_a_zip_that_is_refused_fails_at_the_door(
     assert (step, shown["class"]) == ("source_videos", error)
     assert shown["remedy"]
     assert not list((tmp_path / "store" / "scratch").iterdir())
+
+
+class Several(PyAvReader):
+    """Measures clips beside one another."""
+
+    clips_at_once = 3
+
+
+def test_clips_measured_side_by_side_give_what_they_give_in_turns(tmp_path: Path, upload: Path, film, walk) -> None:
+    for name, step_px in (("a", 3), ("b", 4), ("c", 5)):
+        film(upload / f"{name}.mp4", walk(24, step_px=step_px))
+    (upload / "d.mp4").write_bytes((upload / "a.mp4").read_bytes()[:-4000])
+    runs = []
+    for name, reader in (("turns", PyAvReader()), ("side", Several()), ("children", GuardedReader(threads=1))):
+        bench = Bench(tmp_path / name, upload)
+        assert bench.run(reader=reader).success
+        runs.append([bench.table("frame_quality", tables.FRAMES), bench.table("keyframes", tables.KEYFRAMES)])
+        assert runs[-1][0]["video_id"].is_monotonic_increasing
+    for scores, kept in runs[1:]:
+        pd.testing.assert_frame_equal(scores, runs[0][0])
+        pd.testing.assert_frame_equal(kept, runs[0][1])
 
 
 def test_the_same_upload_gives_the_same_artifacts(tmp_path: Path, upload: Path, film, walk) -> None:

@@ -1,6 +1,5 @@
 """The adapter of COLMAP, held against a rendered scene whose cameras are known."""
 
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from scene import FOCALS, RECIPE, ReplayedSfm
 
 from resources import colmap
-from resources.colmap import ColmapBackend, usable_cores
+from resources.colmap import ColmapBackend
 from resources.features import read_features
 from resources.progress import Progress
 from splat_pipeline.domain.errors import MissingArtifact, ToolCrashed
@@ -150,16 +149,6 @@ def test_attempts_side_by_side_share_their_matches(capture):
     assert attempt.registered == len(capture.names)
     assert not [line for line in said if line.startswith("matching")]
     assert cached[0].stat().st_mtime_ns == before
-
-
-def test_threads_are_the_cores_that_we_may_use(tmp_path):
-    cores = len(os.sched_getaffinity(0))
-    assert 1 <= ColmapBackend().threads <= cores
-    assert usable_cores(tmp_path / "no cgroup") == cores
-    quota = tmp_path / "cpu.max"
-    for text, expected in (("max 100000", cores), ("100000 100000", 1), ("50000 100000", 1)):
-        quota.write_text(text)
-        assert usable_cores(quota) == expected
 
 
 def test_progress_lets_a_tenth_of_a_count_through():

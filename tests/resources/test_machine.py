@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resources.machine import LocalMachine, free_bytes, is_gone, this_process
+from resources.colmap import ColmapBackend
+from resources.guarded import GuardedReader
+from resources.machine import LocalMachine, free_bytes, is_gone, this_process, usable_cores
 
 
 def test_utc_is_iso_8601_with_seconds():
@@ -124,3 +126,14 @@ def test_this_machine_has_some_memory_left():
     left = LocalMachine().free_bytes()
     assert left is not None
     assert 1_000_000 < left < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_threads_are_the_cores_that_we_may_use(tmp_path):
+    cores = len(os.sched_getaffinity(0))
+    assert 1 <= ColmapBackend().threads <= cores
+    assert GuardedReader(threads=1).clips_at_once == ColmapBackend().threads
+    assert usable_cores(tmp_path / "no cgroup") == cores
+    quota = tmp_path / "cpu.max"
+    for text, expected in (("max 100000", cores), ("100000 100000", 1), ("50000 100000", 1)):
+        quota.write_text(text)
+        assert usable_cores(quota) == expected
