@@ -31,6 +31,13 @@ def test_every_place_that_names_the_code_location_agrees():
     assert modules == {"splat_pipeline.definitions"}
 
 
+def test_the_packages_near_the_source_are_some_of_ours_in_the_same_versions():
+    ours = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
+    edge = [line for line in (ROOT / "docker" / "edge.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert set(edge) < ours
+    assert not any(line.startswith(("pycolmap", "numba")) for line in edge)
+
+
 def test_compose_runs_postgres_and_the_three_processes_and_binds_to_loopback_only():
     compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
     services = compose["services"]
