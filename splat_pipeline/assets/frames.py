@@ -81,7 +81,9 @@ def frame_quality(
 
 
 def clips_of(work: Work) -> list[Clip]:
-    """Return the usable clips and image sets of a job, in order."""
+    """Return the usable clips and image sets of a job, in order; of footage prepared elsewhere there are none here."""
+    if bundle_of(work) is not None:
+        return []
     folder = work.input("source_videos")
     manifest = json.loads((folder / "manifest.json").read_text())
     location = location_of(work, manifest)

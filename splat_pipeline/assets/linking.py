@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from splat_pipeline.assets.bundled import bundle_of
 from splat_pipeline.assets.footage import FEATURES, IMAGES, PAIRS_FILE, names_of, put_together
 from splat_pipeline.assets.frames import Clip, clips_of
 from splat_pipeline.assets.known import known_cameras, read_known
@@ -48,8 +47,6 @@ def _broken(work: Work, keyframes: pd.DataFrame) -> tuple[list[Break], Mapping[s
     Photos have nothing between them, given poses need no ties, a rig's cameras tie one another, and of footage that was
     prepared elsewhere only the keyframes are here.
     """
-    if bundle_of(work) is not None:
-        return [], {}
     known = read_known(work.input("source_videos"))
     if source_of(work.input("source_videos")) is not None or (known is not None and known.rig):
         return [], {}

@@ -28,7 +28,7 @@ BRIDGED_INLIERS = 30
 MOST_A_BREAK, LEAST_A_BREAK = 12, 3
 MOST = 240
 """Linking frames of a job: extracting and matching one takes about a second."""
-COLUMNS = ["keyframe_id", "video_id", "pts_s", "file", "camera_id"]
+COLUMNS = ["keyframe_id", "video_id", "pts_s", "file", "width_px", "height_px", "camera_id"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from resources.media import PyAvReader
 from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
 from resources.stores import FileStore
-from splat_pipeline.assets import frames, intake, poses, reconstructions
+from splat_pipeline.assets import frames, intake, linking, poses, reconstructions
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.evaluation import trajectory_error
@@ -41,7 +41,7 @@ RECIPES = {
 }
 ASSETS = [
     intake.source_videos, frames.frame_quality, frames.keyframes, reconstructions.features, reconstructions.match_graph,
-    reconstructions.local_reconstructions, poses.camera_poses, poses.point_cloud,
+    linking.linking_frames, reconstructions.local_reconstructions, poses.camera_poses, poses.point_cloud,
 ]  # fmt: skip
 
 

@@ -38,8 +38,8 @@ def walk(tmp_path_factory):
 
 
 @pytest.fixture
-def work():
-    return SimpleNamespace(recipe=Recipe(poses=RECIPE), log=print)
+def work(tmp_path):
+    return SimpleNamespace(recipe=Recipe(poses=RECIPE), log=print, input=lambda _: tmp_path)  # no calibration there
 
 
 def model(walk, first, stop):
@@ -88,7 +88,7 @@ def test_an_adjustment_that_fails_is_an_attempt(walk, work, tmp_path):
 def test_models_beside_the_largest_are_kept_when_asked_for(walk, work, tmp_path):
     whole = footage(walk)
     apart = replace(whole, frames=whole.frames.iloc[[*range(10), *range(55, 70)]])
-    fake = SimpleNamespace(recipe=work.recipe)
+    fake = SimpleNamespace(recipe=work.recipe, input=work.input)
     request = replace(request_for(fake, apart, "incremental", left_s=600.0), parts=tmp_path / "0-parts")
     attempt = walk.backend.reconstruct(request, tmp_path / "0", say=print)
     assert (attempt.registered, attempt.models) == (15, 2)

@@ -29,6 +29,8 @@ KEYFRAMES = pd.DataFrame(
         "video_id": list(CLIPS),
         "pts_s": [0.0, 1, 2, 3, 4, 0],
         "file": [f"images/{clip}/{i}.jpg" for i, clip in enumerate(CLIPS)],
+        "width_px": 640,
+        "height_px": 480,
         "camera_id": 0,
     }
 )
@@ -45,6 +47,8 @@ def links(*after):
             "video_id": "a",
             "pts_s": [k + 0.1 * (i + 1) for i, k in enumerate(after)],
             "file": [f"images/a-links/{i}.jpg" for i in range(len(after))],
+            "width_px": 640,
+            "height_px": 480,
             "camera_id": 0,
         }
     )
