@@ -4,8 +4,8 @@
     python benchmarks/selection.py CLIP --methods ours,uniform --poses-only
 
 ``uniform`` takes frames at equal steps of time, ``sharpest`` the sharpest of equal windows of time. All choices are
-judged on the same evaluation frames, spread evenly over the clip and kept away from training; PSNR is over those that
-are registered with every choice. Everything after the choice is the pipeline itself.
+judged on the same evaluation frames, spread over the clip by chance and kept away from training; PSNR is over those
+that are registered with every choice. Everything after the choice is the pipeline itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from splat_pipeline.settings import Settings
 CHOSEN = ["source_videos", "frame_quality", "keyframes"]
 POSED = ["features", "match_graph", "local_reconstructions", "camera_poses"]
 TRAINED = ["point_cloud", "training_plan", "splat"]
-EVALUATED_EVERY = 8
+EVALUATED_EVERY = 3
 """One evaluation frame for so many keyframes."""
 
 
@@ -61,10 +61,13 @@ class Comparison:
         self.evaluated = self._evaluated(max(2, len(self.ours) // EVALUATED_EVERY))
 
     def _evaluated(self, count: int) -> list[int]:
-        """Return rows in the middle of equal windows, each the nearest that is not poor."""
+        """Return rows somewhere in equal windows, each the nearest that is not poor.
+
+        Not in their middle: there each would be equally near to the frames of a uniform choice, the nearest of all.
+        """
         good = np.flatnonzero(self.frames["reject_reason"].isna())
-        middles = (np.arange(count) + 0.5) / count * len(self.frames)
-        return sorted({int(good[np.argmin(np.abs(good - middle))]) for middle in middles})
+        places = (np.arange(count) + np.random.default_rng(0).uniform(size=count)) / count * len(self.frames)
+        return sorted({int(good[np.argmin(np.abs(good - place))]) for place in places})
 
     def chosen(self, method: str) -> list[int]:
         """Return rows of the frames that ``method`` keeps, as many as ours are."""

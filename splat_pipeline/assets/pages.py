@@ -72,7 +72,7 @@ def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
     tone, headline, sentence = verdict_of(summary)
     timings = in_order({name: about["seconds"] for name, about in lineage_of(work.inputs).items()})
     training = tables.read_table(work.input("splat") / "training.parquet", tables.TRAINING)
-    formats = tables.read_table(work.input("exports") / "formats.parquet", tables.FORMATS)
+    formats = tables.read_rows(work.input("exports") / "formats.parquet", tables.FORMATS)
     pairs, heldout = _pairs(work, loader)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -90,7 +90,7 @@ def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
         timings=timings,
         longest=max((seconds for _, seconds in timings), default=1.0) or 1.0,
         total=_spoken(sum(seconds for _, seconds in timings)) if timings else "",
-        formats=formats.to_dict("records"),
+        formats=formats,
         frame=in_words(frame_of(work)),
         sheet=data_uri(work.input("keyframes") / "contact_sheet.jpg", longer_side_px=SHEET_PX, quality=70),
         **_poster(work),

@@ -499,7 +499,10 @@ def read_table(path: Path, spec: TableSpec) -> pd.DataFrame:
 
 def read_rows(path: Path, spec: TableSpec) -> list[dict[str, Any]]:
     """Read a table as ``read_table`` does, row by row; an empty float is NaN, any other empty value None."""
-    return [{str(name): value for name, value in row.items()} for row in read_table(path, spec).to_dict("records")]
+    frame = read_table(path, spec)
+    words = [column.name for column in spec.columns if pa.types.is_string(column.type)]
+    frame = frame.astype(dict.fromkeys(words, object)).where(frame.notna() | ~frame.columns.isin(words), None)
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _columns(spec: TableSpec, rows: Iterable[Mapping[str, Any]]) -> list[str] | None:
