@@ -26,6 +26,7 @@ from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.given import lens_ids, only_posed
 from splat_pipeline.domain.keyframes import Keyframe, select_keyframes, sharp_share
+from splat_pipeline.domain.rig import KnownCameras
 from splat_pipeline.domain.scenes import SCENE_FILE, scene_of_motion
 from splat_pipeline.domain.scoring import ClipScore, refused, score_clip
 from splat_pipeline.domain.thumbnails import Thumbnails
@@ -167,9 +168,10 @@ def keyframes(
             for name, clip in clips.items()
         }
         sets = [name for name, clip in clips.items() if clip.facts.images or posed is not None]
+        known = read_known(work.input("source_videos"))
         chosen = select_keyframes(
             frames, budget_for(work, machine, clips.values()), holdout_every=recipe.holdout_every,
-            longer_side_px=longer, image_sets=sets, known=read_known(work.input("source_videos")),
+            longer_side_px=longer, image_sets=sets, known=known,
         )  # fmt: skip
         lenses = None if posed is None else lens_ids(posed)
         why = decisions(
@@ -178,7 +180,9 @@ def keyframes(
         tables.write_table(work.folder / "decisions.parquet", tables.DECISIONS, why)
         write_decisions_sheet(why, work.input("frame_quality"), sheets, work.folder)
         rows = [row for clip in clips.values() for row in extracted(work, reader, clip, chosen)]
-        number_cameras(rows, taken_through(clips.values()) if lenses is None else lenses)
+        number_cameras(
+            rows, taken_through(clips.values()) if lenses is None else lenses, devices_of(clips.values(), known)
+        )
         tables.write_table(work.folder / "keyframes.parquet", tables.KEYFRAMES, rows)
         metrics = {"keyframes": float(len(chosen)), "sharp_share": sharp_share(chosen)}
         work.publish(metadata=keyframes_shown(rows, chosen, why), metrics=metrics)
@@ -229,8 +233,25 @@ def taken_through(clips: Iterable[Clip]) -> dict[tuple[str, int], int]:
     }
 
 
-def number_cameras(rows: Sequence[dict[str, Any]], lenses: Mapping[tuple[str, int], int]) -> None:
-    """Give keyframes of one clip and one size one ``camera_id``, counted from 0 in order.
+def devices_of(clips: Iterable[Clip], known: KnownCameras | None) -> dict[str, str]:
+    """Return by video_id what each clip was filmed with, equal for clips whose make, model, turn and zoom agree.
+
+    A clip that does not tell its make and model is a device of its own, and so is each where a calibration names clips.
+    """
+    clips = list(clips)
+    if known is not None:
+        return {clip.video_id: clip.video_id for clip in clips}
+    told = {
+        clip.video_id: (clip.facts.make, clip.facts.model, clip.facts.rotation_deg, clip.facts.focal_35mm_mm)
+        for clip in clips
+    }
+    return {name: repr(facts) if facts[0] and facts[1] else name for name, facts in told.items()}
+
+
+def number_cameras(
+    rows: Sequence[dict[str, Any]], lenses: Mapping[tuple[str, int], int], devices: Mapping[str, str]
+) -> None:
+    """Give keyframes of one device and one size one ``camera_id``, counted from 0 in order.
 
     ``lenses``: by video_id and frame_index, where poses came with the images, or EXIF tells; another lens is another
     camera.
@@ -238,7 +259,7 @@ def number_cameras(rows: Sequence[dict[str, Any]], lenses: Mapping[tuple[str, in
     ids: dict[tuple[str, int, int, int | None], int] = {}
     for row in rows:
         lens = lenses.get((row["video_id"], row["frame_index"]))
-        key = row["video_id"], row["width_px"], row["height_px"], lens
+        key = devices[row["video_id"]], row["width_px"], row["height_px"], lens
         row["camera_id"] = ids.setdefault(key, len(ids))
 
 

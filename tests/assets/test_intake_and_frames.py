@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import av
 import dagster as dg
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from resources.guarded import GuardedReader
 from resources.media import PyAvReader
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.recipe import Recipe
+
+FREE_TAGS = {"movflags": "use_metadata_tags"}
 
 
 def metadata_of(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
@@ -211,6 +214,32 @@ def test_a_zip_that_is_refused_fails_at_the_door(
     assert (step, shown["class"]) == ("source_videos", error)
     assert shown["remedy"]
     assert not list((tmp_path / "store" / "scratch").iterdir())
+
+
+def test_clips_of_one_device_share_a_camera_and_others_do_not(tmp_path: Path, upload: Path, film, walk) -> None:
+    def filmed(name: str, tags: dict[str, str]) -> None:
+        plain = film(tmp_path / name, walk(24))
+        with av.open(str(plain)) as source, av.open(str(upload / name), "w", options=FREE_TAGS) as target:
+            stream = target.add_stream_from_template(source.streams.video[0])
+            target.metadata.update(tags)
+            for packet in source.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    target.mux(packet)
+
+    phone = {"make": "ACME", "model": "One"}
+    for name, tags in {
+        "a.mov": phone,
+        "b.mov": phone | {"model": "Two"},
+        "c.mov": phone,
+        "d.mov": {},
+        "e.mov": {},
+    }.items():
+        filmed(name, tags)
+    bench = Bench(tmp_path, upload)
+    assert bench.run().success
+    cameras = bench.table("keyframes", tables.KEYFRAMES).groupby("video_id")["camera_id"].agg(["min", "max"])
+    assert cameras.to_numpy().tolist() == [[0, 0], [1, 1], [0, 0], [2, 2], [3, 3]]
 
 
 class Several(PyAvReader):
