@@ -14,15 +14,23 @@ from scipy.spatial.transform import Rotation
 from resources.evo_metrics import trajectory_metrics
 from resources.stores import FileStore
 from splat_pipeline import cli
+from splat_pipeline.domain.depth_error import Depths, depth_error
 from splat_pipeline.domain.errors import BadPoses, InputError, ToolMissing
 from splat_pipeline.domain.evaluation import trajectory_error
-from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapImage, ColmapModel, write_model
+from splat_pipeline.domain.formats.colmap import (
+    ColmapCamera,
+    ColmapImage,
+    ColmapModel,
+    ColmapPoints,
+    write_model,
+)
 from splat_pipeline.domain.formats.transforms import OPENCV_FROM_OPENGL
 from splat_pipeline.domain.formats.tum import read_tum, write_tum
 from splat_pipeline.domain.given_colmap import images_at
 from splat_pipeline.domain.poses import _FOUND
 from splat_pipeline.domain.rigid import Similarity, quat_from_rotation, rigid
 from splat_pipeline.domain.tables import KEYFRAMES, POSES, VIDEOS, write_table
+from splat_pipeline.domain.truth import Truth, matched
 from splat_pipeline.evaluate import evaluate_job, read_truth
 
 COUNT, LOST, JOB = 20, 4, "orbit-00000000"
@@ -58,7 +66,8 @@ def store(tmp_path):
         write_table(folder / "videos.parquet", VIDEOS, [video])
         made.publish(JOB, "source_videos", folder, provenance={})
     rows = [
-        {"keyframe_id": i, "video_id": "photos", "frame_index": i, "pts_s": TIMES[i], "segment_id": "s", "file": "f"}
+        {"keyframe_id": i, "video_id": "photos", "frame_index": i, "pts_s": TIMES[i], "segment_id": "s"}
+        | {"file": f"images/s/{i}.jpg"}
         | {"width_px": 4, "height_px": 4, "camera_id": 0, "holdout": False}
         for i in range(COUNT)
     ]
@@ -76,6 +85,11 @@ def store(tmp_path):
         found.append(row)
     with made.scratch(JOB, "camera_poses") as folder:
         write_table(folder / "poses.parquet", POSES, pd.DataFrame(found))
+        (folder / "sparse").mkdir()
+        there = [elsewhere.pose(pose) for pose in disturbed(orbit())]
+        files = [f"s/{i}.jpg" for i in range(COUNT)]
+        ours = modelled(files[:-LOST], there[:-LOST], elsewhere.points(WALLS), seen_by=orbit()[:-LOST])
+        write_model(folder / "sparse", ours)
         made.publish(JOB, "camera_poses", folder, provenance={})
     return made
 
@@ -95,33 +109,33 @@ def transforms(folder):
 
 
 def colmap(folder):
-    from splat_pipeline.domain.formats.colmap import ColmapPoints
-
-    none = np.zeros(0, np.int64)
-    images = {
-        COUNT - i: ColmapImage(
-            name=name.split("/")[1],
-            camera_id=1,
-            quat=quat_from_rotation(pose[:3, :3]),
-            translation=pose[:3, 3],
-            xys=np.zeros((0, 2)),
-            point3d_ids=none,
-        )
-        for i, (name, pose) in enumerate(zip(NAMES, orbit(), strict=True))
-    }
-    points = ColmapPoints(
-        ids=none,
-        xyz=np.zeros((0, 3)),
-        rgb=np.zeros((0, 3), np.uint8),
-        error_px=np.zeros(0),
-        track_lengths=none,
-        track_images=none,
-        track_keypoints=none,
-    )
-    camera = ColmapCamera(model="SIMPLE_PINHOLE", width_px=4, height_px=4, params=(4.0, 2.0, 2.0))
     (folder / "model").mkdir()
-    write_model(folder / "model", ColmapModel(cameras={1: camera}, images=images, points=points))
+    write_model(folder / "model", modelled([name.split("/")[1] for name in NAMES][::-1], orbit()[::-1], WALLS))
     return folder / "model"
+
+
+WALLS = 10 * np.random.default_rng(2).dirichlet([1, 1, 1], 300) * np.random.default_rng(3).choice([-1, 1], (300, 3))
+
+
+def modelled(names, poses, points, *, seen_by=None):
+    """Return a COLMAP model of cameras that see those of ``points`` that lie before those of ``seen_by``."""
+    images = {}
+    for i, (name, pose, eye) in enumerate(zip(names, poses, poses if seen_by is None else seen_by, strict=True)):
+        local = WALLS @ eye[:3, :3].T + eye[:3, 3]
+        ahead = np.flatnonzero(local[:, 2] > 0.5)
+        xys = 400 * local[ahead, :2] / local[ahead, 2:] + 200
+        turn, shift = quat_from_rotation(pose[:3, :3]), pose[:3, 3]
+        images[i + 1] = ColmapImage(
+            name=name, camera_id=1, quat=turn, translation=shift, xys=xys, point3d_ids=ahead.astype(np.int64)
+        )
+    none = np.zeros(0, np.int64)
+    count = len(points)
+    cloud = ColmapPoints(
+        ids=np.arange(count), xyz=points, rgb=np.zeros((count, 3), np.uint8), error_px=np.zeros(count),
+        track_lengths=np.zeros(count, np.int64), track_images=none, track_keypoints=none,
+    )  # fmt: skip
+    camera = ColmapCamera(model="SIMPLE_PINHOLE", width_px=400, height_px=400, params=(400.0, 200.0, 200.0))
+    return ColmapModel(cameras={1: camera}, images=images, points=cloud)
 
 
 @needs_evo
@@ -144,6 +158,10 @@ def test_the_figures_are_those_of_the_known_error(store, tmp_path, form):
     rpe = np.sqrt(np.mean([np.sum(step[:3, 3] ** 2) for step in steps]))
     assert figures["rpe_rmse"] == pytest.approx(rpe, rel=1e-6)
     assert (figures["known"], figures["registered"], figures["registered_share"]) == (20, 16, 0.8)
+    assert ("depth_points" in figures) == (form is colmap)
+    if form is colmap:
+        assert figures["depth_points"] > 1000
+        assert 0.0005 < figures["depth_error_median"] < 0.03
     assert drawing.count("<polyline") == 2
     assert "xmlns" in drawing
 
@@ -197,3 +215,28 @@ def test_a_tum_trajectory_survives_its_file_and_a_bad_line_is_named():
     with pytest.raises(BadPoses, match="holds no pose"):
         read_tum("\n", file="t")
     assert images_at([], {}) is None
+
+
+def test_images_in_other_folders_are_known_by_their_own_names_if_these_are_enough():
+    names = [f"train/{i}.jpg" for i in range(4)]
+    truth = Truth(cam_from_world=orbit()[:4], names=names)
+    images = ["2.jpg", None, "0.jpg", "3.jpg"]
+    assert matched(truth, np.zeros(4), images, file="t") == ([0, 2, 3], [2, 0, 3])
+    twice = Truth(cam_from_world=orbit()[:4], names=["a/0.jpg", "b/0.jpg", "a/2.jpg", "a/3.jpg"])
+    with pytest.raises(BadPoses, match="0 of 4 keyframes"):
+        matched(twice, np.zeros(4), images, file="t")
+
+
+def test_depths_are_compared_where_two_models_observe_the_same_places():
+    rng = np.random.default_rng(0)
+    places, depths = rng.uniform(0, 1, (200, 2)), rng.uniform(1, 5, 200)
+    truth = {"a": Depths(places=places, depths=depths)}
+    order = rng.permutation(200)
+    near = Depths(places=places[order] + 0.0005, depths=depths[order] / 3 * 1.02)
+    figures = depth_error({"x": near}, truth, {"x": "a"}, 3.0)
+    assert figures["depth_points"] == 200
+    assert figures["depth_error_median"] == pytest.approx(0.02, abs=0.004)
+    far = Depths(places=places + 5, depths=depths)
+    assert depth_error({"x": far}, truth, {"x": "a"}, 3.0) == {
+        "depth_error_median": None, "depth_error_p90": None, "depth_points": 0,
+    }  # fmt: skip

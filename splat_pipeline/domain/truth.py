@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,8 @@ class Truth:
     """(N,) images."""
 
 
-def matched(truth: Truth, times_s: Float, images: Sequence[str | None], *, file: str) -> tuple[list[int], Float]:
-    """Return positions of the keyframes whose pose is known, and these poses (M, 4, 4), in order.
+def matched(truth: Truth, times_s: Float, images: Sequence[str | None], *, file: str) -> tuple[list[int], list[int]]:
+    """Return positions of the M keyframes whose pose is known, in order, and of these poses in ``truth``.
 
     ``times_s`` (K,), ``images`` (K,) names in the upload, None for a frame of a clip. Raises ``BadPoses`` where fewer
     than ``LEAST_MATCHED`` are known.
@@ -42,7 +43,7 @@ def matched(truth: Truth, times_s: Float, images: Sequence[str | None], *, file:
         cause = f"{file} knows the poses of {len(found)} of {len(times_s)} keyframes by their {how}"
         raise BadPoses(cause, file=file, remedy="Give a truth of the same clip (times in s) or of the same images.")
     rows = sorted(found)
-    return rows, truth.cam_from_world[[found[row] for row in rows]]
+    return rows, [found[row] for row in rows]
 
 
 def _by_time(known_s: Float, times_s: Float) -> Mapping[int, int]:
@@ -53,6 +54,13 @@ def _by_time(known_s: Float, times_s: Float) -> Mapping[int, int]:
 def _by_name(names: Sequence[str], images: Sequence[str | None]) -> Mapping[int, int]:
     rows = {image: row for row, image in enumerate(images) if image is not None}
     prefix = images_at(names, dict.fromkeys(rows, 1))
-    if prefix is None:
-        return {}
-    return {rows[f"{prefix}{name}"]: at for at, name in enumerate(names) if f"{prefix}{name}" in rows}
+    if prefix is not None:
+        return {rows[f"{prefix}{name}"]: at for at, name in enumerate(names) if f"{prefix}{name}" in rows}
+    mine, theirs = _by_file(rows), _by_file({name: at for at, name in enumerate(names)})
+    return {row: theirs[name] for name, row in mine.items() if name in theirs}
+
+
+def _by_file(places: Mapping[str, int]) -> Mapping[str, int]:
+    """Return ``places`` by the files' names without their folders; empty where these are not unique."""
+    by_file = {PurePosixPath(name).name: at for name, at in places.items()}
+    return by_file if len(by_file) == len(places) else {}
