@@ -10,17 +10,9 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
+from splat_pipeline.domain.contents import classify, is_junk, require_content
 from splat_pipeline.domain.errors import InputError, UnsafeUpload
-from splat_pipeline.domain.uploads import (
-    Upload,
-    UploadFile,
-    classify,
-    is_junk,
-    job_key,
-    natural_order,
-    require_content,
-    safe_name,
-)
+from splat_pipeline.domain.uploads import Upload, UploadFile, job_key, natural_order, safe_name
 
 END_BYTES = 1 << 20
 """So much of either end of a file identifies it together with its name and size."""

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from resources.inbox import open_regular
 from resources.photo_formats import HEAD_BYTES, formats_of, in_eight_bits, in_srgb
+from splat_pipeline.domain.contents import IMAGE_SUFFIXES, is_junk
 from splat_pipeline.domain.errors import InputError, TooSmall, UnreadableMedia
 from splat_pipeline.domain.media import utc_of
 from splat_pipeline.domain.orientation import AS_STORED, BY_EXIF, Orientation
 from splat_pipeline.domain.positions import Fix, fix_or_none
-from splat_pipeline.domain.uploads import IMAGE_SUFFIXES, VideoFacts, is_junk, natural_order
+from splat_pipeline.domain.uploads import VideoFacts, natural_order
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -14,8 +14,9 @@ from typing import Any
 from resources.disk import disk_errors
 from resources.inbox import list_upload
 from splat_pipeline.domain.bundles import STAGES, WITH_DESCRIPTORS, Bundle, BundledFile
+from splat_pipeline.domain.contents import BUNDLE_FILE
 from splat_pipeline.domain.errors import InputError
-from splat_pipeline.domain.uploads import BUNDLE_FILE, Upload
+from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.launch import Listener, Reason, run_upload
 from splat_pipeline.overview import store_of
 from splat_pipeline.ports import Store

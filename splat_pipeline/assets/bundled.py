@@ -9,11 +9,12 @@ from typing import Any
 
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.bundles import MAX_BYTES, Bundle, BundledFile, read_bundle
+from splat_pipeline.domain.contents import BUNDLE_FILE
 from splat_pipeline.domain.errors import BadBundle, BadTable
 from splat_pipeline.domain.keyframes import share_of_sharp
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.tables import ALL, FRAMES, KEYFRAMES, read_table
-from splat_pipeline.domain.uploads import BUNDLE_FILE, safe_name
+from splat_pipeline.domain.uploads import safe_name
 from splat_pipeline.ports import MediaReader
 
 

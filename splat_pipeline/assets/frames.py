@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 import dagster as dg
 
 from splat_pipeline.assets.bundled import bundle_of, take, take_keyframes
+from splat_pipeline.assets.cameras import Clip, devices_of, number_cameras, taken_through
 from splat_pipeline.assets.framesheets import scores_drawn, write_decisions_sheet, write_thumbnails
 from splat_pipeline.assets.givens import read_given
 from splat_pipeline.assets.known import read_known
@@ -26,25 +26,14 @@ from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.given import lens_ids, only_posed
 from splat_pipeline.domain.keyframes import Keyframe, select_keyframes, sharp_share
-from splat_pipeline.domain.rig import KnownCameras
 from splat_pipeline.domain.scenes import SCENE_FILE, scene_of_motion
 from splat_pipeline.domain.scoring import ClipScore, refused, score_clip
 from splat_pipeline.domain.thumbnails import Thumbnails
-from splat_pipeline.domain.uploads import VideoFacts, facts_of, safe_name
+from splat_pipeline.domain.uploads import facts_of, safe_name
 from splat_pipeline.domain.verdicts import judge_clip
 from splat_pipeline.ports import Machine, MediaReader
 
 SHEET_IMAGES = 48
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clip:
-    """A usable row of ``videos``: where it lies now, and what it is."""
-
-    video_id: str
-    name: str
-    path: Path
-    facts: VideoFacts
 
 
 @job_asset(deps=["source_videos"], kinds={"opencv"})
@@ -220,47 +209,6 @@ def extracted(work: Work, reader: MediaReader, clip: Clip, chosen: Sequence[Keyf
         | {"file": f"images/{name}", "width_px": width, "height_px": height}
         for keyframe, (name, width, height) in zip(mine, written, strict=True)
     ]
-
-
-def taken_through(clips: Iterable[Clip]) -> dict[tuple[str, int], int]:
-    """Return a number for the lens of each photo that tells it, by video_id and frame_index."""
-    ids: dict[str, int] = {}
-    return {
-        (clip.video_id, index): ids.setdefault(clip.facts.image_lenses[name], len(ids))
-        for clip in clips
-        for index, name in enumerate(clip.facts.images)
-        if name in clip.facts.image_lenses
-    }
-
-
-def devices_of(clips: Iterable[Clip], known: KnownCameras | None) -> dict[str, str]:
-    """Return by video_id what each clip was filmed with, equal for clips whose make, model, turn and zoom agree.
-
-    A clip that does not tell its make and model is a device of its own, and so is each where a calibration names clips.
-    """
-    clips = list(clips)
-    if known is not None:
-        return {clip.video_id: clip.video_id for clip in clips}
-    told = {
-        clip.video_id: (clip.facts.make, clip.facts.model, clip.facts.rotation_deg, clip.facts.focal_35mm_mm)
-        for clip in clips
-    }
-    return {name: repr(facts) if facts[0] and facts[1] else name for name, facts in told.items()}
-
-
-def number_cameras(
-    rows: Sequence[dict[str, Any]], lenses: Mapping[tuple[str, int], int], devices: Mapping[str, str]
-) -> None:
-    """Give keyframes of one device and one size one ``camera_id``, counted from 0 in order.
-
-    ``lenses``: by video_id and frame_index, where poses came with the images, or EXIF tells; another lens is another
-    camera.
-    """
-    ids: dict[tuple[str, int, int, int | None], int] = {}
-    for row in rows:
-        lens = lenses.get((row["video_id"], row["frame_index"]))
-        key = devices[row["video_id"]], row["width_px"], row["height_px"], lens
-        row["camera_id"] = ids.setdefault(key, len(ids))
 
 
 def keyframes_shown(

@@ -16,13 +16,14 @@ import pandas as pd
 
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.clip_poses import HOW, ClipFrames, clip_rows
+from splat_pipeline.domain.contents import LEAST_IMAGES, Contents, classify, is_image, pose_files
 from splat_pipeline.domain.errors import BadPoses
 from splat_pipeline.domain.formats import transforms
 from splat_pipeline.domain.formats.colmap import ColmapCamera
 from splat_pipeline.domain.formats.transforms import SizeOf
 from splat_pipeline.domain.given import GivenFrame, GivenPoses, lenses_from_json, lenses_json, placed
 from splat_pipeline.domain.given_colmap import Known, read_colmap_poses
-from splat_pipeline.domain.uploads import LEAST_IMAGES, Contents, Upload, VideoFacts, classify, is_image, pose_files
+from splat_pipeline.domain.uploads import Upload, VideoFacts
 
 POSES, CAMERAS = "given_poses.parquet", "given_cameras.json"
 Sets = Mapping[str, tuple[str, VideoFacts]]

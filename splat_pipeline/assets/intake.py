@@ -19,20 +19,12 @@ from splat_pipeline.assets.known import take_known
 from splat_pipeline.assets.stages import Machines, Readers, Stores, Work, job_asset, stage
 from splat_pipeline.assets.unpacking import take_contents
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.contents import JOB_FILE, Contents, subtitles_of, unchanged
 from splat_pipeline.domain.errors import BadPoses, InputError
 from splat_pipeline.domain.known_length import footage_of, spots_of
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.tracks import rows_of
-from splat_pipeline.domain.uploads import (
-    JOB_FILE,
-    Contents,
-    Upload,
-    VideoFacts,
-    safe_name,
-    subtitles_of,
-    unchanged,
-    video_ids,
-)
+from splat_pipeline.domain.uploads import Upload, VideoFacts, safe_name, video_ids
 from splat_pipeline.ports import MediaReader
 
 

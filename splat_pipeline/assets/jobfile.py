@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
+from splat_pipeline.domain.contents import JOB_FILE
 from splat_pipeline.domain.errors import BadJobFile, InputError
-from splat_pipeline.domain.uploads import JOB_FILE
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 6

@@ -14,12 +14,13 @@ import pandas as pd
 
 from splat_pipeline.assets.jobfile import read_yaml
 from splat_pipeline.assets.stages import Work
+from splat_pipeline.domain.contents import Contents
 from splat_pipeline.domain.errors import BadCalibration, BadPoses
 from splat_pipeline.domain.formats.calibration import MAX_BYTES, REMEDY, calibration_json, read_calibration
 from splat_pipeline.domain.formats.colmap import ColmapCamera
 from splat_pipeline.domain.rig import KnownCameras, RigFrames, fitted, known_lenses, rig_frames, shown
 from splat_pipeline.domain.strict_json import parse_object
-from splat_pipeline.domain.uploads import Contents, Upload, VideoFacts, safe_name
+from splat_pipeline.domain.uploads import Upload, VideoFacts, safe_name
 
 FILE = "calibration.json"
 KIND = "calibration"

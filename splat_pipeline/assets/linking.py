@@ -9,8 +9,9 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from splat_pipeline.assets.cameras import Clip
 from splat_pipeline.assets.footage import FEATURES, IMAGES, PAIRS_FILE, names_of, put_together
-from splat_pipeline.assets.frames import Clip, clips_of
+from splat_pipeline.assets.frames import clips_of
 from splat_pipeline.assets.known import known_cameras, read_known
 from splat_pipeline.assets.posed import source_of
 from splat_pipeline.assets.stages import Machines, Readers, Sfm, Stores, Work, job_asset, stage

@@ -16,6 +16,7 @@ from splat_pipeline.assets.joining import one_model
 from splat_pipeline.assets.known import known_cameras, read_known
 from splat_pipeline.assets.posed import is_given, source_of, told_confidence
 from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
+from splat_pipeline.domain.contents import JOB_FILE
 from splat_pipeline.domain.errors import NoReconstruction
 from splat_pipeline.domain.evaluation import centers
 from splat_pipeline.domain.formats.colmap import ColmapModel, read_model, write_model
@@ -49,7 +50,6 @@ from splat_pipeline.domain.tables import (
 )
 from splat_pipeline.domain.tracks import fixes_at
 from splat_pipeline.domain.uncertainty import pose_sigmas
-from splat_pipeline.domain.uploads import JOB_FILE
 from splat_pipeline.domain.upright import is_aerial
 from splat_pipeline.ports import SfmBackend
 

@@ -10,16 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from splat_pipeline.assets.stages import Work
-from splat_pipeline.domain.uploads import (
-    Contents,
-    Upload,
-    UploadFile,
-    classify,
-    natural_order,
-    require_content,
-    safe_name,
-    unchanged,
-)
+from splat_pipeline.domain.contents import Contents, classify, require_content, unchanged
+from splat_pipeline.domain.uploads import Upload, UploadFile, natural_order, safe_name
 from splat_pipeline.ports import Artifact, MediaReader
 
 UNPACKED = "unpacked"

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from splat_pipeline.domain.contents import ARCHIVE_SUFFIX, is_content, is_junk
 from splat_pipeline.domain.errors import EmptyUpload, UnsafeUpload, UnsupportedMedia
-from splat_pipeline.domain.uploads import ARCHIVE_SUFFIX, is_content, is_junk, safe_name
+from splat_pipeline.domain.uploads import safe_name
 
 MOST_ENTRIES = 20_000
 MOST_BYTES = 64 << 30

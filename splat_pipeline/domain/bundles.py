@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from splat_pipeline.domain.contents import BUNDLE_FILE
 from splat_pipeline.domain.errors import BadBundle
-from splat_pipeline.domain.uploads import BUNDLE_FILE, safe_name
+from splat_pipeline.domain.uploads import safe_name
 
 STAGES = ("source_videos", "frame_quality", "keyframes")
 WITH_DESCRIPTORS = (*STAGES, "features")

@@ -31,13 +31,13 @@ from splat_pipeline.assets import frames, intake, linking, poses, reconstruction
 from splat_pipeline.assets.givens import uploaded_poses
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.contents import classify
 from splat_pipeline.domain.evaluation import trajectory_error
 from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapImage, ColmapModel, read_model, write_model
 from splat_pipeline.domain.formats.transforms import OPENCV_FROM_OPENGL
 from splat_pipeline.domain.poses import poses_of
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.rigid import quat_from_rotation, rigid
-from splat_pipeline.domain.uploads import classify
 
 ASSETS = [
     intake.source_videos,

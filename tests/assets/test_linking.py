@@ -26,7 +26,7 @@ from resources.machine import LocalMachine
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
 from splat_pipeline.assets import linking, poses, reconstructions
-from splat_pipeline.assets.frames import Clip
+from splat_pipeline.assets.cameras import Clip
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain.evaluation import trajectory_error
 from splat_pipeline.domain.formats.colmap import read_model

@@ -10,20 +10,17 @@ import pytest
 from hypothesis import given
 
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.contents import classify, require_content, subtitles_of, unchanged
 from splat_pipeline.domain.errors import EmptyUpload, InputError, UnsafeUpload
 from splat_pipeline.domain.uploads import (
     Upload,
     UploadFile,
     VideoFacts,
-    classify,
     facts_of,
     job_key,
     natural_order,
-    require_content,
     safe_name,
     slug,
-    subtitles_of,
-    unchanged,
     video_ids,
 )
 
