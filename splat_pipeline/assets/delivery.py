@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from splat_pipeline.assets import pages
-from splat_pipeline.assets.pictures import compared, drawn, save_jpeg
+from splat_pipeline.assets.pictures import Poster, compared, drawn, save_jpeg
 from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, lineage_of, stage
 from splat_pipeline.domain import orbit, tables
 from splat_pipeline.domain.cameras import View
@@ -146,9 +146,10 @@ def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any
     camera = orbit.preview_camera(captured, longer_px=sides[1], shorter_px=sides[0])
     path = orbit.preview_path(gaussians, captured, camera, frames=max(2, round(recipe.seconds * recipe.fps)))
     work.log(f"filming {len(path.views)} frames, {path.kind}: {path.because}")
-    save_jpeg(next(drawn(gaussians, path.views[:1])), work.folder / "poster.jpg")
     (work.folder / "camera_path.json").write_text(json.dumps(orbit.nerfstudio_path(path, fps=recipe.fps)))
-    movies.write(work.folder / "preview.mp4", drawn(gaussians, path.views), fps=recipe.fps)
+    poster = Poster()
+    movies.write(work.folder / "preview.mp4", poster.watching(drawn(gaussians, path.views)), fps=recipe.fps)
+    save_jpeg(poster.chosen(first=path.kind != "flight"), work.folder / "poster.jpg")
     size = {"width_px": camera.width_px, "height_px": camera.height_px, "fps": recipe.fps, "frames": len(path.views)}
     return {"ok": True, "path": path.kind, "reason": path.because, **size}
 

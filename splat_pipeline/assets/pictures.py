@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,31 @@ def drawn(gaussians: Gaussians, views: Sequence[View]) -> Iterator[Picture]:
 
     for image in film(gaussians, views):
         yield (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+class Poster:
+    """Looks at a film's frames as they pass for the one to show in its place."""
+
+    def __init__(self) -> None:
+        self._first: Picture | None = None
+        self._best: Picture | None = None
+        self._detail = -1.0
+
+    def watching(self, frames: Iterable[Picture]) -> Iterator[Picture]:
+        """Give the (H, W, 3) RGB frames on."""
+        for frame in frames:
+            self._first = frame if self._first is None else self._first
+            gray = frame[::2, ::2].mean(axis=2)
+            detail = float(np.abs(np.diff(gray, axis=0)).mean() + np.abs(np.diff(gray, axis=1)).mean())
+            if detail > self._detail:
+                self._best, self._detail = frame, detail
+            yield frame
+
+    def chosen(self, *, first: bool) -> Picture:
+        """Return the first frame, or the one with most detail: a flight begins where hardly a view may have looked."""
+        picture = self._first if first else self._best
+        assert picture is not None
+        return picture
 
 
 def compared(gaussians: Gaussians, views: Sequence[View]) -> Callable[[Gaussians], float]:

@@ -19,6 +19,7 @@ from resources.movies import FfmpegWriter
 from resources.stores import FileStore
 from splat_pipeline.assets import delivery
 from splat_pipeline.assets.partitions import jobs
+from splat_pipeline.assets.pictures import Poster
 from splat_pipeline.assets.stages import GATES_FILE
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.cameras import Camera, View
@@ -250,3 +251,15 @@ def test_without_an_encoder_the_splat_is_delivered_with_the_reason(tmp_path: Pat
     told = json.loads((store.fetch(JOB, "package").folder / "delivery.json").read_text())
     assert "no preview: ToolCrashed: ffmpeg ended with 1" in told["warnings"]
     assert "No preview" in (store.fetch(JOB, "report").folder / "report.html").read_text()
+
+
+def test_the_poster_of_a_flight_is_its_frame_of_most_detail_and_of_an_orbit_its_first() -> None:
+    rng = np.random.default_rng(0)
+    flat = np.full((8, 8, 3), 90, np.uint8)
+    rough, fine = (np.clip(90 + rng.normal(0, s, (8, 8, 3)), 0, 255).astype(np.uint8) for s in (5, 50))
+    poster = Poster()
+    assert [
+        frame is other for frame, other in zip(poster.watching([flat, fine, rough]), [flat, fine, rough], strict=True)
+    ]
+    assert poster.chosen(first=True) is flat
+    assert poster.chosen(first=False) is fine
