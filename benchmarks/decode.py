@@ -14,12 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
+from resources import workers
 from resources.guarded import GuardedReader
+from resources.sandbox import Finished
 from resources.upright import fitted
 from splat_pipeline.domain.recipe import FrameRecipe
 
@@ -78,14 +80,14 @@ def measure(name: str, path: Path, recipe: FrameRecipe, *, rounds: int, size_px:
     reader = GuardedReader()
     facts = reader.probe(path)
     width, height = fitted(facts.width_px, facts.height_px, size_px)
-    ours_s, plain_s, scored = [], [], 0
+    ours_s, plain_s, scored, peak = [], [], 0, 0
     for _ in range(rounds):
         start = time.perf_counter()
-        scored = sum(
-            1 for _ in reader.measure(path, facts, fps=recipe.analysis_fps, longer_side_px=size_px, say=lambda _: None)
-        )
+        with children() as ended:
+            found = reader.measure(path, facts, fps=recipe.analysis_fps, longer_side_px=size_px, say=lambda _: None)
+            scored = sum(1 for _ in found)
         ours_s.append(time.perf_counter() - start)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        peak = max(peak, *(child.peak_rss_bytes for child in ended))
         plain_s.append(plain(path, width, height))
     frames = facts.frame_count or 0
     return {
@@ -99,6 +101,23 @@ def measure(name: str, path: Path, recipe: FrameRecipe, *, rounds: int, size_px:
         "size_px": [facts.width_px, facts.height_px],
         "codec": facts.codec,
     }
+
+
+@contextmanager
+def children() -> Iterator[list[Finished]]:
+    """Give what becomes of the readers' children meanwhile."""
+    ended: list[Finished] = []
+    run_child = workers.run_child
+
+    def watched(*args: Any, **options: Any) -> Finished:
+        ended.append(run_child(*args, **options))
+        return ended[-1]
+
+    workers.run_child = watched
+    try:
+        yield ended
+    finally:
+        workers.run_child = run_child
 
 
 def plain(path: Path, width: int, height: int) -> float:
