@@ -61,7 +61,7 @@ def test_the_triangulation_angle_is_the_widest_between_two_cameras(noisy):
         ray /= np.linalg.norm(ray, axis=1, keepdims=True)
         widest = np.degrees(np.arccos(np.clip(ray @ ray.T, -1, 1))).max()
         found = seen.angle_deg[mine][0]
-        assert 0.85 * widest <= found <= widest + 1e-6
+        assert 0.75 * widest <= found <= widest + 1e-6  # two farthest rays, not all pairs
 
 
 def test_a_row_a_keyframe_with_its_pose_or_without(noisy):
