@@ -33,7 +33,7 @@ from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings
 
 CHOSEN = ["source_videos", "frame_quality", "keyframes"]
-POSED = ["features", "match_graph", "local_reconstructions", "camera_poses"]
+POSED = ["features", "match_graph", "linking_frames", "local_reconstructions", "camera_poses"]
 TRAINED = ["point_cloud", "training_plan", "splat"]
 EVALUATED_EVERY = 3
 """One evaluation frame for so many keyframes."""

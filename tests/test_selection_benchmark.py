@@ -13,6 +13,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import scoring  # noqa: E402
 import selection  # noqa: E402
 
+from splat_pipeline.domain.report import STAGE_ORDER  # noqa: E402
+
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory, film, walk):
@@ -58,3 +60,8 @@ def test_scoring_is_timed_beside_decoding(tmp_path: Path, film, walk, monkeypatc
     assert (figures["analysed"], figures["frames"]) == (10, 30)
     assert 0 < figures["ratio"] < 1
     assert np.isfinite(list(figures.values())).all()
+
+
+def test_every_stage_between_the_choice_and_the_splat_is_run() -> None:
+    after = selection.CHOSEN + selection.POSED + selection.TRAINED
+    assert after == [stage for stage in STAGE_ORDER if STAGE_ORDER.index(stage) <= STAGE_ORDER.index("splat")]

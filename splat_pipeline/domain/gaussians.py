@@ -65,8 +65,8 @@ class Gaussians:
         """Return them with harmonics up to ``degree`` only, or as they are."""
         return replace(self, sh=self.sh[:, : (degree + 1) ** 2])
 
-    def take(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Gaussians:
-        """Return the Gaussians at ``index`` (positions or a mask), in that order."""
+    def take(self, index: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Gaussians:
+        """Return the Gaussians at ``index`` (positions, a mask, or a slice, which copies nothing), in that order."""
         return replace(
             self,
             means=self.means[index],

@@ -111,6 +111,10 @@ def _degree(path: Path, dtype: np.dtype[np.void]) -> int:
 
 
 def _columns(table: NDArray[np.void], names: Sequence[str]) -> NDArray[np.float32]:
+    own = list(table.dtype.names or ())
+    first = own.index(names[0]) if names else 0
+    if table.dtype == np.dtype([(name, "<f4") for name in own]) and own[first : first + len(names)] == list(names):
+        return table.view("<f4").reshape(len(table), len(own))[:, first : first + len(names)].copy()  # side by side
     out = np.empty((len(table), len(names)), np.float32)
     for i, name in enumerate(names):
         out[:, i] = table[name]

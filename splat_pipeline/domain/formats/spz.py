@@ -36,31 +36,46 @@ _REACH = 1 << 23
 _COLOR, _ROOT_HALF = 0.15, np.float32(np.sqrt(0.5))
 _LEVEL = 1
 """Of zlib."""
+_CHUNK = 1 << 13
+"""Gaussians encoded at once: their harmonics, 1.5 MB, stay in the processor's cache."""
 _XYZW = [1, 2, 3, 0]
 _TURN = (2, 1, 9, 1, 9, 1, 9)
 
 
 def write_spz(path: Path, gaussians: Gaussians) -> None:
     """Write ``gaussians`` to ``path``. Raises ``ValueError`` where a position is too far out for the format."""
-    turned = half_turned(gaussians)
-    bits = _fractional_bits(turned)
-    flags = _ANTIALIASED * turned.antialiased
-    head = _HEADER.pack(_MAGIC, 3, len(turned), turned.sh_degree, bits, flags, 0)
-    fixed = np.rint(turned.means.astype(np.float64) * (1 << bits)).astype("<i4")
-    parts = [
-        np.ascontiguousarray(fixed).view(np.uint8).reshape(-1, 4)[:, :3],
-        to_byte(255 * turned.opacities),
-        to_byte(255 * (0.5 + _COLOR * turned.sh[:, 0])),
-        to_byte(16 * (turned.log_scales + 10)),
-        _packed(turned.quats[:, _XYZW]),
-        _coarse(turned.sh[:, 1:]),
-    ]
+    bits = _fractional_bits(gaussians)
+    flags = _ANTIALIASED * gaussians.antialiased
+    head = _HEADER.pack(_MAGIC, 3, len(gaussians), gaussians.sh_degree, bits, flags, 0)
+    parts = [np.empty((len(gaussians), width), np.uint8) for width in _widths(3, gaussians.sh_degree)]
+    for start in range(0, len(gaussians), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        for part, encoded in zip(parts, _encoded(half_turned(gaussians.take(rows)), bits), strict=True):
+            part[rows] = encoded
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     with path.open("wb") as file:
         file.write(packer.compress(head))
         for part in parts:
-            file.write(packer.compress(np.ascontiguousarray(part).data))
+            file.write(packer.compress(part.data))
         file.write(packer.flush())
+
+
+def _encoded(turned: Gaussians, bits: int) -> list[Bytes]:
+    """Return the arrays of the file, (n, bytes) each, of Gaussians in its axes."""
+    fixed = np.rint(turned.means.astype(np.float64) * (1 << bits)).astype("<i4")
+    rest = turned.sh[:, 1:]
+    return [
+        fixed.view(np.uint8).reshape(-1, 3, 4)[:, :, :3].reshape(-1, 9),
+        to_byte(255 * turned.opacities)[:, None],
+        to_byte(255 * (0.5 + _COLOR * turned.sh[:, 0])),
+        to_byte(16 * (turned.log_scales + 10)),
+        _packed(turned.quats[:, _XYZW]),
+        _coarse(rest).reshape(len(turned), 3 * rest.shape[1]),
+    ]
+
+
+def _widths(version: int, degree: int) -> tuple[int, ...]:
+    return 9, 1, 3, 3, 4 if version == 3 else 3, 3 * ((degree + 1) ** 2 - 1)
 
 
 def read_spz(path: Path) -> Gaussians:
@@ -68,8 +83,7 @@ def read_spz(path: Path) -> Gaussians:
     try:
         with gzip.open(path) as file:
             version, count, degree, bits, flags = _header(path, file.read(_HEADER.size))
-            k, turn = (degree + 1) ** 2, 4 if version == 3 else 3
-            widths = (9, 1, 3, 3, turn, 3 * (k - 1))
+            k, widths = (degree + 1) ** 2, _widths(version, degree)
             body = _exactly(path, file, count * sum(widths))
     except (OSError, EOFError, zlib.error) as error:
         raise _corrupt(path, str(error)) from None
