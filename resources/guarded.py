@@ -139,7 +139,9 @@ class GuardedReader:
                 why = f"{path.name} was not read within {limit_s:.0f} s, and given up"
                 raise TooLong(why, file=path.name) from None
             except ToolCrashed as error:
-                why = f"{path.name} breaks the decoder: {error.cause.splitlines()[0]}"
+                first, *others = error.cause.splitlines()
+                how = " ".join([first.removesuffix(" Its last lines:"), *others[-1:]])
+                why = f"{path.name} breaks the decoder: {how}"
                 raise UnreadableMedia(why, file=path.name) from error
         if "error" in answer:
             raise _as_here(told(answer["error"]), path)

@@ -45,7 +45,9 @@ def upright(frame: Any, size: tuple[int, int], *, gray: bool) -> NDArray[np.uint
 
 
 def _pixels(frame: Any, size: tuple[int, int], pixels: str) -> Any:
-    options = {"format": pixels, "interpolation": "AREA", "src_colorspace": _matrix_of(frame)}
+    # One thread: more are started and ended anew for every frame, which failed once in an hour of video.
+    options: dict[str, Any] = {"format": pixels, "interpolation": "AREA", "src_colorspace": _matrix_of(frame)}
+    options["threads"] = 1
     if frame.interlaced_frame:
         import cv2
 
