@@ -26,6 +26,8 @@ WITH_DESCRIPTORS = (*STAGES, "features")
 FORM = 1
 MAX_BYTES = 32 << 20
 _MOST_FILES = 50_000
+_OWN_MANIFEST = "artifact.json"
+"""It would be overwritten after it was hashed, and the artifact look damaged for ever."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,8 @@ def _file(row: Sequence[Any]) -> BundledFile:
     name, size_bytes, sha256 = row
     if not isinstance(name, str) or not isinstance(size_bytes, int) or not isinstance(sha256, str):
         raise TypeError(f"{row!r} is no name, size and sha256")
+    if name == _OWN_MANIFEST:
+        raise ValueError(f"{name} is written by whoever publishes an artifact")
     return BundledFile(name=safe_name(name), size_bytes=size_bytes, sha256=sha256)
 
 

@@ -83,6 +83,14 @@ def leave(bundle: Path) -> None:
     (bundle / "bundle.json").write_text(json.dumps(told))
 
 
+def bring_a_manifest(bundle: Path) -> None:
+    told = json.loads((bundle / "bundle.json").read_text())
+    told["stages"]["frame_quality"].append(["artifact.json", 2, ""])
+    (bundle / "frame_quality" / "artifact.json").write_text("{}")
+    (bundle / "bundle.json").write_text(json.dumps(told))
+    retold(bundle)
+
+
 @pytest.mark.parametrize(
     ("spoil", "step", "error"),
     [
@@ -90,6 +98,7 @@ def leave(bundle: Path) -> None:
         (claim_another_size, "keyframes", "BadBundle"),
         (no_table, "frame_quality", "BadBundle"),
         (leave, "source_videos", "UnsafeUpload"),
+        (bring_a_manifest, "source_videos", "BadBundle"),
         (lambda bundle: (bundle / "bundle.json").write_text("{}"), "source_videos", "BadBundle"),
         (lambda bundle: (bundle / "bundle.json").write_text("[" * 9999), "source_videos", "BadBundle"),
         (lambda bundle: shutil.rmtree(bundle / "frame_quality"), "frame_quality", "InputError"),
