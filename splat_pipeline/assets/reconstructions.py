@@ -21,7 +21,8 @@ from splat_pipeline.assets.posed import source_of, windows_of
 from splat_pipeline.assets.rescue import climb
 from splat_pipeline.assets.second_look import Gathered, look_again
 from splat_pipeline.assets.stages import Machines, Readers, Sfm, Sources, Stores, Work, job_asset, stage
-from splat_pipeline.domain.errors import ArtifactError, MissingWindow, NoReconstruction
+from splat_pipeline.domain.blame import no_model
+from splat_pipeline.domain.errors import ArtifactError, MissingWindow
 from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs, write_pairs
 from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_rows, read_table, write_table
 from splat_pipeline.domain.windows import Window, complete, settle, window_row
@@ -161,8 +162,7 @@ def gather(
         digests = {row["window_id"]: row["digest"] for row in done}
         gathered = _gathered(work, planned, digests)
         if not any(row["registered"] for row in gathered.windows.values()):
-            reasons = [row["failure_signature"] for row in gathered.windows.values()]
-            raise NoReconstruction(f"no model was found: {'; '.join(reasons)}")
+            raise no_model([row for rows in gathered.attempts.values() for row in rows])
         look_again(work, sfm, gathered)
         windows = pd.DataFrame(list(gathered.windows.values()))
         write_table(work.folder / "windows.parquet", WINDOWS, windows)

@@ -28,6 +28,7 @@ from splat_pipeline.assets.checks import results_of, specs_of
 from splat_pipeline.assets.failures import classified
 from splat_pipeline.assets.partitions import GROUP, jobs
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.alike import signature_of
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.quality import Verdict, judge_stage, write_verdicts
 from splat_pipeline.domain.recipe import Recipe
@@ -197,7 +198,7 @@ def _record(work: Work, machine: Machine, *, attempts: int, error: BaseException
         "bytes_out": work.published.size_bytes if work.published else 0,
         "attempts": attempts,
         "outcome": "success" if error is None else "failure",
-        "failure_signature": None if error is None else type(error).__name__,
+        "failure_signature": None if error is None else signature_of(error, work.asset),
     }
     work.store.append(tables.STAGES, [row])
     if work.verdicts:

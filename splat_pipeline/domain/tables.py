@@ -444,7 +444,9 @@ STAGES = TableSpec(
         Column("bytes_out", L, "byte", "artifact written"),
         Column("attempts", I, "", "of the step in this run"),
         Column("outcome", S, "", "success or failure"),
-        Column("failure_signature", S, "", "class of the error", nullable=True),
+        Column(
+            "failure_signature", S, "", "class of failure, stage and what was salient: groups alike ones", nullable=True
+        ),
     ),
 )
 
