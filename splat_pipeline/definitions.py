@@ -19,7 +19,7 @@ from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.uploads import uploads_sensor
-from splat_pipeline.assets import delivery, frames, intake, linking, poses, reconstructions, splats
+from splat_pipeline.assets import delivery, frames, intake, linking, overview, poses, reconstructions, splats
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, load
 
@@ -60,7 +60,7 @@ def build(settings: Settings) -> dg.Definitions:
     """Return the code location: assets, checks, job, resources, sensors."""
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.assets(overview.failure_overview),
         description="An upload, all the way to its package.",
         # After a crash the default strategy was seen to drop windows of the fan-out silently.
         tags={"dagster/retry_strategy": "FROM_ASSET_FAILURE"},
@@ -77,11 +77,25 @@ def build(settings: Settings) -> dg.Definitions:
         poll_s=settings.poll_s,
     )
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([intake, frames, linking, reconstructions, poses, splats, delivery]),
+        assets=dg.load_assets_from_modules(
+            [intake, frames, linking, reconstructions, poses, splats, delivery, overview]
+        ),
         jobs=[job],
+        schedules=[overview_schedule()],
         sensors=[uploads, *outcome_sensors(shelves, store=store, job=job)],
         resources=resources_of(settings),
         executor=executor_of(settings),
+    )
+
+
+def overview_schedule() -> dg.ScheduleDefinition:
+    """Return when what goes wrong over all jobs is looked at anew."""
+    return dg.ScheduleDefinition(
+        name="overview_daily",
+        target=dg.AssetSelection.assets(overview.failure_overview),
+        cron_schedule="0 5 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Ranks recurring failures, stages and costs over all jobs.",
     )
 
 

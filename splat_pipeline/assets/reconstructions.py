@@ -24,7 +24,7 @@ from splat_pipeline.assets.stages import Machines, Readers, Sfm, Sources, Stores
 from splat_pipeline.domain.blame import no_model
 from splat_pipeline.domain.errors import ArtifactError, MissingWindow
 from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs, write_pairs
-from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_rows, read_table, write_table
+from splat_pipeline.domain.tables import ATTEMPTS, CORRECTIONS, KEYFRAMES, WINDOWS, read_rows, read_table, write_table
 from splat_pipeline.domain.windows import Window, complete, settle, window_row
 from splat_pipeline.ports import Artifact, FeatureRequest, MatchRequest, Store
 
@@ -169,6 +169,7 @@ def gather(
         attempts = [row for rows in gathered.attempts.values() for row in rows]
         write_table(work.folder / "attempts.parquet", ATTEMPTS, attempts)
         work.publish(metadata=_summary(windows))
+        store.append(CORRECTIONS, [_correction(work, row, machine.utc()) for row in gathered.windows.values()])
     assert work.published is not None
     with warnings.catch_warnings():
         # Without a data version every run would make everything downstream stale; on Output the argument is "beta".
@@ -201,6 +202,19 @@ def _gathered(work: Work, planned: list[Window], digests: Mapping[int, str]) -> 
         if (folder / "model").is_dir():
             shutil.copytree(folder / "model", found.folder / window.name)
     return found
+
+
+def _correction(work: Work, window: Mapping[str, Any], utc: str) -> dict[str, Any]:
+    """Return the row of ``tables.CORRECTIONS`` of a row of ``tables.WINDOWS``."""
+    return {
+        "job": work.job,
+        "run_id": work.run_id,
+        "utc": utc,
+        "segment": Window(window_id=window["window_id"], first=window["first"], stop=window["stop"]).name,
+        "attempts": window["attempts"],
+        "registered": window["registered"],
+        "of": window["stop"] - window["first"],
+    }
 
 
 def _summary(windows: pd.DataFrame) -> dict[str, Any]:

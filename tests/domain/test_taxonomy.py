@@ -20,6 +20,7 @@ TOLD = {"error_root", "errors", "input_errors", "failure_classes", "taxonomy"}
 """Modules that name errors without ending anything by them."""
 WEAK = "tests/domain/test_frames.py::test_weak_footage_is_refused_by_name"
 BLAMED = "tests/domain/test_blame.py::test_the_attempts_tell_why_there_is_no_model"
+BACKENDS, STORES = "tests/resources/test_external_poses.py", "tests/resources/test_stores.py"
 PROVOKED = {
     "unreadable": "tests/test_cli.py::test_a_file_that_is_no_video_is_named_with_cause_and_remedy",
     "empty-upload": "tests/test_cli.py::test_an_empty_folder_and_a_missing_one_are_the_callers_fault",
@@ -40,18 +41,18 @@ PROVOKED = {
     "low-overlap": BLAMED,
     "planar": BLAMED,
     "few-registered": "tests/assets/test_failures.py::test_a_blocking_gate_that_failed_explains_the_run",
-    "no-model": "tests/assets/test_reconstructions.py::test_no_model_fails_with_what_was_tried_and_a_remedy",
+    "no-model": BLAMED,
     "bad-poses-found": "tests/assets/test_failures.py::test_a_gate_has_the_class_of_its_row",
     "diverged": "tests/assets/test_splats.py::test_below_the_last_rung_the_job_fails_with_the_last_error",
     "untrained": "tests/assets/test_splats.py::test_a_splat_that_resembles_nothing_is_stopped_by_its_gate",
     "out-of-memory": "tests/assets/test_failures.py::test_running_out_of_memory_has_a_class",
     "disk-full": "tests/resources/test_archives.py::test_too_little_space_is_told_before_it_is_used",
     "store-unavailable": "tests/test_cli.py::test_a_home_that_cannot_be_made_is_told_with_the_setting_to_change",
-    "time-out": "tests/resources/test_external_poses.py::test_a_program_that_hangs_is_killed_with_its_children",
+    "time-out": f"{BACKENDS}::test_a_program_that_hangs_is_killed_with_its_children",
     "tool-missing": "tests/resources/test_sandbox.py::test_a_program_that_is_not_there_is_missing",
     "tool-crashed": "tests/resources/test_sandbox.py::test_the_last_200_lines_and_the_exit_code_are_in_the_error",
-    "bad-answer": "tests/resources/test_external_poses.py::test_an_answer_that_breaks_the_contract_is_refused_with_its_fault",
-    "damaged-artifact": "tests/resources/test_stores.py::test_a_damaged_file_is_found_on_reading_and_healed_by_publishing_again",
+    "bad-answer": f"{BACKENDS}::test_an_answer_that_breaks_the_contract_is_refused_with_its_fault",
+    "damaged-artifact": f"{STORES}::test_a_damaged_file_is_found_on_reading_and_healed_by_publishing_again",
     "cancelled": "tests/domain/test_alike.py::test_who_ended_a_run_is_not_an_internal_error",
     "internal": "tests/assets/test_failures.py::test_an_unexpected_error_is_told_as_internal_and_not_hidden",
 }
