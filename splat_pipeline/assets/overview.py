@@ -30,7 +30,7 @@ def overview_of(store: Store) -> Overview:
 @dg.asset(group_name=GROUP, kinds={"pandas"})
 @classified
 def failure_overview(context: dg.AssetExecutionContext, store: Stores) -> dg.MaterializeResult[Any]:
-    """Over all jobs: recurring failures, how often each stage succeeds, corrections a segment, cost by type of scene."""
+    """Over all jobs: recurring failures, success by stage, corrections a segment, cost by type of scene."""
     found = overview_of(store)
     parts = {"failures": found.failures, "stages": found.stages, "corrections": found.corrections, "cost": found.cost}
     with store.scratch(ALL_JOBS, "failure_overview") as folder:

@@ -54,10 +54,14 @@ def _stopped(gates: pd.DataFrame, classes: Classes) -> pd.DataFrame:
     """Return the failures of gates that stop a job: their stage itself succeeded."""
     failed = gates[(gates["severity"] == "ERROR") & ~gates["passed"].astype(bool)]
     signatures = [
-        signature(class_of(classes[row["gate"]]).code if row["gate"] in classes else "internal", row["stage"], f"gate {row['gate']}")
+        signature(_code_of(str(row["gate"]), classes), str(row["stage"]), f"gate {row['gate']}")
         for row in failed.to_dict("records")
-    ]  # fmt: skip
+    ]
     return failed[["job", "utc"]].assign(signature=signatures)
+
+
+def _code_of(gate: str, classes: Classes) -> str:
+    return class_of(classes[gate]).code if gate in classes else "internal"
 
 
 def recurring(failed: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
@@ -78,15 +82,18 @@ def recurring(failed: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
 
 def by_stage(stages: pd.DataFrame) -> pd.DataFrame:
     """Return how often each stage succeeded, the worst first; the windows of a fan-out count as one stage."""
-    named_stages = stages.assign(stage=_stage_names(stages))
+    done = pd.DataFrame({"stage": _stage_names(stages), "success": (stages["outcome"] == "success").to_numpy()})
     rows = [
-        {"stage": str(stage), "runs": len(group), "succeeded": int((group["outcome"] == "success").sum())}
-        for stage, group in named_stages.groupby("stage", sort=True)
+        {
+            "stage": str(stage),
+            "runs": len(group),
+            "succeeded": int(group["success"].sum()),
+            "success_rate": round(float(group["success"].mean()), 4),
+        }
+        for stage, group in done.groupby("stage", sort=True)
     ]
-    for row in rows:
-        row["success_rate"] = round(int(row["succeeded"]) / int(row["runs"]), 4)  # type: ignore[assignment]
-    rows.sort(key=lambda row: row["success_rate"])
-    return _frame(rows, ("stage", "runs", "succeeded", "success_rate"))
+    found = _frame(rows, ("stage", "runs", "succeeded", "success_rate"))
+    return found.sort_values("success_rate", kind="stable", ignore_index=True)
 
 
 def per_segment(corrections: pd.DataFrame) -> pd.DataFrame:
@@ -107,7 +114,8 @@ def by_scene(stages: pd.DataFrame, gates: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "scene_type": str(scene), "stage": str(stage), "runs": len(group),
-                "seconds": round(float(group["seconds"].median()), 3), "peak_rss_bytes": int(group["peak_rss_bytes"].max()),
+                "seconds": round(float(group["seconds"].median()), 3),
+                "peak_rss_bytes": int(group["peak_rss_bytes"].max()),
                 "peak_vram_bytes": int(vram.max()) if len(vram) else None,
                 "gpu_share": round(float(share.median()), 4) if len(share) else None,
             }

@@ -16,7 +16,7 @@ app = typer.Typer()
 def failures(
     part: Annotated[
         str,
-        typer.Argument(help="failures (recurring ones), stages (success), corrections (a segment), cost (by scene)"),
+        typer.Argument(help="failures, stages (success), corrections (a segment), cost (by scene)"),
     ] = "failures",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="one line of JSON, all columns")] = False,

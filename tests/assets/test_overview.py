@@ -1,4 +1,4 @@
-"""Over all jobs: what recurs, what succeeds, what had to be corrected, what it costs. In Dagster and on the terminal."""
+"""Over all jobs: what recurs, what succeeds, what had to be corrected, what it costs; in Dagster and in the terminal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def gate(job: str, name: str, *, passed: bool, scene: str, severity: str = "ERRO
 
 def segment(job: str, attempts: int, utc: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
     return {
-        "job": job, "run_id": "r", "utc": utc, "segment": "window_0000", "attempts": attempts, "registered": 9, "of": 10,
+        "job": job, "run_id": "r", "utc": utc, "segment": "window_0000", "attempts": attempts,
+        "registered": 9, "of": 10,
     }  # fmt: skip
 
 
