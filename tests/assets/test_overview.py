@@ -1,4 +1,4 @@
-"""Over all jobs: what recurs, what succeeds, what had to be corrected, what it costs; in Dagster and in the terminal."""
+"""Over all jobs: what recurs, what succeeds, what had to be corrected, what it costs."""
 
 from __future__ import annotations
 
