@@ -308,7 +308,7 @@ class Refinement:
         """Say what became of the lenses."""
         if not self.cameras:
             return f"as the mapper left it: {self.why}"
-        return f"OPENCV, principal point free: {self.narrow_px:.3f} px before, {self.wide_px:.3f} px after"
+        return f"RADIAL, principal point free: {self.narrow_px:.3f} px before, {self.wide_px:.3f} px after"
 
 
 class SfmBackend(Protocol):
