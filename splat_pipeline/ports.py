@@ -523,3 +523,11 @@ class Machine(Protocol):
     def metered(self) -> AbstractContextManager[Usage]:
         """Measure wall time and peak memory of what runs inside, children included."""
         ...
+
+
+class Messenger(Protocol):
+    """Tells the outside that something happened."""
+
+    def post(self, event: str, message: Mapping[str, Any]) -> int:
+        """Send ``message``, plain JSON values, and return how many attempts it took. Raises ``WebhookFailed``."""
+        ...
