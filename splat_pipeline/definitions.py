@@ -19,7 +19,17 @@ from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.uploads import uploads_sensor
-from splat_pipeline.assets import delivery, frames, intake, linking, overview, poses, reconstructions, splats
+from splat_pipeline.assets import (
+    cleaning,
+    delivery,
+    frames,
+    intake,
+    linking,
+    overview,
+    poses,
+    reconstructions,
+    splats,
+)
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, load
 
@@ -78,7 +88,7 @@ def build(settings: Settings) -> dg.Definitions:
     )
     return dg.Definitions(
         assets=dg.load_assets_from_modules(
-            [intake, frames, linking, reconstructions, poses, splats, delivery, overview]
+            [intake, frames, linking, reconstructions, poses, splats, cleaning, delivery, overview]
         ),
         jobs=[job],
         schedules=[overview_schedule()],

@@ -163,6 +163,11 @@ WORK = (
         filmed=NOT_YOURS, operator=e.StoreUnavailable.remedy,
     ),
     FailureClass(
+        code="webhook", errors=(e.WebhookFailed, e.BadWebhook),
+        evidence="The host, how many attempts were made, and the last answer.",
+        filmed=NOT_YOURS, operator=e.WebhookFailed.remedy,
+    ),
+    FailureClass(
         code="time-out", errors=(e.ToolTimeout,), evidence="The limit, and how far the tool's last lines say it was.",
         filmed="Upload fewer or shorter clips.", operator="Raise the time limit of the stage: see the recipe table.",
     ),

@@ -49,6 +49,7 @@ PROVOKED = {
     "disk-full": "tests/resources/test_archives.py::test_too_little_space_is_told_before_it_is_used",
     "store-unavailable": "tests/test_cli.py::test_a_home_that_cannot_be_made_is_told_with_the_setting_to_change",
     "time-out": f"{BACKENDS}::test_a_program_that_hangs_is_killed_with_its_children",
+    "webhook": "tests/resources/test_webhooks.py::test_the_budget_ends_the_attempts",
     "tool-missing": "tests/resources/test_sandbox.py::test_a_program_that_is_not_there_is_missing",
     "tool-crashed": "tests/resources/test_sandbox.py::test_the_last_200_lines_and_the_exit_code_are_in_the_error",
     "bad-answer": f"{BACKENDS}::test_an_answer_that_breaks_the_contract_is_refused_with_its_fault",
@@ -121,10 +122,11 @@ def imported(tree: ast.Module) -> set[str]:
 def reachable() -> set[str]:
     """Modules that the command, the code location or a child process ever imports.
 
-    Pose backends of other distributions, found by entry point, are made of ``resources.external_poses``.
+    Pose backends of other distributions, found by entry point, are made of ``resources.external_poses``; what posts to
+    webhooks is chosen by the settings.
     """
     programs = {name for name, tree in modules().items() if "__main__" in ast.unparse(tree)}
-    todo = ["splat_pipeline.cli", "splat_pipeline.definitions", "resources.external_poses", *programs]
+    todo = ["splat_pipeline.cli", "splat_pipeline.definitions", "resources.external_poses", "resources.webhooks", *programs]
     found: set[str] = set()
     while todo:
         name = todo.pop()
