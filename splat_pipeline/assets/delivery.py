@@ -83,6 +83,7 @@ def preview(
             for half in work.folder.iterdir():
                 half.unlink()
             told = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+            work.lasting = False
         (work.folder / "preview.json").write_text(json.dumps(told, indent=1))
         work.publish(metadata=told)
     return work.result()
@@ -100,7 +101,7 @@ def report(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
     return work.result()
 
 
-@job_asset(deps=[*FILMED, "exports", "preview", "report"], kinds={"python"})
+@job_asset(deps=[*FILMED, "exports", "preview", "report"], kinds={"python"}, reusable=False)
 def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> Result:
     """All that is handed over, with checksums, and what is needed to make it again."""
     with stage(context, store, machine) as work:

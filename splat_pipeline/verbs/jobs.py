@@ -25,6 +25,7 @@ def run(
     job: Annotated[str | None, typer.Option(help="name to show; default: the folder's")] = None,
     detail: Annotated[Detail | None, typer.Option(help="force a detail; default: as the gates allow")] = None,
     out: Annotated[Path | None, typer.Option(help="copy what is delivered to this folder too")] = None,
+    reuse: Annotated[bool, typer.Option(help="take over what still holds of an earlier run")] = True,
 ) -> None:
     """Turn PATH into a splat: the whole asset graph, in this process."""
     from resources.inbox import list_upload
@@ -37,7 +38,7 @@ def run(
     upload = list_upload(path, title=job)
     config = {"source_videos": {"config": {"detail": str(detail)}}} if detail else {}
     with Progress(upload.job) as progress:
-        success, reason = run_upload(settings, upload, config=config, listener=progress)
+        success, reason = run_upload(settings, upload, config=config, listener=progress, reuse=reuse)
     if not success:
         fail({**(reason or {}), "job": upload.job})
     summary = {**summary_of(settings, upload.job), "seconds": round(time.monotonic() - started, 1)}
