@@ -170,7 +170,7 @@ def test_after_a_change_of_the_training_nothing_before_its_plan_is_computed(sett
     )
     assert success, reason
     outcomes = store.rows(tables.STAGES).iloc[rows:].groupby("outcome")["stage"].agg(set)
-    assert outcomes["success"] == {"training_plan", "splat", "exports", "preview", "report", "package"}
+    assert outcomes["success"] == {"training_plan", "splat", "cleaned", "exports", "preview", "report", "package"}
     before = {"source_videos", "frame_quality", "keyframes", "features", "match_graph", "linking_frames"}
     assert outcomes["reused"] == before | {"window_0000", "local_reconstructions", "camera_poses", "point_cloud"}
     version = store.fetch(job, "keyframes").version
