@@ -40,7 +40,7 @@ from splat_pipeline.ports import (
     PoseSources,
     SfmBackend,
     SheetMaker,
-    SplatTrainer,
+    SplatTrainers,
     Store,
     Usage,
 )
@@ -52,7 +52,7 @@ Sheets = dg.ResourceParam[SheetMaker]
 Sfm = dg.ResourceParam[SfmBackend]
 Sources = dg.ResourceParam[PoseSources]
 Loaders = dg.ResourceParam[ImageLoader]
-Trainers = dg.ResourceParam[SplatTrainer]
+Trainers = dg.ResourceParam[SplatTrainers]
 Movies = dg.ResourceParam[MovieWriter]
 GATES_FILE = "gates.json"
 """The verdicts of a stage that has gates, in its artifact: ``training_plan`` and the report read them from there."""
