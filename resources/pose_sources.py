@@ -12,7 +12,7 @@ from splat_pipeline.domain.given import GivenPoses
 from splat_pipeline.ports import PoseRequest, PoseSource, Say
 
 GROUPS = ("splat_pipeline.pose_backends", "splat_pipeline.sfm")
-"""Entry points of these groups, two names of one thing, name a ``PoseSource``, such as ``resources.external_poses.CommandPoses``."""
+"""Entry points of these groups, two names of one thing, name a ``PoseSource``: ``external_poses.CommandPoses``, say."""
 UPLOADED = ("nerfstudio", "colmap")
 OURS = {
     "sfm": "our own structure from motion, by COLMAP",

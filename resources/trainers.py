@@ -15,6 +15,9 @@ OURS = tuple(
     EntryPoint(name=name, value=value, group=GROUP)
     for name, value in {
         "cpu": "resources.cpu_trainer:TRAINER",
+        "gaussian-splatting": "resources.programs:GAUSSIAN_SPLATTING",
+        "opensplat": "resources.programs:OPENSPLAT",
+        "brush": "resources.programs:BRUSH",
     }.items()
 )
 """Rows of the same table as those that are installed: loaded in the same way, and their names cannot be taken."""
@@ -74,7 +77,7 @@ class InstalledTrainers:
 def listed() -> list[dict[str, str | bool | None]]:
     """Return name, kind, licence, available and reason of everything that ``training.trainer`` may name."""
     known = InstalledTrainers()
-    rows = []
+    rows: list[dict[str, str | bool | None]] = []
     for name in known.names():
         trainer, reason = known.found(name)
         rows.append(

@@ -447,8 +447,8 @@ class TrainingResult:
     """What a trainer hands back."""
 
     gaussians: Gaussians
-    history: Sequence[Mapping[str, float]] = field(default_factory=list)
-    """Rows of ``tables.TRAINING`` without ``rung``."""
+    history: Sequence[Mapping[str, float | None]] = field(default_factory=list)
+    """Rows of ``tables.TRAINING`` without ``rung``; what is not known is NaN or None."""
 
 
 class SplatTrainer(Protocol):

@@ -113,7 +113,7 @@ def splat(
     return work.result()
 
 
-def _course_of(history: Sequence[Mapping[str, float]]) -> dg.MetadataValue[Any]:
+def _course_of(history: Sequence[Mapping[str, Any]]) -> dg.MetadataValue[Any]:
     """Return loss and PSNR over the iterations, drawn, and some rows of them."""
     at = [step["iteration"] for step in history]
     lines = []
@@ -124,9 +124,10 @@ def _course_of(history: Sequence[Mapping[str, float]]) -> dg.MetadataValue[Any]:
     lines += ["| iteration | loss | PSNR dB | Gaussians | resolution | seconds |", "|--:|--:|--:|--:|--:|--:|"]
     chosen = sorted({round(i * (len(history) - 1) / ROWS) for i in range(ROWS + 1)}) if history else []
     for step in (history[i] for i in chosen):
+        many, factor = step["gaussians"], step["factor"]
         lines.append(
-            f"| {step['iteration']} | {step['loss']:.4f} | {step['psnr_db']:.2f} | {step['gaussians']} "
-            f"| 1/{step['factor']} | {step['seconds']:.1f} |"
+            f"| {step['iteration']} | {step['loss']:.4f} | {step['psnr_db']:.2f} | {'' if many is None else many} "
+            f"| {'' if factor is None else f'1/{factor}'} | {step['seconds']:.1f} |"
         )
     return dg.MetadataValue.md("\n".join(lines))
 

@@ -77,6 +77,7 @@ class TrainingOptions(_Section):
     opacity_weight: float | None = Field(None, ge=0, le=10, description="penalty on the mean opacity")
     scale_weight: float | None = Field(None, ge=0, le=10, description="penalty on the mean size, in scene extents")
     depth_weight: float | None = Field(None, ge=0, le=10, description="pull of the depth towards the sparse points")
+    time_limit_s: float | None = Field(None, gt=0, description="wall time of a trainer that is another program")
     refine_poses: bool | None = Field(None, description="move the cameras a little while training")
 
 
