@@ -58,7 +58,7 @@ class Program:
 
     def arguments(self, plan: TrainingPlan, places: Places) -> list[str]:
         """Return what to run. ``places``: of the program, ``data`` and ``output``."""
-        values = self._values(plan) | places
+        values = {**self._values(plan), **places}
         return [text.format_map(values) for text in self.argv]
 
     def result(self, plan: TrainingPlan, output: Path) -> Path:

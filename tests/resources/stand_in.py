@@ -12,11 +12,15 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import pycolmap
-from PIL import Image
-
 MODE, DATA, RESULT, DEGREE = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+if MODE == "hangs":
+    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(os.environ["PID_FILE"]).write_text(f"{os.getpid()} {grandchild.pid}")
+    time.sleep(600)
+
+import numpy as np  # noqa: E402  # not needed to hang
+import pycolmap  # noqa: E402
+from PIL import Image  # noqa: E402
 
 capture = pycolmap.Reconstruction(DATA / "sparse" / "0")
 for image in capture.images.values():
@@ -27,14 +31,10 @@ rgb = np.array([point.color for point in capture.points3D.values()]) / 255
 print(f"{len(capture.images)} images, {len(xyz)} points", flush=True)
 for step in (1, 50, 100):
     if MODE == "inria":
-        bar = f"Training progress:  {step}%|#  | {step}/100 [00:01<00:02, 50.00it/s, Loss=0.{step:07d}, Depth Loss=0.0]"
+        bar = f"Training progress:  {step}%|#  | {step}/100 [00:01<00:02, 50it/s, Loss=0.{step:07d}, Depth Loss=0]"
         print(bar, end="\r", flush=True)
     else:
         print(f"Step {step}: 0.{step:03d}", flush=True)
-if MODE == "hangs":
-    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    Path(os.environ["PID_FILE"]).write_text(f"{os.getpid()} {grandchild.pid}")
-    time.sleep(600)
 if MODE == "crashes":
     for line in range(500):
         print(f"line {line}")

@@ -130,7 +130,7 @@ def test_more_harmonics_than_were_asked_for_are_refused_unless_the_program_canno
 def test_a_program_that_hangs_is_killed_at_the_job_s_limit_with_what_it_started(tmp_path, monkeypatch):
     monkeypatch.setenv("PID_FILE", str(tmp_path / "pids"))
     with pytest.raises(ToolTimeout, match="was stopped after"):
-        train(playing("hangs"), options={"time_limit_s": 20.0})
+        train(playing("hangs"), options={"time_limit_s": 10.0})
     for pid in (tmp_path / "pids").read_text().split():
         status = Path(f"/proc/{pid}/status")
         assert not status.exists() or "State:\tZ" in status.read_text()
