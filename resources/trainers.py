@@ -15,6 +15,7 @@ OURS = tuple(
     EntryPoint(name=name, value=value, group=GROUP)
     for name, value in {
         "cpu": "resources.cpu_trainer:TRAINER",
+        "gsplat": "resources.gsplat_trainer:TRAINER",
         "gaussian-splatting": "resources.programs:GAUSSIAN_SPLATTING",
         "opensplat": "resources.programs:OPENSPLAT",
         "brush": "resources.programs:BRUSH",

@@ -29,6 +29,7 @@
     │   └── BadAnswer             it ended well and its answer breaks the contract
     └── ResourceError         the machine is at fault: the same job may succeed later
         ├── OutOfMemory  DiskFull  StoreUnavailable
+        └── DriverLost            the GPU or its driver gave up
 
 Each class carries a ``remedy`` for the person who can do something about it, and ``retry``:
 ``never`` (the content is at fault), ``same`` (transient: the identical step may succeed) or
@@ -239,6 +240,10 @@ class OutOfMemory(ResourceError):
 
 class DiskFull(ResourceError):
     remedy = "Free disk space (old packages and artifacts first) and run the job again."
+
+
+class DriverLost(ResourceError):
+    remedy = "Look at nvidia-smi and the kernel's log (Xid); when the GPU answers again, run the job again."
 
 
 class StoreUnavailable(ResourceError):

@@ -1,4 +1,4 @@
-"""Plays a training program in a process of its own: reads the capture that it was given, writes Gaussians on its points.
+"""Plays a training program in its own process: reads the capture it was given, writes Gaussians on its points.
 
     stand_in.py MODE DATA RESULT DEGREE [anything]
 
