@@ -19,7 +19,7 @@ from resources.sheets import ContactSheets
 from resources.trainers import InstalledTrainers
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.uploads import uploads_sensor
-from splat_pipeline.assets import delivery, frames, intake, linking, poses, reconstructions, splats
+from splat_pipeline.assets import cleaning, delivery, frames, intake, linking, poses, reconstructions, splats
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, load
 
@@ -85,7 +85,7 @@ def build(settings: Settings) -> dg.Definitions:
     )
     return dg.Definitions(
         assets=[
-            *dg.load_assets_from_modules([intake, frames, linking, reconstructions, poses, splats, delivery]),
+            *dg.load_assets_from_modules([intake, frames, linking, reconstructions, poses, splats, cleaning, delivery]),
             splats.splat_in(training_pool_of(settings)),
         ],
         jobs=[job],

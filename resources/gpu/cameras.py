@@ -1,8 +1,8 @@
 """Small corrections of the camera poses, learned with the Gaussians.
 
-A correction is a turn (3) and a shift (3) in the camera's own axes, the shift in extents of the scene, by which both are
-of one size: cam_from_world' = (exp(turn), shift E) cam_from_world. Their mean over all views is held at zero, so that the
-world stays where it was.
+A correction is a turn (3) and a shift (3) in the camera's own axes, the shift in extents of the scene, by which both
+are of one size: cam_from_world' = (exp(turn), shift E) cam_from_world. Their mean over all views is held at zero, so
+that the world stays where it was.
 """
 
 from __future__ import annotations
