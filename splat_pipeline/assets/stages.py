@@ -36,7 +36,7 @@ from splat_pipeline.ports import (
     PoseSources,
     SfmBackend,
     SheetMaker,
-    SplatTrainer,
+    SplatTrainers,
     Store,
     Usage,
 )
@@ -48,7 +48,7 @@ Sheets = dg.ResourceParam[SheetMaker]
 Sfm = dg.ResourceParam[SfmBackend]
 Sources = dg.ResourceParam[PoseSources]
 Loaders = dg.ResourceParam[ImageLoader]
-Trainers = dg.ResourceParam[SplatTrainer]
+Trainers = dg.ResourceParam[SplatTrainers]
 Movies = dg.ResourceParam[MovieWriter]
 
 
