@@ -13,19 +13,18 @@ from typing import Any
 import dagster as dg
 
 from splat_pipeline.assets import pages
-from splat_pipeline.assets.pictures import compared
+from splat_pipeline.assets.cleaning import cleaned_gaussians, cleaning_told
+from splat_pipeline.assets.pictures import compared, evenly
 from splat_pipeline.assets.preview import FILMED, captured
 from splat_pipeline.assets.stages import Loaders, Machines, Result, Stores, Work, job_asset, lineage_of, stage
 from splat_pipeline.domain import tables
-from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.formats.exports import export
-from splat_pipeline.domain.formats.ply import read_ply
 from splat_pipeline.domain.reference import header_lines
 from splat_pipeline.domain.report import Summary, data_type_of, in_order
 
 COMPARED_PX, COMPARED_VIEWS = 480, 3
 """What a format loses is seen in so many pictures of this size."""
-TOLD = (*FILMED, "frame_quality", "exports", "preview", "viewer")
+TOLD = (*FILMED, "splat", "frame_quality", "exports", "preview", "viewer")
 CARRIED = {
     "exports": None,
     "preview": None,
@@ -34,6 +33,7 @@ CARRIED = {
     "point_cloud": ("points.ply", "frame_of_reference.json"),
     "camera_poses": ("poses.parquet",),
     "splat": ("heldout.parquet",),
+    "cleaned": ("cleaning.parquet",),
 }
 """What a package takes from which artifact; None: all its files."""
 PACKAGES = (
@@ -49,11 +49,11 @@ PACKAGES = (
 )
 
 
-@job_asset(deps=["keyframes", "camera_poses", "point_cloud", "splat"], kinds={"python"})
+@job_asset(deps=["keyframes", "camera_poses", "point_cloud", "cleaned"], kinds={"python"})
 def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders) -> Result:
     """The splat in the formats that viewers read, each read back, drawn and compared."""
     with stage(context, store, machine) as work:
-        gaussians = read_ply(work.input("splat") / "gaussians.ply")
+        gaussians = cleaned_gaussians(work)
         views = evenly(captured(work, loader, longer_side_px=COMPARED_PX).views, COMPARED_VIEWS)
         # The time in the name is the contract with those who collect files; it gives equal Gaussians a new digest.
         stamp = machine.utc().translate(str.maketrans("", "", "-:TZ"))
@@ -77,7 +77,7 @@ def report(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
     return work.result()
 
 
-@job_asset(deps=[*FILMED, "exports", "preview", "viewer", "report"], kinds={"python"})
+@job_asset(deps=[*FILMED, "splat", "exports", "preview", "viewer", "report"], kinds={"python"})
 def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> Result:
     """All that is handed over, with checksums, and what is needed to make it again."""
     with stage(context, store, machine) as work:
@@ -101,11 +101,6 @@ def exports_shown(rows: Sequence[Mapping[str, Any]], gaussians: int) -> dict[str
         lines.append(f"| {row['format']} | {row['size_bytes']} | {each:.1f} | {seen} | {row['lost'] or ''} |")
     sizes = {f"{row['format']}_bytes": row["size_bytes"] for row in rows}
     return {"gaussians": gaussians, "formats": dg.MetadataValue.md("\n".join(lines)), **sizes}
-
-
-def evenly(views: Sequence[View], most: int) -> list[View]:
-    """Return at most so many of ``views``, evenly spread."""
-    return [views[i] for i in sorted({round(i * (len(views) - 1) / max(1, most - 1)) for i in range(most)}) if views]
 
 
 def _carry(work: Work, asset: str, names: tuple[str, ...] | None) -> list[dict[str, Any]]:
@@ -133,6 +128,7 @@ def _delivery(work: Work, summary: Summary, files: list[dict[str, Any]]) -> dict
         "files": files,
         "metrics": summary.metrics,
         "gates": [pages.gate_of(verdict) for verdict in summary.gates],
+        "cleaning": cleaning_told(work),
         "frame_of_reference": pages.frame_of(work),
         "timings": dict(in_order({name: about["seconds"] for name, about in lineage.items()})),
     }

@@ -7,17 +7,17 @@ from typing import Any
 
 import dagster as dg
 
+from splat_pipeline.assets.cleaning import cleaned_gaussians
 from splat_pipeline.assets.pictures import Poster, drawn, save_jpeg
 from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, stage
 from splat_pipeline.domain import orbit
 from splat_pipeline.domain.errors import SplatError
-from splat_pipeline.domain.formats.ply import read_ply
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.ports import ImageLoader, MovieWriter, TrainingViews
 
 POSES_ONLY_PX = 96
 """The loader gives pictures with their poses; where only poses are wanted, the pictures are small."""
-FILMED = ("source_videos", "keyframes", "camera_poses", "point_cloud", "splat")
+FILMED = ("source_videos", "keyframes", "camera_poses", "point_cloud", "cleaned")
 
 
 @job_asset(deps=FILMED, kinds={"python"})
@@ -58,7 +58,7 @@ def path_of(work: Work, gaussians: Gaussians, views: TrainingViews) -> orbit.Cam
 
 def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any]:
     fps = work.recipe.preview.fps
-    gaussians = read_ply(work.input("splat") / "gaussians.ply")
+    gaussians = cleaned_gaussians(work)
     path = path_of(work, gaussians, captured(work, loader))
     camera = path.views[0].camera
     work.log(f"filming {len(path.views)} frames, {path.kind}: {path.because}")

@@ -13,11 +13,11 @@ import dagster as dg
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from splat_pipeline.assets.cleaning import cleaned_gaussians, weights_of
 from splat_pipeline.assets.preview import FILMED, captured, path_of
 from splat_pipeline.assets.stages import Loaders, Machines, Result, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import SplatError
-from splat_pipeline.domain.formats.ply import read_ply
 from splat_pipeline.domain.formats.spz import write_spz
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.viewer import Shot, fitted, scene_of
@@ -26,11 +26,11 @@ from splat_pipeline.ports import ImageLoader, TrainingViews
 _BESIDE = Path(__file__).parent
 
 
-@job_asset(deps=FILMED, kinds={"python"})
+@job_asset(deps=[*FILMED, "splat"], kinds={"python"})
 def viewer(context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders) -> Result:
     """One page that shows the splat in a browser, without a network. Best effort, as the preview."""
     with stage(context, store, machine) as work:
-        for name in FILMED:
+        for name in (*FILMED, "splat"):
             work.input(name)
         try:
             told = _page(work, loader) if work.recipe.viewer.enabled else {"ok": False, "reason": None}
@@ -44,11 +44,14 @@ def viewer(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
 
 
 def _page(work: Work, loader: ImageLoader) -> dict[str, Any]:
-    gaussians = read_ply(work.input("splat") / "gaussians.ply")
+    gaussians = cleaned_gaussians(work)
     views = captured(work, loader)
     scene = scene_of(gaussians, path_of(work, gaussians, views), _shots(work, views))
     packed, left_out = fitted(
-        gaussians, pack=lambda some: _spz(work, some), most_bytes=round(work.recipe.viewer.max_mb * 1e6)
+        gaussians,
+        weights_of(work),
+        pack=lambda some: _spz(work, some),
+        most_bytes=round(work.recipe.viewer.max_mb * 1e6),
     )
     plan = json.loads((work.input("splat") / "plan.json").read_text())
     page = viewer_html(

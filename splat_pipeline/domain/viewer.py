@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.charts import colour_of
-from splat_pipeline.domain.formats.splat import by_importance
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.orbit import CameraPath, extent_of
 
@@ -63,10 +62,12 @@ def placed(view: View) -> dict[str, Any]:
     }
 
 
-def fitted(gaussians: Gaussians, *, pack: Callable[[Gaussians], bytes], most_bytes: int) -> tuple[bytes, str | None]:
+def fitted(
+    gaussians: Gaussians, weights: NDArray[np.float32], *, pack: Callable[[Gaussians], bytes], most_bytes: int
+) -> tuple[bytes, str | None]:
     """Return what ``pack`` makes of ``gaussians``, of about ``most_bytes`` at most, and what was left out, in words.
 
-    Harmonics go first, from the highest degree; then the Gaussians of least opacity times volume.
+    Harmonics go first, from the highest degree; then the Gaussians of least ``weights`` (N,).
     """
     for degree in range(gaussians.sh_degree, -1, -1):
         kept = replace(gaussians, sh=np.ascontiguousarray(gaussians.sh[:, : (degree + 1) ** 2]))
@@ -74,8 +75,8 @@ def fitted(gaussians: Gaussians, *, pack: Callable[[Gaussians], bytes], most_byt
         if len(packed) <= most_bytes:
             return packed, None if degree == gaussians.sh_degree else f"harmonics above degree {degree}"
     count = max(1, len(gaussians) * most_bytes // len(packed))
-    fewer = kept.take(np.sort(by_importance(kept)[:count]))
-    return pack(fewer), f"harmonics, and the {len(gaussians) - count:,} least important of {len(gaussians):,} Gaussians"
+    fewer = kept.take(np.sort(np.argsort(-weights, kind="stable")[:count]))
+    return pack(fewer), f"harmonics, and the {len(gaussians) - count:,} least seen of {len(gaussians):,} Gaussians"
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:

@@ -7,7 +7,7 @@ import pytest
 from clouds import some_gaussians
 
 from splat_pipeline.domain.cameras import Camera, View
-from splat_pipeline.domain.formats.spz import write_spz
+from splat_pipeline.domain.formats.spz import read_spz, write_spz
 from splat_pipeline.domain.orbit import CameraPath, look_at
 from splat_pipeline.domain.viewer import Shot, fitted, placed, scene_of
 
@@ -53,13 +53,17 @@ def test_a_splat_is_made_to_fit_harmonics_first_and_says_what_it_lost(tmp_path) 
         return (tmp_path / "x.spz").read_bytes()
 
     whole = some_gaussians(2000, 3, 0)
+    weights = np.arange(2000, dtype=np.float32)
     full = pack(whole)
-    assert fitted(whole, pack=pack, most_bytes=len(full)) == (full, None)
-    fewer, left_out = fitted(whole, pack=pack, most_bytes=len(full) - 1)
+    assert fitted(whole, weights, pack=pack, most_bytes=len(full)) == (full, None)
+    fewer, left_out = fitted(whole, weights, pack=pack, most_bytes=len(full) - 1)
     assert len(fewer) < len(full)
     assert left_out == "harmonics above degree 2"
-    least, left_out = fitted(whole, pack=pack, most_bytes=15_000)
+    least, left_out = fitted(whole, weights, pack=pack, most_bytes=15_000)
     assert len(least) <= 15_300  # about: what is kept may compress a little worse
     assert left_out is not None
+    kept = read_spz(tmp_path / "x.spz")
+    assert kept.sh_degree == 0
+    assert kept.means == pytest.approx(whole.means[-len(kept) :], abs=1e-3)
     assert left_out.startswith("harmonics, and the ")
-    assert left_out.endswith(" least important of 2,000 Gaussians")
+    assert left_out.endswith(" least seen of 2,000 Gaussians")
