@@ -37,9 +37,9 @@ def test_folders_lie_below_home_unless_set_apart(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("SPLAT__HOME", str(tmp_path / "h"))
     monkeypatch.setenv("SPLAT__INBOX", str(tmp_path / "drop"))
     settings = load()
-    assert settings.folder("inbox") == tmp_path / "drop"
-    assert settings.folder("errors") == tmp_path / "h" / "error"
-    assert settings.folder("store") == tmp_path / "h" / "store"
+    assert settings.place("inbox") == str(tmp_path / "drop")
+    assert settings.place("errors") == str(tmp_path / "h" / "error")
+    assert settings.place("store") == str(tmp_path / "h" / "store")
 
 
 @pytest.mark.parametrize(

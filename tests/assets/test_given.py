@@ -22,6 +22,7 @@ from resources.colmap import ColmapBackend
 from resources.external_poses import CommandPoses
 from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
+from resources.places import place_of
 from resources.machine import LocalMachine
 from resources.media import PyAvReader
 from resources.pose_sources import InstalledSources
@@ -96,7 +97,7 @@ class Given:
                 "recipe": Recipe().overridden(RECIPES, source="test"),
                 "sfm": ColmapBackend(threads=1),
                 "sources": InstalledSources(),
-                "json_io": JsonIOManager(self.root / "ops"),
+                "json_io": JsonIOManager(place_of(self.root / "ops")),
             }
             | overrides,
         )

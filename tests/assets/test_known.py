@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 from resources.colmap import ColmapBackend
 from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
+from resources.places import place_of
 from resources.machine import LocalMachine
 from resources.media import PyAvReader
 from resources.pose_sources import InstalledSources
@@ -100,7 +101,7 @@ class Job:
                 "recipe": Recipe().overridden(RECIPES, source="test").overridden(recipe, source="test"),
                 "sfm": ColmapBackend(threads=1),
                 "sources": InstalledSources(),
-                "json_io": JsonIOManager(self.root / "ops"),
+                "json_io": JsonIOManager(place_of(self.root / "ops")),
             },
         )
         job = definitions.resolve_job_def("some")

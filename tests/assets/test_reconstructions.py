@@ -15,6 +15,7 @@ from scene import RECIPE, SIZE, ReplayedSfm
 
 from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
+from resources.places import place_of
 from resources.machine import LocalMachine
 from resources.media import PyAvReader
 from resources.pose_sources import InstalledSources
@@ -107,7 +108,7 @@ def run(
             "sfm": sfm,
             "reader": PyAvReader(),
             "sources": InstalledSources(),
-            "json_io": JsonIOManager(store._root / "ops"),
+            "json_io": JsonIOManager(place_of(store._local / "ops")),
         },
     )
     instance.add_dynamic_partitions("jobs", [JOB])
