@@ -3,7 +3,8 @@
     <folder>/locks/<00..ff>       held shared by every process that uses a copy of that shard, until it ends
     <folder>/kept/<key>/...       one folder a copy
 
-The kernel lets go of a lock when its process ends, however it ends: no copy is removed under a reader, none stays for ever.
+The kernel lets go of a lock when its process ends, however it ends: no copy is removed under a reader, and none stays
+for ever.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ class Copies:
 
 
 def brought(place: Place, name: str, path: Path, good: Callable[[Path], bool]) -> None:
-    """Make ``path`` a copy of ``name`` that is ``good``, unless it is there. Raises ``CorruptArtifact``, FileNotFoundError."""
+    """Make ``path`` a copy of ``name`` that is ``good``, unless it is there.
+
+    Raises ``CorruptArtifact``, ``FileNotFoundError``.
+    """
     if path.is_file() and good(path):
         return
     with disk_errors():

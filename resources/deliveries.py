@@ -1,8 +1,8 @@
 """What people receive: a folder a version, and ``latest``.
 
-    <delivered>/<job>/<version>/...       the artifact, its manifest last
-    <delivered>/<job>/latest              a link to that version, on a file system
-    <delivered>/<job>/latest.json         its name, where there are no links
+<delivered>/<job>/<version>/...       the artifact, its manifest last
+<delivered>/<job>/latest              a link to that version, on a file system
+<delivered>/<job>/latest.json         its name, where there are no links
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Deliveries:
     """Of all jobs, at one place."""
 
     def __init__(self, place: Place, copies: Copies) -> None:
-        """``copies``: where what was delivered elsewhere is read."""
+        """Remember the place, and ``copies``, where what was delivered elsewhere is read."""
         self._place, self._copies = place, copies
 
     def add(self, artifact: Artifact) -> str:
@@ -47,7 +47,7 @@ class Deliveries:
         return str(home / artifact.version)
 
     def latest(self, job: str) -> Path | None:
-        """Return the folder that was delivered last, on this machine, checked where it was fetched; None: nothing was."""
+        """Return the folder that was delivered last, checked where it was fetched; None: nothing was delivered."""
         home = self._place.here(job)
         if home is not None:
             return (home / LATEST).resolve() if (home / LATEST).exists() else None

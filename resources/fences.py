@@ -1,6 +1,6 @@
 """Which version of an artifact is current, so that an attempt that was superseded never publishes over its successor.
 
-    <home>/attempts/<number>.json             an attempt began: written once (O_EXCL, If-None-Match), by one attempt only
+    <home>/attempts/<number>.json             an attempt began: written once, by one attempt only
     <home>/current/<number>-<version>.json    that attempt published this version
 
 The highest number counts. An attempt that others took for dead, and that wakes up after its successor published, has a

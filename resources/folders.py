@@ -54,7 +54,7 @@ class FolderPlace:
     def children(self, name: str = "") -> list[str]:
         """Return the names right below ``name``, sorted; none where there is nothing."""
         try:
-            return sorted(os.listdir(self._root / name))
+            return sorted(path.name for path in (self._root / name).iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -118,7 +118,8 @@ class FolderPlace:
         """Copy a file to another place, or within this one; it becomes visible there whole. A link stays one."""
         there = other.here(target)
         if there is None:
-            return other.put(self._root / name, target)
+            other.put(self._root / name, target)
+            return
         with disk_errors():
             there.parent.mkdir(parents=True, exist_ok=True)
             half = there.with_name(f".{uuid.uuid4().hex}")

@@ -38,7 +38,7 @@ def _told(
             return verb(place, *args, **kwargs)
         except SplatError:
             raise
-        except Exception as error:  # noqa: BLE001  # each store's library has a tree of its own
+        except Exception as error:  # each store's library has a tree of its own
             if isinstance(error, FileNotFoundError) and verb.__name__ in _MAY_LACK:
                 raise
             raise StoreUnavailable(f"{place.url}: {verb.__name__}: {type(error).__name__}{_code(error)}") from None
@@ -72,7 +72,7 @@ class ObjectPlace:
 
     @_told
     def check(self) -> None:
-        """Ask for something small. Raises ``StoreUnavailable`` where the store does not answer, or has no such bucket."""
+        """Raise ``StoreUnavailable`` where the store does not answer, or has no such bucket."""
         root = self._at("").split("/", 1)[0]
         if not self._fs.exists(root):
             raise StoreUnavailable(f"{self._url}: there is no bucket or container {root}, or it may not be listed")
@@ -162,7 +162,7 @@ class ObjectPlace:
 
     @_told
     def _copy(self, name: str, other: ObjectPlace, target: str) -> None:
-        self._fs.cp_file(self._at(name), other._at(target))  # noqa: SLF001  # of the same class
+        self._fs.cp_file(self._at(name), other._at(target))  # of the same class
 
     @_told
     def remove(self, name: str) -> None:

@@ -16,7 +16,6 @@ An artifact becomes visible whole: by one rename on a file system, by its manife
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil

@@ -164,4 +164,3 @@ def _told(run: dg.DagsterRun, instance: dg.DagsterInstance, out: Exit) -> dict[s
         return {**Cancelled("the run was ended before it was done").to_json(), **told}
     events = [entry.dagster_event for entry in instance.all_logs(run.run_id) if entry.dagster_event]
     return {**explain(events), "evidence": evidence(events), **told}
-

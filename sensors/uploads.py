@@ -85,9 +85,7 @@ def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext) -> dg.Ru
             return None
     door.store.register(upload)
     # The stamp is part of the key, so that an upload that comes again after it was moved away runs again.
-    return dg.RunRequest(
-        run_key=f"{upload.job}:{upload.stamp}", partition_key=upload.job, tags=tags_of(upload)
-    )
+    return dg.RunRequest(run_key=f"{upload.job}:{upload.stamp}", partition_key=upload.job, tags=tags_of(upload))
 
 
 def _turn_away(name: str, door: Door, context: dg.SensorEvaluationContext, error: SplatError, *, key: str) -> None:
@@ -101,4 +99,3 @@ def _known(instance: dg.DagsterInstance, job_name: str, job: str) -> Known | Non
     for run in instance.get_runs(dg.RunsFilter(job_name=job_name, tags={PARTITION_TAG: job}), limit=1):
         return Known(run_id=run.run_id, status=run.status.value, upload=run.tags.get(UPLOAD_TAG))
     return None
-

@@ -20,7 +20,7 @@ from resources.sheets import ContactSheets
 from resources.shelves import Shelves
 from sensors.outcomes import Exit, outcomes_sensor
 from sensors.uploads import Door, uploads_sensor
-from splat_pipeline.assets import delivery, frames, intake, linking, poses, reconstructions, splats
+from splat_pipeline.assets import cleaning, delivery, frames, intake, linking, poses, reconstructions, splats
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, Spot, load
 
@@ -78,7 +78,9 @@ def build(settings: Settings) -> dg.Definitions:
         tags={"dagster/retry_strategy": "FROM_ASSET_FAILURE"},
     )
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([intake, frames, linking, reconstructions, poses, splats, delivery]),
+        assets=dg.load_assets_from_modules(
+            [intake, frames, linking, reconstructions, poses, splats, cleaning, delivery]
+        ),
         jobs=[job],
         sensors=doors(settings),
         resources=resources_of(settings),

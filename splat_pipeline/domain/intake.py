@@ -38,7 +38,7 @@ def tags_of(upload: Upload) -> dict[str, str]:
 def duplicate(upload: Upload, known: Known, *, utc: str) -> dict[str, Any]:
     """Return what is told beside an upload whose content was computed, or is, by another run."""
     return {
-        "result": "the content is that of an earlier upload, whose result counts; force: true in job.yaml computes anew",
+        "result": "of an earlier upload with the same content; force: true in job.yaml computes it anew",
         "job": upload.job,
         "title": upload.title,
         "run_id": known.run_id,

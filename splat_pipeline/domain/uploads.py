@@ -43,7 +43,7 @@ class Upload:
     """Name of the entry of the inbox that it came as."""
     stamp: str = ""
     """How that entry looked when it was listed."""
-    wishes: Wishes = Wishes()
+    wishes: Wishes = field(default_factory=Wishes)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -29,7 +29,9 @@ def split(data: Mapping[str, Any], *, file: str) -> tuple[Wishes, dict[str, Any]
     names = {field.name for field in fields(Wishes)}
     wishes = Wishes(**{key: value for key, value in data.items() if key in names and value is not None})
     checks = {
-        "product": isinstance(wishes.product, str) and 0 < len(wishes.product) <= 40 and set(wishes.product) <= {*_PRODUCT},
+        "product": isinstance(wishes.product, str)
+        and 0 < len(wishes.product) <= 40
+        and set(wishes.product) <= {*_PRODUCT},
         "priority": type(wishes.priority) is int and abs(wishes.priority) <= MOST_PRIORITY,
         "force": type(wishes.force) is bool,
     }

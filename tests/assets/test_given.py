@@ -22,9 +22,9 @@ from resources.colmap import ColmapBackend
 from resources.external_poses import CommandPoses
 from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
-from resources.places import place_of
 from resources.machine import LocalMachine
 from resources.media import PyAvReader
+from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
 from resources.stores import FileStore

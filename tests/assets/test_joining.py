@@ -17,9 +17,9 @@ from sfm import Walk, at_once, by_windows
 
 from resources.colmap import ColmapBackend
 from resources.json_io import JsonIOManager
-from resources.places import place_of
 from resources.machine import LocalMachine
 from resources.media import PyAvReader
+from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
 from splat_pipeline.assets import linking, poses, reconstructions

@@ -22,8 +22,8 @@ from circuit import SIZE, Circuit
 from resources.colmap import ColmapBackend
 from resources.features import write_features
 from resources.json_io import JsonIOManager
-from resources.places import place_of
 from resources.machine import LocalMachine
+from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
 from splat_pipeline.assets import linking, poses, reconstructions

@@ -15,9 +15,9 @@ from scene import RECIPE, SIZE, ReplayedSfm
 
 from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
-from resources.places import place_of
 from resources.machine import LocalMachine
 from resources.media import PyAvReader
+from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
 from resources.strategies import STRATEGIES
