@@ -43,7 +43,7 @@ def _told(
                 raise
             raise StoreUnavailable(f"{place.url}: {verb.__name__}: {type(error).__name__}{_code(error)}") from None
 
-    return wrapped
+    return wrapped  # type: ignore[return-value]  # the same, by functools.wraps
 
 
 def _code(error: Exception) -> str:
@@ -69,6 +69,7 @@ class ObjectPlace:
     def here(self, name: str = "") -> Path | None:
         """Return None: it is not on this machine."""
         del name
+        return None  # its protocol says a path, or None
 
     @_told
     def check(self) -> None:

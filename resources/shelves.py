@@ -63,21 +63,36 @@ class Shelves:
         failed = "class" in told
         shelf = self.errors if failed else self.processed
         target = _target(shelf, name, told, ending := REASON if failed else RESULT)
-        lies = self._stamp(name)
-        if lies is None or (stamp is not None and lies != stamp):
-            moved = lies is None and _key_of(shelf, target + ending) == told["key"]
-            return self._shelved(shelf, target) if moved else None
-        marker = json.dumps(told, indent=1, ensure_ascii=False).encode()
         source, there = self.inbox.here(name), shelf.here(target)
+        ours = _key_of(shelf, target + ending) == told["key"]
+        lies = self._stamp(name)
+        if ours and (lies is None or source is None or there is None):  # it is all there: the rest of it may go
+            self._clear(name, shelf, target)
+            return self._shelved(shelf, target)
+        if lies is None or (stamp is not None and lies != stamp):
+            return None
+        marker = json.dumps(told, indent=1, ensure_ascii=False).encode()
         if source is not None and there is not None:
             shelf.write(target + ending, marker)
             _move(source, there)
         else:
+            shelf.write(_moving(target), marker)  # the name is taken by this move, should it be broken off
             self._carry(name, shelf, target)
             shelf.write(target + ending, marker)
-            self.inbox.remove(name)
+            self._clear(name, shelf, target)
         self.inbox.remove(name + DONE)
         return self._shelved(shelf, target)
+
+    def _clear(self, name: str, shelf: Place, target: str) -> None:
+        """Remove from the inbox what was copied, and nothing that came since."""
+        copied = shelf.find(target)
+        for path, facts in self.inbox.find(name).items():
+            there = copied.get(target + path.removeprefix(name))
+            if path.endswith("/") or (there is not None and there.size_bytes == facts.size_bytes):
+                self.inbox.remove(path)
+        if self.inbox.here() is not None and not self.inbox.find(name):
+            self.inbox.remove(name)  # the empty folders
+        shelf.remove(_moving(target))
 
     def _carry(self, name: str, shelf: Place, target: str) -> None:
         """Copy what is not there yet; hold all of it against the original."""
@@ -138,13 +153,17 @@ def _target(shelf: Place, name: str, told: Mapping[str, Any], ending: str) -> st
     """Return ``name``, or with a UTC suffix where another upload has it already."""
     for candidate in (name, _suffixed(name, str(told["utc"]))):
         key = _key_of(shelf, candidate + ending)
-        if key == told["key"]:
+        if told["key"] in {key, _key_of(shelf, _moving(candidate))}:
             return candidate
         here = shelf.here(candidate)
         taken = os.path.lexists(here) if here is not None else bool(shelf.find(candidate))
         if key is None and not taken:
             return candidate
     return _suffixed(name, uuid.uuid4().hex)
+
+
+def _moving(target: str) -> str:
+    return f".{target}.moving"
 
 
 def _suffixed(name: str, utc: str) -> str:

@@ -71,7 +71,8 @@ def outcomes_sensor(out: Exit, *, poll_s: int) -> dg.SensorDefinition:
 
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor, runs = _ended(context.instance, Cursor.parse(context.cursor), out.job_name)
-        pending, done = [], []
+        pending: list[str] = []
+        done: list[str] = []
         for run in runs:
             settled = _settle(run, out, context)
             (done if settled else pending).append(run.run_id)

@@ -124,7 +124,7 @@ class Store(Protocol):
     """Artifacts, uploads and cross-job tables. A reader sees a whole artifact or none."""
 
     def scratch(self, job: str, asset: str) -> AbstractContextManager[Path]:
-        """Give a fresh folder that is removed afterwards; from then on, earlier attempts at the asset are fenced off."""
+        """Give a fresh folder that is removed afterwards; earlier attempts at the asset are fenced off from now on."""
         ...
 
     def publish(self, job: str, asset: str, folder: Path, *, provenance: Mapping[str, Any]) -> Artifact:

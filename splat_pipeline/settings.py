@@ -19,8 +19,6 @@ from splat_pipeline.domain.errors import BadJobFile
 from splat_pipeline.domain.recipe import Recipe
 
 Spot = Literal["inbox", "processed", "errors", "delivered", "store"]
-Where = Annotated[str, BeforeValidator(lambda value: checked_place(value))]
-"""A path, or a URL of an object store: s3://bucket/prefix, az://container/prefix, abfs://..."""
 SCHEMES = ("s3", "az", "abfs", "abfss", "file")
 PREFIX, NESTED, CONFIG = "SPLAT__", "__", "SPLAT_CONFIG"
 
@@ -36,6 +34,10 @@ def checked_place(value: object) -> object:
         if parts.scheme not in SCHEMES or not parts.netloc:
             raise ValueError(f"a URL begins with one of {', '.join(f'{scheme}://' for scheme in SCHEMES)} and a name")
     return text
+
+
+Where = Annotated[str, BeforeValidator(checked_place)]
+"""A path, or a URL of an object store: s3://bucket/prefix, az://container/prefix, abfs://..."""
 
 
 class Settings(BaseSettings):

@@ -1,7 +1,8 @@
-"""What ``job.yaml`` asks of the intake, apart from the recipe: it decides when and whether a job runs, not its result."""
+"""What ``job.yaml`` asks apart from the recipe: it decides when and whether a job runs, not how its result looks."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from splat_pipeline.domain.errors import BadJobFile
 
 MOST_PRIORITY = 100
-_PRODUCT = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +29,7 @@ def split(data: Mapping[str, Any], *, file: str) -> tuple[Wishes, dict[str, Any]
     names = {field.name for field in fields(Wishes)}
     wishes = Wishes(**{key: value for key, value in data.items() if key in names and value is not None})
     checks = {
-        "product": isinstance(wishes.product, str)
-        and 0 < len(wishes.product) <= 40
-        and set(wishes.product) <= {*_PRODUCT},
+        "product": isinstance(wishes.product, str) and re.fullmatch(r"[a-z0-9_-]{1,40}", wishes.product) is not None,
         "priority": type(wishes.priority) is int and abs(wishes.priority) <= MOST_PRIORITY,
         "force": type(wishes.force) is bool,
     }

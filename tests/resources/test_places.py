@@ -87,7 +87,11 @@ def test_a_part_of_a_tree_that_does_not_arrive_leaves_no_last_file(
         path.write_text("whole")
 
     sizes = iter([torn, real])
-    monkeypatch.setattr(ObjectPlace, "put", lambda *given: next(sizes)(*given))
+
+    def put(self: ObjectPlace, path: Path, name: str) -> None:
+        next(sizes)(self, path, name)
+
+    monkeypatch.setattr(ObjectPlace, "put", put)
     with pytest.raises(StoreUnavailable, match="v1/a did not arrive whole"):
         place.put_tree(tmp_path / "tree", "v1", "last")
     assert list(place.find("v1")) == ["v1/a"]

@@ -138,9 +138,7 @@ def test_a_damaged_copy_is_fetched_anew(s3_server: str, local: Path):
     assert (store.fetch("job-1", "splat").folder / "b.txt").read_text() == "b"
 
 
-def test_an_attempt_that_was_superseded_never_publishes_over_its_successor(
-    store: FileStore, anywhere: str, local: Path
-):
+def test_a_superseded_attempt_never_publishes_over_its_successor(store: FileStore, anywhere: str, local: Path):
     with store.scratch("job-1", "splat") as slow:
         (slow / "a").write_text("of the attempt that was taken for dead")
         later = published(opened(anywhere, local), "of its successor")
