@@ -410,7 +410,7 @@ class Forgetful(FileStore):
 
 
 def test_a_window_of_an_earlier_run_is_not_taken_for_this_ones(instance, store, capture):
-    forgetful = Forgetful(store._root, store._delivered)
+    forgetful = Forgetful(store._local, store._local.parent / "delivered")
     result = run(
         instance, forgetful, ReplayedSfm(capture), "features", "match_graph", "linking_frames", "local_reconstructions"
     )

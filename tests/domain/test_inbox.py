@@ -141,7 +141,9 @@ LISTINGS = st.lists(
 
 
 @given(LISTINGS)
-def test_over_any_history_each_stay_and_stamp_is_requested_at_most_once(polls: list[tuple[dict[str, str], float, bool]]):
+def test_over_any_history_each_stay_and_stamp_is_requested_at_most_once(
+    polls: list[tuple[dict[str, str], float, bool]],
+):
     cursor, last, requested = Cursor(), {}, set()
     now_s, boots = 0.0, 0
     for names, step_s, restart in polls:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from splat_pipeline.domain.errors import BadJobFile
-from splat_pipeline.domain.intake import duplicate, outcome, tags_of
-from splat_pipeline.domain.intake import Known
+from splat_pipeline.domain.intake import Known, duplicate, outcome, tags_of
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.domain.wishes import Wishes, split
 
