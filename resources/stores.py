@@ -34,7 +34,7 @@ from resources.deliveries import Deliveries
 from resources.disk import disk_errors, write
 from resources.fetched import fetched_upload
 from resources.places import place_of
-from splat_pipeline.domain.errors import CorruptArtifact, MissingArtifact, UnsafeUpload
+from splat_pipeline.domain.errors import CorruptArtifact, MissingArtifact, Superseded, UnsafeUpload
 from splat_pipeline.domain.tables import TableSpec, read_table, write_table
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.ports import Artifact, Place
@@ -176,7 +176,9 @@ class FileStore:
 
     def deliver(self, artifact: Artifact) -> str:
         """Copy an artifact to ``<delivered>/<job>/<version>`` whole or not at all and point ``latest`` at it."""
-        _checked(artifact.job)
+        home = _home(artifact.job, artifact.asset)
+        if fences.current(self.place, home) not in {None, artifact.version}:
+            raise Superseded(f"{artifact.asset} of job {artifact.job} was made anew since: that is delivered")
         return self._deliveries.add(artifact)
 
     @contextmanager

@@ -50,7 +50,7 @@ class Source:
     error: InputError | None
 
 
-@job_asset(kinds={"pyav"})
+@job_asset(kinds={"pyav"}, pool="decode")
 def source_videos(  # noqa: PLR0917  # Dagster passes them by name
     context: dg.AssetExecutionContext,
     store: Stores,
