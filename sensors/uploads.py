@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import dagster as dg
 
 from splat_pipeline.assets.partitions import jobs
+from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.domain import inbox as rules
 from splat_pipeline.domain.errors import InputError, SplatError, StoreUnavailable
 from splat_pipeline.domain.intake import PARTITION_TAG, RUNNING, UPLOAD_TAG, Known, duplicate, tags_of
@@ -85,7 +86,8 @@ def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext) -> dg.Ru
             return None
     door.store.register(upload)
     # The stamp is part of the key, so that an upload that comes again after it was moved away runs again.
-    return dg.RunRequest(run_key=f"{upload.job}:{upload.stamp}", partition_key=upload.job, tags=tags_of(upload))
+    tags = {**tags_of(upload), REUSE_TAG: str(not upload.wishes.force).lower()}
+    return dg.RunRequest(run_key=f"{upload.job}:{upload.stamp}", partition_key=upload.job, tags=tags)
 
 
 def _turn_away(name: str, door: Door, context: dg.SensorEvaluationContext, error: SplatError, *, key: str) -> None:

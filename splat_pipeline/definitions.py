@@ -8,23 +8,35 @@ import dagster as dg
 
 from resources.clocks import now
 from resources.colmap import ColmapBackend
-from resources.cpu_trainer import CpuTrainer
 from resources.guarded import GuardedReader
 from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
-from resources.machine import LocalMachine
+from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
 from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
 from resources.shelves import Shelves
+from resources.trainers import InstalledTrainers
 from sensors.outcomes import Exit, outcomes_sensor
 from sensors.uploads import Door, uploads_sensor
-from splat_pipeline.assets import cleaning, delivery, frames, intake, linking, poses, reconstructions, splats
+from splat_pipeline.assets import (
+    cleaning,
+    delivery,
+    frames,
+    intake,
+    linking,
+    poses,
+    preview,
+    reconstructions,
+    splats,
+    viewer,
+)
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, Spot, load
 
 JOB = "video_to_splat"
+STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
 
@@ -40,10 +52,17 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "sfm": ColmapBackend(),
         "sources": InstalledSources(),
         "loader": KeyframeImages(),
-        "trainer": CpuTrainer(),
+        "trainers": InstalledTrainers(),
         "movies": FfmpegWriter(),
         "json_io": JsonIOManager(place_of(f"{settings.place('store')}/ops")),
     }
+
+
+def training_pool_of(settings: Settings) -> str:
+    """Return the pool that trainings of this installation take: one a machine, so that its GPU is never shared."""
+    if settings.training_pool != "auto":
+        return settings.training_pool
+    return "gpu" if has_nvidia_gpu() else "train_cpu"
 
 
 def executor_of(settings: Settings) -> dg.ExecutorDefinition:
@@ -78,9 +97,7 @@ def build(settings: Settings) -> dg.Definitions:
         tags={"dagster/retry_strategy": "FROM_ASSET_FAILURE"},
     )
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(
-            [intake, frames, linking, reconstructions, poses, splats, cleaning, delivery]
-        ),
+        assets=[*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))],
         jobs=[job],
         sensors=doors(settings),
         resources=resources_of(settings),
