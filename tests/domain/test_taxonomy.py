@@ -126,7 +126,7 @@ def reachable() -> set[str]:
     """Modules that the command, the code location or a child process ever imports.
 
     Pose backends of other distributions, found by entry point, are made of ``resources.external_poses``; what posts to
-    webhooks is chosen by the settings.
+    webhooks is chosen by the settings; trainers are rows of a table.
     """
     programs = {name for name, tree in modules().items() if "__main__" in ast.unparse(tree)}
     todo = [
