@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.errors import ToolCrashed, ToolError, ToolTimeout
+from splat_pipeline.domain.metrics.exports import Film
 
 _TAIL_LINES = 200
 
@@ -42,6 +43,27 @@ class FfmpegWriter:
         finally:
             if not done:
                 path.unlink(missing_ok=True)
+
+    def read_back(self, path: Path) -> Film:
+        """See ``MovieWriter``."""
+        import av
+
+        luma: list[float] = []
+        change: list[float] = []
+        try:
+            with av.open(str(path)) as container:
+                stream = container.streams.video[0]
+                codec, fps = stream.codec_context.name, float(stream.average_rate or 0)
+                before: NDArray[np.float32] | None = None
+                for frame in container.decode(stream):
+                    now = frame.to_ndarray(format="gray").astype(np.float32)
+                    luma.append(float(now.mean()))
+                    if before is not None:
+                        change.append(float(np.abs(now - before).mean()))
+                    before = now
+        except (av.FFmpegError, IndexError) as error:
+            raise ToolError(f"{path.name} cannot be read back: {error}", file=path.name) from None
+        return Film(codec=codec, fps=fps, seconds=len(luma) / fps if fps else 0.0, luma=luma, change=change)
 
     def _arguments(self, path: Path, *, width_px: int, height_px: int, fps: int) -> list[str]:
         import ffmpeg

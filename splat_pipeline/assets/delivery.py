@@ -13,13 +13,27 @@ from typing import Any
 import dagster as dg
 
 from splat_pipeline.assets import pages
+from splat_pipeline.assets.checks import Gated
 from splat_pipeline.assets.pictures import Poster, compared, drawn, save_jpeg
-from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, lineage_of, stage
+from splat_pipeline.assets.stages import (
+    GATES_FILE,
+    Loaders,
+    Machines,
+    Movies,
+    Result,
+    Stores,
+    Work,
+    job_asset,
+    lineage_of,
+    stage,
+)
 from splat_pipeline.domain import orbit, tables
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.formats.exports import export
 from splat_pipeline.domain.formats.ply import read_ply
+from splat_pipeline.domain.metrics.exports import Film, export_metrics, film_metrics
+from splat_pipeline.domain.quality import verdict_json
 from splat_pipeline.domain.reference import header_lines
 from splat_pipeline.domain.report import Summary, data_type_of, in_order
 from splat_pipeline.ports import ImageLoader, MovieWriter
@@ -38,7 +52,7 @@ CARRIED = {
     "camera_poses": ("poses.parquet",),
     "splat": ("heldout.parquet",),
 }
-"""What a package takes from which artifact; None: all its files."""
+"""What a package takes from which artifact; None: all its files but the verdicts, which ``delivery.json`` tells."""
 PACKAGES = (
     "splat_pipeline",
     "dagster",
@@ -53,9 +67,11 @@ PACKAGES = (
 
 
 @job_asset(deps=["keyframes", "camera_poses", "point_cloud", "splat"], kinds={"python"})
-def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders) -> Result:
+def exports(
+    context: dg.AssetExecutionContext, config: Gated, store: Stores, machine: Machines, loader: Loaders
+) -> Result:
     """The splat in the formats that viewers read, each read back, drawn and compared."""
-    with stage(context, store, machine) as work:
+    with stage(context, store, machine, lift=config.lift) as work:
         gaussians = read_ply(work.input("splat") / "gaussians.ply")
         views = evenly(_captured(work, loader, longer_side_px=COMPARED_PX), COMPARED_VIEWS)
         # The time in the name is the contract with those who collect files; it gives equal Gaussians a new digest.
@@ -64,27 +80,36 @@ def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines,
         compare = compared(gaussians, views) if views and len(gaussians) else None
         rows = export(gaussians, work.folder, stem=f"model-{stamp}", formats=wanted, comments=told, compare=compare)
         tables.write_table(work.folder / "formats.parquet", tables.FORMATS, rows)
-        work.publish(metadata=exports_shown(rows, len(gaussians)))
+        work.publish(metadata=exports_shown(rows, len(gaussians)), metrics=export_metrics(gaussians, rows))
     return work.result()
 
 
 @job_asset(deps=FILMED, kinds={"python"})
-def preview(
-    context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders, movies: Movies
+def preview(  # noqa: PLR0917  # Dagster passes them by name
+    context: dg.AssetExecutionContext,
+    config: Gated,
+    store: Stores,
+    machine: Machines,
+    loader: Loaders,
+    movies: Movies,
 ) -> Result:
     """A film around the scene, its poster and its camera path. Best effort: without it the splat is still delivered."""
-    with stage(context, store, machine) as work:
+    with stage(context, store, machine, lift=config.lift) as work:
         for name in FILMED:
             work.input(name)
+        film: Film | None = None
         try:
             told = _film(work, loader, movies)
+            film = movies.read_back(work.folder / "preview.mp4")
         except (SplatError, OSError) as error:
             context.log.warning(f"no preview: {error}")
             for half in work.folder.iterdir():
                 half.unlink()
             told = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
         (work.folder / "preview.json").write_text(json.dumps(told, indent=1))
-        work.publish(metadata=told)
+        wanted = work.recipe.preview
+        seconds = max(2, round(wanted.seconds * wanted.fps)) / wanted.fps
+        work.publish(metadata=told, metrics=film_metrics(film, seconds=seconds, fps=wanted.fps))
     return work.result()
 
 
@@ -160,7 +185,7 @@ def _carry(work: Work, asset: str, names: tuple[str, ...] | None) -> list[dict[s
     entries = []
     for entry in work.inputs[asset].manifest["files"]:
         name = str(entry["name"])
-        if names is None or name in names:
+        if name != GATES_FILE and (names is None or name in names):
             shutil.copyfile(folder / name, work.folder / Path(name).name)
             about = {"name": Path(name).name, "data_type": data_type_of(Path(name).name)}
             entries.append({**about, "sha256": entry["sha256"], "size_bytes": entry["size_bytes"]})
@@ -178,7 +203,7 @@ def _delivery(work: Work, summary: Summary, files: list[dict[str, Any]]) -> dict
         "warnings": list(summary.warnings),
         "files": files,
         "metrics": summary.metrics,
-        "gates": [pages.gate_of(verdict) for verdict in summary.gates],
+        "gates": [verdict_json(verdict) for verdict in summary.gates],
         "frame_of_reference": pages.frame_of(work),
         "timings": dict(in_order({name: about["seconds"] for name, about in lineage.items()})),
     }

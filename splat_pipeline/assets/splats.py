@@ -8,83 +8,105 @@ from dataclasses import replace
 from typing import Any
 
 import dagster as dg
-import numpy as np
+from pydantic import Field
 
+from splat_pipeline.assets.checks import Gated
+from splat_pipeline.assets.ladder import Doors, Walk, walk_down
 from splat_pipeline.assets.pictures import svg_uri
 from splat_pipeline.assets.stages import GATES_FILE, Loaders, Machines, Result, Stores, Trainers, Work, job_asset, stage
 from splat_pipeline.domain import charts, tables
-from splat_pipeline.domain.errors import OutOfMemory, SplatError, TrainingError
+from splat_pipeline.domain.core_frames import left_out
+from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.formats.ply import write_ply
-from splat_pipeline.domain.memory import fitted
-from splat_pipeline.domain.plans import Detail, TrainingPlan, plan_for, plan_from_json, plan_to_json, step_down
-from splat_pipeline.domain.quality import allowed_detail, read_verdicts
+from splat_pipeline.domain.plans import Detail, TrainingPlan, detail_lines, plan_for, plan_from_json, plan_to_json
+from splat_pipeline.domain.quality import allowed_detail, read_verdicts, stopping
 from splat_pipeline.domain.recipe import TrainingOptions
-from splat_pipeline.ports import ImageLoader, Machine, SplatTrainer, TrainingResult, TrainingViews
 
 ROWS = 12
 """Of the table that Dagster shows of a training; all are in ``training.parquet``."""
+JUDGED = ("keyframes", "camera_poses")
 
 
-class PlanConfig(dg.Config):
+class PlanConfig(Gated):
     """What a person may force in the launchpad."""
 
-    detail: str | None = None
-    """full, reduced or preview, whatever the gates say; auto: as the gates say; None: the job's own settings."""
+    detail: str | None = Field(
+        None, description="full, reduced or preview, whatever the gates say; auto: as they say; None: as the job asks"
+    )
 
 
 @job_asset(deps=["source_videos", "keyframes", "camera_poses", "point_cloud"])
 def training_plan(context: dg.AssetExecutionContext, config: PlanConfig, store: Stores, machine: Machines) -> Result:
     """How much detail the splat may have, and why: the gates' verdicts turned into one decision."""
-    with stage(context, store, machine) as work:
+    with stage(context, store, machine, lift=config.lift) as work:
         work.input("point_cloud")
-        verdicts = [v for name in ("keyframes", "camera_poses") for v in read_verdicts(work.input(name) / GATES_FILE)]
+        verdicts = {name: read_verdicts(work.input(name) / GATES_FILE, work.gates) for name in JUDGED}
+        every = [verdict for name in JUDGED for verdict in verdicts[name]]
+        for verdict in stopping(every):  # a run that begins here never saw the checks
+            raise verdict.limit.error(f"gate {verdict.gate}: {verdict.because}")
         asked = work.recipe.overridden({"detail": config.detail}, source="run config").detail
-        allowed, reasons = allowed_detail(verdicts)
+        allowed, reasons = allowed_detail(every)
         if asked != "auto":
             allowed, reasons = Detail(asked), [f"asked for: {asked}"]
         plan = _with_overrides(plan_for(allowed, seed=work.recipe.seed), work)
         for reason in reasons:
             plan = plan.because(reason)
+        if asked == "auto" and allowed_detail(verdicts["camera_poses"])[0] is not Detail.FULL:
+            plan = _sure_frames(plan, work)
+        for verdict in every:
+            if verdict.limit.lifted and not verdict.passed:
+                plan = plan.because(f"{verdict.gate}: {verdict.because}")
         (work.folder / "plan.json").write_text(json.dumps(plan_to_json(plan), indent=1))
-        work.publish(metadata={"detail": str(plan.detail), "reasons": "; ".join(plan.reasons) or "none: full detail"})
-    return work.result()
-
-
-@job_asset(deps=["keyframes", "camera_poses", "point_cloud", "training_plan"], pool="train_cpu")
-def splat(
-    context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders, trainer: Trainers
-) -> Result:
-    """The trained Gaussians, with every rung of the ladder that was tried and held-out PSNR and SSIM."""
-    with stage(context, store, machine) as work:
-        plan = plan_from_json(json.loads((work.input("training_plan") / "plan.json").read_text()))
-        plan, trained, attempts = _walk_down(work, plan, loader, trainer, machine)
-        heldout = _load(work, loader, plan, holdout=True)
-        work.log(f"measuring {len(heldout.views)} held-out views")
-        scores = trainer.evaluate(trained.gaussians, heldout)
-        corrected = trainer.evaluate_corrected(trained.gaussians, heldout)
-        _write(work, plan, trained, attempts)
-        rows = [
-            {"keyframe_id": k, "psnr_db": p, "ssim": s, "psnr_corrected_db": c}
-            for k, (p, s), c in zip(heldout.keyframe_ids, scores, corrected, strict=True)
-        ]
-        tables.write_table(work.folder / "heldout.parquet", tables.HELDOUT, rows)
-        psnr_db, ssim = (float(np.mean(column)) for column in zip(*scores, strict=True)) if scores else (np.nan, np.nan)
-        corrected_db = float(np.mean(corrected)) if corrected else np.nan
         work.publish(
             metadata={
                 "detail": str(plan.detail),
                 "reasons": "; ".join(plan.reasons) or "none: full detail",
-                "gaussians": len(trained.gaussians),
-                "iterations": plan.iterations,
-                "psnr_heldout_db": psnr_db,
-                "ssim_heldout": ssim,
-                "psnr_corrected_heldout_db": corrected_db,
-                "trainer": trainer.name,
-                "course": _course_of(trained.history),
-            },
-            metrics={"psnr_heldout_db": psnr_db, "psnr_corrected_heldout_db": corrected_db},
+                "left_out": len(plan.left_out),
+                "scene_type": work.scene_type,
+            }
         )
     return work.result()
+
+
+@job_asset(deps=["keyframes", "camera_poses", "point_cloud", "training_plan"], pool="train_cpu")
+def splat(  # noqa: PLR0917  # Dagster passes them by name
+    context: dg.AssetExecutionContext,
+    config: Gated,
+    store: Stores,
+    machine: Machines,
+    loader: Loaders,
+    trainer: Trainers,
+) -> Result:
+    """The trained Gaussians, with every rung of the ladder that was tried and held-out PSNR and SSIM."""
+    with stage(context, store, machine, lift=config.lift) as work:
+        plan = plan_from_json(json.loads((work.input("training_plan") / "plan.json").read_text()))
+        work.input("point_cloud")  # tells the type of scene
+        walk = walk_down(work, plan, Doors(loader=loader, trainer=trainer, machine=machine))
+        plan, metrics = walk.best.plan, walk.best.measured.metrics
+        _write(work, walk)
+        work.publish(
+            metadata={
+                "detail": str(plan.detail),
+                "reasons": "; ".join(plan.reasons) or "none: full detail",
+                "gaussians": len(walk.best.trained.gaussians),
+                "iterations": plan.iterations,
+                **{name: value for name, value in metrics.items() if value is not None},
+                "trainer": trainer.name,
+                "course": _course_of(walk.best.trained.history),
+            },
+            metrics=metrics,
+        )
+    return work.result()
+
+
+def _sure_frames(plan: TrainingPlan, work: Work) -> TrainingPlan:
+    """Return the plan without frames whose poses are hardly known, or that hang together with no others."""
+    folder = work.input("camera_poses")
+    poses = tables.read_table(folder / "poses.parquet", tables.POSES)
+    keyframes = tables.read_table(work.input("keyframes") / "keyframes.parquet", tables.KEYFRAMES)
+    found = left_out(poses, keyframes, read_model(folder / "sparse"))
+    plan = replace(plan, left_out=tuple(sorted(found.all)))
+    return plan.because(found.words) if found.all else plan
 
 
 def _course_of(history: Sequence[Mapping[str, float]]) -> dg.MetadataValue[Any]:
@@ -111,75 +133,16 @@ def _with_overrides(plan: TrainingPlan, work: Work) -> TrainingPlan:
     return replace(plan, options=options, **chosen)
 
 
-def _load(work: Work, loader: ImageLoader, plan: TrainingPlan, *, holdout: bool) -> TrainingViews:
-    folders = (work.input("keyframes"), work.input("camera_poses"), work.input("point_cloud"))
-    return loader.load(*folders, longer_side_px=plan.longer_side_px, holdout=holdout)
-
-
-def _walk_down(
-    work: Work, plan: TrainingPlan, loader: ImageLoader, trainer: SplatTrainer, machine: Machine
-) -> tuple[TrainingPlan, TrainingResult, list[dict[str, object]]]:
-    """Train at ``plan``; on divergence or lack of memory one rung lower, until it works or no rung is left."""
-    attempts: list[dict[str, object]] = []
-    take_over = False
-    while True:
-        plan = _made_to_fit(work, plan, loader, trainer, machine)
-        try:
-            trained = _train(work, plan, loader, trainer, take_over=take_over)
-        except (TrainingError, OutOfMemory, MemoryError) as error:
-            failure = _alone(error)
-        else:
-            return plan, trained, [*attempts, {**plan_to_json(plan), "outcome": "kept", "because": ""}]
-        attempts.append({**plan_to_json(plan), "outcome": type(failure).__name__, "because": str(failure)})
-        lower = step_down(plan, f"{type(failure).__name__} at {plan.detail}: {failure}")
-        if lower is None:
-            raise failure
-        work.log(f"{failure}; going on at {lower.detail}")
-        # What was too large is no worse for it; what has diverged is.
-        take_over, plan = isinstance(failure, OutOfMemory), lower
-
-
-def _made_to_fit(
-    work: Work, plan: TrainingPlan, loader: ImageLoader, trainer: SplatTrainer, machine: Machine
-) -> TrainingPlan:
-    """Return ``plan`` with as much resolution and as many Gaussians as the memory has room for."""
-    free_bytes = machine.free_bytes()
-    if free_bytes is None:
-        return plan
-    pictures = loader.sizes(work.input("keyframes"), work.input("camera_poses"))
-    fit = fitted(plan, pictures, trainer.footprint(plan.sh_degree), free_bytes)
-    if fit != plan:
-        work.log(fit.reasons[-1])
-    return fit
-
-
-def _train(
-    work: Work, plan: TrainingPlan, loader: ImageLoader, trainer: SplatTrainer, *, take_over: bool
-) -> TrainingResult:
-    """Train once. What it read is forgotten when it fails."""
-    points = tables.read_table(work.input("point_cloud") / "points.parquet", tables.POINTS)
-    positions = points[["x", "y", "z"]].to_numpy(np.float32)
-    colors = points[["red", "green", "blue"]].to_numpy(np.uint8)
-    views = _load(work, loader, plan, holdout=False)
-    work.log(f"training at {plan.detail}: {len(views.views)} views, {plan.iterations} iterations")
-    ongoing = work.ongoing()
-    return trainer.train(views, positions, colors, plan, say=work.log, ongoing=ongoing, take_over=take_over)
-
-
-def _alone(error: TrainingError | OutOfMemory | MemoryError) -> SplatError:
-    """Return ``error`` as one of ours, without tracebacks: they hold on to all the arrays of what has failed."""
-    for link in (error, error.__cause__, error.__context__):
-        if link is not None:
-            link.with_traceback(None)
-    return error if isinstance(error, SplatError) else OutOfMemory(str(error))
-
-
-def _write(work: Work, plan: TrainingPlan, trained: TrainingResult, attempts: list[dict[str, object]]) -> None:
-    comments = [f"detail {plan.detail}", f"iterations {plan.iterations}", f"seed {plan.seed}"]
+def _write(work: Work, walk: Walk) -> None:
+    plan, trained = walk.best.plan, walk.best.trained
+    comments = [*detail_lines(plan.detail, plan.reasons), f"iterations {plan.iterations}", f"seed {plan.seed}"]
     write_ply(work.folder / "gaussians.ply", trained.gaussians, comments=comments)
     drawn = {"background": trained.gaussians.background, "antialiased": trained.gaussians.antialiased}
+    attempts = [{"detail": row["rung"], **row} for row in walk.rows]
     (work.folder / "plan.json").write_text(
         json.dumps({**plan_to_json(plan), "attempts": attempts, "drawn": drawn}, indent=1)
     )
     steps = [{"rung": str(plan.detail), **step} for step in trained.history]
     tables.write_table(work.folder / "training.parquet", tables.TRAINING, steps)
+    tables.write_table(work.folder / "heldout.parquet", tables.HELDOUT, list(walk.best.measured.heldout))
+    tables.write_table(work.folder / "ladder.parquet", tables.LADDER, list(walk.rows))

@@ -24,13 +24,14 @@ from typing import Any
 
 import dagster as dg
 
-from splat_pipeline.assets.checks import results_of, specs_of
+from splat_pipeline.assets.checks import results_of, specs_of, table_of
 from splat_pipeline.assets.failures import classified
 from splat_pipeline.assets.partitions import GROUP, jobs
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import SplatError
-from splat_pipeline.domain.quality import Verdict, judge_stage, write_verdicts
+from splat_pipeline.domain.quality import Limit, Metrics, Verdict, judge_stage, write_verdicts
 from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.scenes import SCENE_FILE
 from splat_pipeline.ports import (
     Artifact,
     ImageLoader,
@@ -54,6 +55,8 @@ Sources = dg.ResourceParam[PoseSources]
 Loaders = dg.ResourceParam[ImageLoader]
 Trainers = dg.ResourceParam[SplatTrainer]
 Movies = dg.ResourceParam[MovieWriter]
+SCENE_TOLD_BY = ("point_cloud", "frame_quality")
+"""Assets that tell the type of scene, the one that knows best first."""
 GATES_FILE = "gates.json"
 """The verdicts of a stage that has gates, in its artifact: ``training_plan`` and the report read them from there."""
 Result = dg.MaterializeResult[Any]
@@ -75,6 +78,8 @@ class Work:
     inputs: dict[str, Artifact] = field(default_factory=dict)
     uploaded_bytes: int = 0
     """Read from the upload itself, by the stages that do."""
+    lift: Sequence[str] = ()
+    """Gates that a person lifted in the launchpad."""
     published: Artifact | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -107,11 +112,29 @@ class Work:
         self.input("source_videos")
         return recipe_of(self.inputs["source_videos"])
 
+    @property
+    def scene_type(self) -> str:
+        """The type of scene by which gates judge: the latest estimate among the inputs that were read so far."""
+        for asset in SCENE_TOLD_BY:
+            path = self.inputs[asset].folder / SCENE_FILE if asset in self.inputs else None
+            if path is not None and path.is_file():  # footage prepared by an older version has none
+                return str(json.loads(path.read_text())["scene_type"])
+        return self.recipe.scene_type
+
+    @property
+    def gates(self) -> dict[str, Limit]:
+        """The table of gates that holds for this job now. Raises ``BadJobFile`` for an unknown gate."""
+        return table_of(self.recipe, self.scene_type, self.lift)
+
+    def judge(self, metrics: Metrics, notes: Mapping[str, str] | None = None) -> list[Verdict]:
+        """Return the verdicts of the stage's gates."""
+        return judge_stage(self.asset, metrics, notes, table=self.gates) if metrics else []
+
     def publish(
         self,
         *,
         metadata: Mapping[str, Any],
-        metrics: Mapping[str, float] | None = None,
+        metrics: Metrics | None = None,
         notes: Mapping[str, str] | None = None,
     ) -> None:
         """Publish the scratch folder, judge ``metrics`` by the stage's gates and keep ``metadata`` for the UI.
@@ -125,7 +148,7 @@ class Work:
             "seconds": round(time.monotonic() - self.began_s, 3),
             "lineage": lineage_of(self.inputs),
         }
-        self.verdicts = judge_stage(self.asset, metrics or {}, notes)
+        self.verdicts = self.judge(metrics or {}, notes)
         if self.verdicts:
             write_verdicts(self.folder / GATES_FILE, self.verdicts)
         self.published = self.store.publish(self.job, self.asset, self.folder, provenance=provenance)
@@ -160,17 +183,20 @@ def recipe_of(source_videos: Artifact) -> Recipe:
 
 
 @contextmanager
-def stage(context: Context, store: Store, machine: Machine, *, name: str | None = None) -> Iterator[Work]:
+def stage(
+    context: Context, store: Store, machine: Machine, *, name: str | None = None, lift: Sequence[str] = ()
+) -> Iterator[Work]:
     """Frame one stage. Success or failure, its cost is written to the ``stages`` table, its verdicts to ``gates``.
 
-    ``name`` is for ops of a graph-backed asset, whose artifact is not called like the asset.
+    ``name`` is for ops of a graph-backed asset, whose artifact is not called like the asset. ``lift``: gates that a
+    person lifted for this run.
     """
     asset = name or context.asset_key.to_user_string()
     job, run_id = context.partition_key, context.run.run_id
     usage = Usage()
     error: BaseException | None = None
     with store.scratch(job, asset) as folder:
-        work = Work(job=job, asset=asset, run_id=run_id, folder=folder, store=store, log=context.log.info)
+        work = Work(job=job, asset=asset, run_id=run_id, folder=folder, store=store, log=context.log.info, lift=lift)
         try:
             with machine.metered() as usage:
                 yield work
@@ -201,7 +227,7 @@ def _record(work: Work, machine: Machine, *, attempts: int, error: BaseException
     }
     work.store.append(tables.STAGES, [row])
     if work.verdicts:
-        scene_type = work.recipe.scene_type
+        scene_type = work.scene_type
         work.store.append(tables.GATES, [gate_row(work, v, utc=utc, scene_type=scene_type) for v in work.verdicts])
 
 
@@ -217,9 +243,10 @@ def gate_row(work: Work, verdict: Verdict, *, utc: str, scene_type: str) -> dict
         "value": float(verdict.value),
         "limit": float(verdict.limit.bound),
         "scene_type": scene_type,
-        "severity": verdict.limit.severity,
+        "severity": verdict.severity,
         "passed": verdict.passed,
         "because": verdict.because,
+        "lifted": verdict.limit.lifted or None,
     }
 
 

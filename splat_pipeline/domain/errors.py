@@ -16,6 +16,10 @@
     ├── PoseError             cameras could not be found well enough
     │   ├── FewRegistered         most frames did not join the reconstruction
     │   ├── NoReconstruction      the mapper found no model at all
+    │   │   ├── LowOverlap            neighbouring frames do not match
+    │   │   └── NoParallax            one plane, or one turn, explains all that is seen
+    │   ├── SeveralParts          what was found falls into parts that nothing ties together
+    │   ├── Drift                 parts contradict one another: a bent stretch, a loop that does not close
     │   ├── MissingWindow         a planned window has no artifact
     │   ├── WrongPoses            poses that came with the images contradict them
     │   └── FewPoints             hardly a point could be triangulated from known poses
@@ -155,6 +159,22 @@ class FewRegistered(PoseError):
 
 class NoReconstruction(PoseError):
     pass
+
+
+class LowOverlap(NoReconstruction):
+    remedy = "Film again: slower, turn less at a time, so that every view shows most of the one before."
+
+
+class NoParallax(NoReconstruction):
+    remedy = "Film again from places that lie apart, and things at several distances: one flat wall shows no depth."
+
+
+class SeveralParts(PoseError):
+    remedy = "Film what lies between the parts too, without cuts and fast turns, or upload each part by itself."
+
+
+class Drift(PoseError):
+    remedy = "Film again: end where you began, so that the way closes, and keep texture at several depths in view."
 
 
 class MissingWindow(PoseError):

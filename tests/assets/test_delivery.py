@@ -245,7 +245,7 @@ def test_a_hostile_title_is_text_in_the_report_and_the_page_loads_nothing(delive
 def test_without_an_encoder_the_splat_is_delivered_with_the_reason(tmp_path: Path) -> None:
     store, result = deliver(tmp_path, BrokenMovies())
     preview = store.fetch(JOB, "preview").folder
-    assert sorted(path.name for path in preview.iterdir()) == ["artifact.json", "preview.json"]
+    assert sorted(path.name for path in preview.iterdir()) == ["artifact.json", "gates.json", "preview.json"]
     assert json.loads((preview / "preview.json").read_text())["reason"] == "ToolCrashed: ffmpeg ended with 1"
     assert metadata_of(result, "preview")["ok"] is False
     told = json.loads((store.fetch(JOB, "package").folder / "delivery.json").read_text())
