@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -187,7 +188,10 @@ def keyframes(  # noqa: PLR0917  # Dagster passes them by name
 
 
 def filmed(work: Work) -> dict[str, float | None]:
-    """Return the metrics of what was filmed, out of the tables as they are."""
+    """Return the metrics of what was filmed, out of the tables as they are; the type of scene goes on with them."""
+    scene = work.input("frame_quality") / SCENE_FILE
+    if scene.is_file():  # footage prepared by an older version has none
+        shutil.copyfile(scene, work.folder / SCENE_FILE)
     videos = tables.read_table(work.input("source_videos") / "videos.parquet", tables.VIDEOS)
     return frame_metrics(
         tables.read_table(work.input("frame_quality") / "frames.parquet", tables.FRAMES),

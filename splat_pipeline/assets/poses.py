@@ -62,13 +62,12 @@ from splat_pipeline.ports import SfmBackend
 RIG = "rig of calibration.json"
 
 
-@job_asset(deps=["frame_quality", "keyframes", "features", "match_graph", "local_reconstructions"])
+@job_asset(deps=["keyframes", "features", "match_graph", "local_reconstructions"])
 def camera_poses(
     context: dg.AssetExecutionContext, config: Gated, store: Stores, machine: Machines, sfm: Sfm
 ) -> dg.MaterializeResult[Any]:
     """One pose a keyframe in one frame of reference, with what it rests on and how far to trust it."""
     with stage(context, store, machine, lift=config.lift) as work:
-        work.input("frame_quality")  # tells the type of scene
         keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
         found = one_model(work, sfm, keyframes)
         model, lens = (found.model, "as given") if _settled(work) else _refined(work, sfm, found.model)

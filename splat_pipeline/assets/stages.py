@@ -55,7 +55,7 @@ Sources = dg.ResourceParam[PoseSources]
 Loaders = dg.ResourceParam[ImageLoader]
 Trainers = dg.ResourceParam[SplatTrainer]
 Movies = dg.ResourceParam[MovieWriter]
-SCENE_TOLD_BY = ("point_cloud", "frame_quality")
+SCENE_TOLD_BY = ("point_cloud", "keyframes", "frame_quality")
 """Assets that tell the type of scene, the one that knows best first."""
 GATES_FILE = "gates.json"
 """The verdicts of a stage that has gates, in its artifact: ``training_plan`` and the report read them from there."""

@@ -47,8 +47,9 @@ def parts_of(model: ColmapModel) -> list[set[str]]:
     ids = np.array(sorted(model.images), np.int64)
     if not len(ids):
         return []
-    rows = np.searchsorted(ids, model.points.track_images)
-    points = np.repeat(np.arange(len(model.points)), model.points.track_lengths)
+    inside = np.isin(model.points.track_images, ids)
+    rows = np.searchsorted(ids, model.points.track_images[inside])
+    points = np.repeat(np.arange(len(model.points)), model.points.track_lengths)[inside]
     seen = coo_array((np.ones(len(rows), np.int32), (rows, points)), shape=(len(ids), len(model.points))).tocsr()
     seen.data[:] = 1  # a point that is seen twice in an image
     count, label = connected_components((seen @ seen.T) >= LEAST_SHARED, directed=False)
