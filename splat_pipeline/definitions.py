@@ -19,7 +19,7 @@ from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.uploads import uploads_sensor
-from splat_pipeline.assets import delivery, frames, intake, linking, poses, reconstructions, splats
+from splat_pipeline.assets import cleaning, delivery, frames, intake, linking, poses, reconstructions, splats
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, load
 
@@ -77,7 +77,9 @@ def build(settings: Settings) -> dg.Definitions:
         poll_s=settings.poll_s,
     )
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([intake, frames, linking, reconstructions, poses, splats, delivery]),
+        assets=dg.load_assets_from_modules(
+            [intake, frames, linking, reconstructions, poses, splats, cleaning, delivery]
+        ),
         jobs=[job],
         sensors=[uploads, *outcome_sensors(shelves, store=store, job=job)],
         resources=resources_of(settings),

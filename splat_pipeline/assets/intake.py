@@ -11,7 +11,6 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
-from pydantic import Field
 
 from splat_pipeline.assets.bundled import bundle_of, take_sources
 from splat_pipeline.assets.givens import posed_images, uploaded_poses, write_given
@@ -23,7 +22,6 @@ from splat_pipeline.domain import tables
 from splat_pipeline.domain.contents import JOB_FILE, Contents, subtitles_of, unchanged
 from splat_pipeline.domain.errors import BadPoses, InputError
 from splat_pipeline.domain.known_length import footage_of, spots_of
-from splat_pipeline.domain.quality import LIFT
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.tracks import rows_of
 from splat_pipeline.domain.uploads import Upload, VideoFacts, safe_name, video_ids
@@ -35,7 +33,8 @@ class JobOverrides(dg.Config):
 
     detail: str | None = None
     seed: int | None = None
-    lift: list[str] = Field([], description="gates that neither stop nor lower anything for this job")
+    recipe: dict[str, Any] | None = None
+    """Any other settings of the job, nested like ``job.yaml``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +103,8 @@ def resolve(
         path = Path(upload.location) / contents.job_file
         with path.open("rb") as stream:
             wanted = read_job_file(stream.read(MAX_BYTES + 1).decode(errors="replace"))
-    launched = {key: value for key, value in config.model_dump(exclude={"lift"}).items() if value is not None}
-    if config.lift:
-        launched["gates"] = dict.fromkeys(config.lift, LIFT)
+    chosen = config.model_dump(exclude_none=True)
+    launched = {**chosen.pop("recipe", {}), **chosen}
     resolved = recipe.overridden(wanted, source=JOB_FILE).overridden(launched, source="run config")
     return resolved, {JOB_FILE: sorted(wanted), "run config": sorted(launched)}
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +24,7 @@ def run(
     *,
     job: Annotated[str | None, typer.Option(help="name to show; default: the folder's")] = None,
     detail: Annotated[Detail | None, typer.Option(help="force a detail; default: as the gates allow")] = None,
+    keep_all: Annotated[bool, typer.Option("--keep-all", help="deliver every Gaussian, clean nothing")] = False,
     out: Annotated[Path | None, typer.Option(help="copy what is delivered to this folder too")] = None,
 ) -> None:
     """Turn PATH into a splat: the whole asset graph, in this process."""
@@ -35,7 +36,9 @@ def run(
     started = time.monotonic()
     settings = load()
     upload = list_upload(path, title=job)
-    config = {"source_videos": {"config": {"detail": str(detail)}}} if detail else {}
+    asked: dict[str, Any] = {"detail": str(detail)} if detail else {}
+    asked |= {"recipe": {"exports": {"keep_all": True}}} if keep_all else {}
+    config = {"source_videos": {"config": asked}} if asked else {}
     with Progress(upload.job) as progress:
         success, reason = run_upload(settings, upload, config=config, listener=progress)
     if not success:
