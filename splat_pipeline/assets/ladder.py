@@ -14,7 +14,7 @@ from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import OutOfMemory, SplatError, TrainingError
 from splat_pipeline.domain.memory import fitted
-from splat_pipeline.domain.plans import TrainingPlan, step_down
+from splat_pipeline.domain.plans import LADDERS, TrainingPlan, step_down
 from splat_pipeline.domain.quality import Verdict
 from splat_pipeline.ports import ImageLoader, Machine, SplatTrainer, TrainingResult, TrainingViews
 
@@ -56,6 +56,12 @@ class Walk:
     best: Attempt
     rows: Sequence[Mapping[str, Any]]
 
+    @property
+    def short_of_memory(self) -> bool:
+        """Whether more memory would have given another result."""
+        fitted_in = any("memory: " in reason for reason in self.best.plan.reasons)
+        return fitted_in or any(row["outcome"] == OutOfMemory.__name__ for row in self.rows)
+
 
 def _reaches(verdict: Verdict, plan: TrainingPlan) -> bool:
     """Whether a warning asks for a rung below this one."""
@@ -88,7 +94,8 @@ def walk_down(work: Work, plan: TrainingPlan, doors: Doors) -> Walk:
             if not made.complaint:
                 break
         because = str(rows[-1]["because"])
-        lower = step_down(plan, f"{type(failure).__name__ if failure else 'gates'} at {plan.detail}: {because}")
+        what, said = (type(failure).__name__, failure.cause.partition("\n")[0]) if failure else ("gates", because)
+        lower = step_down(plan, f"{what} at {plan.detail}: {said}", ladder=LADDERS[doors.trainer.device])
         if lower is None:
             break
         work.log(f"{because}; going on at {lower.detail}")
@@ -165,11 +172,14 @@ def _row(
 
 def _made_to_fit(work: Work, plan: TrainingPlan, doors: Doors) -> TrainingPlan:
     """Return ``plan`` with as much resolution and as many Gaussians as the memory has room for."""
-    free_bytes = doors.machine.free_bytes()
-    if free_bytes is None:
+    on_gpu = doors.trainer.device == "gpu"
+    free_bytes = doors.trainer.free_bytes() if on_gpu else doors.machine.free_bytes()
+    footprint = doors.trainer.footprint(plan.sh_degree)
+    if free_bytes is None or footprint is None:
         return plan
     pictures = doors.loader.sizes(work.input("keyframes"), work.input("camera_poses"))
-    fit = fitted(plan, pictures, doors.trainer.footprint(plan.sh_degree), free_bytes)
+    kind = "GPU memory" if on_gpu else "memory"
+    fit = fitted(plan, pictures, footprint, free_bytes, kind=kind, ladder=LADDERS[doors.trainer.device])
     if fit != plan:
         work.log(fit.reasons[-1])
     return fit

@@ -16,11 +16,21 @@ from splat_pipeline.assets.pictures import svg_uri
 from splat_pipeline.assets.stages import GATES_FILE, Loaders, Machines, Result, Stores, Trainers, Work, job_asset, stage
 from splat_pipeline.domain import charts, tables
 from splat_pipeline.domain.core_frames import left_out
+from splat_pipeline.domain.errors import BadJobFile
 from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.formats.ply import write_ply
-from splat_pipeline.domain.plans import Detail, TrainingPlan, detail_lines, plan_for, plan_from_json, plan_to_json
+from splat_pipeline.domain.plans import (
+    LADDERS,
+    Detail,
+    TrainingPlan,
+    detail_lines,
+    plan_for,
+    plan_from_json,
+    plan_to_json,
+)
 from splat_pipeline.domain.quality import allowed_detail, read_verdicts, stopping
-from splat_pipeline.domain.recipe import TrainingOptions
+from splat_pipeline.domain.recipe import TrainingOptions, TrainingRecipe
+from splat_pipeline.ports import SplatTrainer
 
 ROWS = 12
 """Of the table that Dagster shows of a training; all are in ``training.parquet``."""
@@ -33,22 +43,28 @@ class PlanConfig(Gated):
     detail: str | None = Field(
         None, description="full, reduced or preview, whatever the gates say; auto: as they say; None: as the job asks"
     )
+    trainer: str | None = Field(None, description="a name that splat backends lists, or auto; None: as the job asks")
 
 
 @job_asset(deps=["source_videos", "keyframes", "camera_poses", "point_cloud"])
-def training_plan(context: dg.AssetExecutionContext, config: PlanConfig, store: Stores, machine: Machines) -> Result:
-    """How much detail the splat may have, and why: the gates' verdicts turned into one decision."""
+def training_plan(
+    context: dg.AssetExecutionContext, config: PlanConfig, store: Stores, machine: Machines, trainers: Trainers
+) -> Result:
+    """How much detail the splat may have, who trains it, and why: the gates' verdicts turned into one decision."""
     with stage(context, store, machine, lift=config.lift) as work:
         work.input("point_cloud")
         verdicts = {name: read_verdicts(work.input(name) / GATES_FILE, work.gates) for name in JUDGED}
         every = [verdict for name in JUDGED for verdict in verdicts[name]]
         for verdict in stopping(every):  # a run that begins here never saw the checks
             raise verdict.limit.error(f"gate {verdict.gate}: {verdict.because}")
-        asked = work.recipe.overridden({"detail": config.detail}, source="run config").detail
+        forced = {"detail": config.detail, "training": {"trainer": config.trainer}}
+        recipe = work.recipe.overridden(forced, source="run config")
+        asked, (trainer, why) = recipe.detail, trainers.chosen(recipe.training.trainer)
         allowed, reasons = allowed_detail(every)
         if asked != "auto":
             allowed, reasons = Detail(asked), [f"asked for: {asked}"]
-        plan = _with_overrides(plan_for(allowed, seed=work.recipe.seed), work)
+        plan = plan_for(allowed, seed=recipe.seed, ladder=LADDERS[trainer.device], trainer=trainer.name)
+        plan = _with_overrides(plan, recipe.training, trainer)
         for reason in reasons:
             plan = plan.because(reason)
         if asked == "auto" and allowed_detail(verdicts["camera_poses"])[0] is not Detail.FULL:
@@ -61,6 +77,8 @@ def training_plan(context: dg.AssetExecutionContext, config: PlanConfig, store: 
             metadata={
                 "detail": str(plan.detail),
                 "reasons": "; ".join(plan.reasons) or "none: full detail",
+                "trainer": trainer.name,
+                "why_trainer": why,
                 "left_out": len(plan.left_out),
                 "scene_type": work.scene_type,
             }
@@ -68,21 +86,30 @@ def training_plan(context: dg.AssetExecutionContext, config: PlanConfig, store: 
     return work.result()
 
 
-@job_asset(deps=["keyframes", "camera_poses", "point_cloud", "training_plan"], pool="train_cpu")
+def splat_in(pool: str) -> dg.AssetsDefinition:
+    """Return the asset ``splat``, of which as many train at a time as ``pool`` has slots."""
+    made: dg.AssetsDefinition = job_asset(
+        deps=["keyframes", "camera_poses", "point_cloud", "training_plan"], pool=pool
+    )(splat)
+    return made
+
+
 def splat(  # noqa: PLR0917  # Dagster passes them by name
     context: dg.AssetExecutionContext,
     config: Gated,
     store: Stores,
     machine: Machines,
     loader: Loaders,
-    trainer: Trainers,
+    trainers: Trainers,
 ) -> Result:
     """The trained Gaussians, with every rung of the ladder that was tried and held-out PSNR and SSIM."""
     with stage(context, store, machine, lift=config.lift) as work:
         plan = plan_from_json(json.loads((work.input("training_plan") / "plan.json").read_text()))
         work.input("point_cloud")  # tells the type of scene
+        trainer = trainers.named(plan.trainer)
         walk = walk_down(work, plan, Doors(loader=loader, trainer=trainer, machine=machine))
         plan, metrics = walk.best.plan, walk.best.measured.metrics
+        work.lasting = not walk.short_of_memory
         _write(work, walk)
         work.publish(
             metadata={
@@ -109,7 +136,7 @@ def _sure_frames(plan: TrainingPlan, work: Work) -> TrainingPlan:
     return plan.because(found.words) if found.all else plan
 
 
-def _course_of(history: Sequence[Mapping[str, float]]) -> dg.MetadataValue[Any]:
+def _course_of(history: Sequence[Mapping[str, Any]]) -> dg.MetadataValue[Any]:
     """Return loss and PSNR over the iterations, drawn, and some rows of them."""
     at = [step["iteration"] for step in history]
     lines = []
@@ -120,16 +147,22 @@ def _course_of(history: Sequence[Mapping[str, float]]) -> dg.MetadataValue[Any]:
     lines += ["| iteration | loss | PSNR dB | Gaussians | resolution | seconds |", "|--:|--:|--:|--:|--:|--:|"]
     chosen = sorted({round(i * (len(history) - 1) / ROWS) for i in range(ROWS + 1)}) if history else []
     for step in (history[i] for i in chosen):
+        many, factor = step["gaussians"], step["factor"]
         lines.append(
-            f"| {step['iteration']} | {step['loss']:.4f} | {step['psnr_db']:.2f} | {step['gaussians']} "
-            f"| 1/{step['factor']} | {step['seconds']:.1f} |"
+            f"| {step['iteration']} | {step['loss']:.4f} | {step['psnr_db']:.2f} | {'' if many is None else many} "
+            f"| {'' if factor is None else f'1/{factor}'} | {step['seconds']:.1f} |"
         )
     return dg.MetadataValue.md("\n".join(lines))
 
 
-def _with_overrides(plan: TrainingPlan, work: Work) -> TrainingPlan:
-    chosen = work.recipe.training.model_dump(exclude_none=True)
+def _with_overrides(plan: TrainingPlan, asked: TrainingRecipe, trainer: SplatTrainer) -> TrainingPlan:
+    """Return ``plan`` as the job wants it. Raises ``BadJobFile`` for an option that the trainer does not have."""
+    chosen = asked.model_dump(exclude_none=True, exclude={"trainer"})
     options = {name: chosen.pop(name) for name in TrainingOptions.model_fields if name in chosen}
+    for name in options:
+        if name not in trainer.options:
+            known = ", ".join(sorted(trainer.options)) or "none"
+            raise BadJobFile(f"training.{name}: the trainer {trainer.name} has no such option, it has {known}")
     return replace(plan, options=options, **chosen)
 
 

@@ -37,6 +37,8 @@ class TrainingPlan:
     max_gaussians: int
     sh_degree: int
     seed: int
+    trainer: str = "cpu"
+    """Who trains: a name out of ``ports.SplatTrainers``."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What was asked of the trainer beside the detail, by the names of ``recipe.TrainingOptions``."""
     left_out: tuple[int, ...] = ()
@@ -65,9 +67,19 @@ CPU_LADDER: dict[Detail, Rung] = {
     Detail.PREVIEW: Rung(longer_side_px=480, iterations=800, max_gaussians=25_000, sh_degree=1),
 }
 """Sized so that FULL trains in minutes, PREVIEW in seconds, on two cores."""
+GPU_LADDER: dict[Detail, Rung] = {
+    Detail.FULL: Rung(longer_side_px=1600, iterations=30_000, max_gaussians=1_500_000, sh_degree=3),
+    Detail.REDUCED: Rung(longer_side_px=1280, iterations=15_000, max_gaussians=800_000, sh_degree=3),
+    Detail.PREVIEW: Rung(longer_side_px=800, iterations=7_000, max_gaussians=300_000, sh_degree=2),
+}
+"""30,000 and 7,000 iterations are what Kerbl et al. 2023 report of; images are never enlarged to the longer side."""
+LADDERS: dict[str, dict[Detail, Rung]] = {"cpu": CPU_LADDER, "gpu": GPU_LADDER}
+"""By ``ports.SplatTrainer.device``."""
 
 
-def plan_for(detail: Detail, *, seed: int, ladder: dict[Detail, Rung] = CPU_LADDER) -> TrainingPlan:
+def plan_for(
+    detail: Detail, *, seed: int, ladder: dict[Detail, Rung] = CPU_LADDER, trainer: str = "cpu"
+) -> TrainingPlan:
     """Return the plan of a rung, with no reasons yet."""
     rung = ladder[detail]
     return TrainingPlan(
@@ -77,6 +89,7 @@ def plan_for(detail: Detail, *, seed: int, ladder: dict[Detail, Rung] = CPU_LADD
         max_gaussians=rung.max_gaussians,
         sh_degree=rung.sh_degree,
         seed=seed,
+        trainer=trainer,
     )
 
 
@@ -113,6 +126,11 @@ def plan_from_json(data: Mapping[str, Any]) -> TrainingPlan:
 
 
 def detail_lines(detail: str, reasons: Sequence[str]) -> list[str]:
-    """Return lines for the header of a file: the detail and, where it is not full, each reason for it."""
-    told = [" ".join(f"Detail-reason: {reason}".split()) for reason in reasons] if detail != Detail.FULL else []
+    """Return lines for the header of a file, printable ASCII: the detail and, unless it is full, each reason for it."""
+    told = [f"Detail-reason: {_plain(reason)}" for reason in reasons] if detail != Detail.FULL else []
     return [f"Detail: {detail}", *told]
+
+
+def _plain(text: str) -> str:
+    shown = " ".join(text.split()).encode("ascii", "replace").decode()
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)

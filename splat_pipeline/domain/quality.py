@@ -154,9 +154,15 @@ def verdict_json(verdict: Verdict) -> dict[str, object]:
     }
 
 
-def write_verdicts(path: Path, verdicts: Iterable[Verdict]) -> None:
+def write_verdicts(path: Path, verdicts: Iterable[Verdict], *, scene_type: str = "auto") -> None:
     """Write the numbers behind ``verdicts`` as JSON; a value that is not finite becomes null."""
-    path.write_text(json.dumps([verdict_json(verdict) for verdict in verdicts], indent=1))
+    rows = [{**verdict_json(verdict), "scene_type": scene_type} for verdict in verdicts]
+    path.write_text(json.dumps(rows, indent=1))
+
+
+def scene_of(path: Path) -> str:
+    """Return the type of scene by which the verdicts in a file were given."""
+    return str(next((row.get("scene_type", "auto") for row in json.loads(path.read_text())), "auto"))
 
 
 def read_verdicts(path: Path, table: Table = LIMITS) -> list[Verdict]:
@@ -175,6 +181,6 @@ def _again(row: Mapping[str, str], table: Table) -> Verdict:
 
 __all__ = [
     "LIFT", "LIMITS", "SCENES", "Limit", "Metrics", "Table", "Verdict", "Wish", "allowed_detail", "judge", "judge_all",
-    "judge_stage", "lifted", "read_verdicts", "stopping", "table_for", "unknown_gates", "verdict_json",
+    "judge_stage", "lifted", "read_verdicts", "scene_of", "stopping", "table_for", "unknown_gates", "verdict_json",
     "write_verdicts",
 ]  # fmt: skip

@@ -63,7 +63,7 @@ FORMATS: dict[str, Format] = {
         order=by_place,
         header=True,
     ),
-    "glb": Format(suffix=".glb", write=write_glb, read=read_glb, axes=Y_UP),
+    "glb": Format(suffix=".glb", write=write_glb, read=read_glb, axes=Y_UP, header=True),
 }
 """By the names that settings and tables use."""
 

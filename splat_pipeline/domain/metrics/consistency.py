@@ -115,15 +115,21 @@ def neighbour_epipolar(checks: Iterable[PairCheck]) -> float | None:
 
     They can hardly be false: where poses were bent to close a false loop, or left open a true one, they suffer.
     """
-    near = [c.error for c in checks if c.second - c.first <= NEAR and c.inliers >= SURE_INLIERS]
-    known = [error for error in near if np.isfinite(error)]
+    known = [c.error for c in _near(checks) if np.isfinite(c.error)]
     return float(np.quantile(known, WORST)) if known else None
 
 
 def heldout_epipolar(checks: Iterable[PairCheck]) -> float | None:
-    """Return the epipolar error of matches that no adjustment saw, median of the pairs, in longer sides."""
-    known = [c.heldout for c in checks if np.isfinite(c.heldout)]
+    """Return the epipolar error of matches that no adjustment saw, median of the neighbours in time, in longer sides.
+
+    Of pairs far apart they are mostly look-alikes, for which they were left out.
+    """
+    known = [c.heldout for c in _near(checks) if np.isfinite(c.heldout)]
     return float(np.median(known)) if known else None
+
+
+def _near(checks: Iterable[PairCheck]) -> list[PairCheck]:
+    return [c for c in checks if c.second - c.first <= NEAR and c.inliers >= SURE_INLIERS]
 
 
 def planar_share(model: ColmapModel, *, seed: int) -> float | None:

@@ -32,9 +32,9 @@ def rotation_only_share(frames: pd.DataFrame) -> float | None:
 
 
 def dynamic_share(frames: pd.DataFrame) -> float | None:
-    """Return the median share of tracks that move against the dominant motion."""
-    known = frames["dynamic_share"].dropna()
-    return float(known.median()) if len(known) else None
+    """Return the median share of tracks that no one motion of the camera explains, as ``scenes`` has it."""
+    known = frames["epipolar_share"].dropna()
+    return 1.0 - float(known.median()) if len(known) else None
 
 
 def median_disparity(decisions: pd.DataFrame) -> float | None:

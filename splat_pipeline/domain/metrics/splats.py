@@ -78,9 +78,10 @@ def floater_share(gaussians: Gaussians, centers: NDArray[np.float64], points: ND
     return float(weights[hanging].sum() / max(weights.sum(), 1e-12))
 
 
-def loss_ratio(history: Sequence[Mapping[str, float]]) -> float | None:
+def loss_ratio(history: Sequence[Mapping[str, float | None]]) -> float | None:
     """Return the loss of the last steps over that of the first: 1 where nothing was learned; None without a course."""
-    losses = [float(step["loss"]) for step in history if "loss" in step]
+    told = [step.get("loss") for step in history]
+    losses = [loss for loss in told if loss is not None and np.isfinite(loss)]
     if len(losses) < 2:
         return None
     few = min(FIRST_STEPS, len(losses) // 2)

@@ -18,7 +18,7 @@ def film(
     named = {"video_id": "a", "frame_index": at, "pts_s": [i / 5 for i in at], "segment_id": segment}
     frames = pd.DataFrame(
         {
-            **named, "reject_reason": None, "motion_px": 5.0, "rotation_only": False, "dynamic_share": 0.05,
+            **named, "reject_reason": None, "motion_px": 5.0, "rotation_only": False, "epipolar_share": 0.95,
             "luma_mean": [luma * 2 ** (swing * (i % 2)) for i in at],
         }
     )  # fmt: skip
@@ -55,7 +55,7 @@ def test_footage_that_is_wrong_in_one_way_fails_the_gate_for_it(how, gate: str):
     [
         ("reject_reason", "blurred", "usable"),
         ("rotation_only", True, "turns_little"),
-        ("dynamic_share", 0.6, "stands_still"),
+        ("epipolar_share", 0.5, "stands_still"),
     ],
 )
 def test_frames_that_are_wrong_in_one_way_fail_the_gate_for_it(column: str, value, gate: str):
