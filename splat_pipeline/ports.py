@@ -554,8 +554,11 @@ class SplatTrainers(Protocol):
 class MovieWriter(Protocol):
     """Encodes pictures."""
 
-    def write(self, path: Path, frames: Iterator[NDArray[np.uint8]], *, fps: int) -> None:
-        """Write (H, W, 3) RGB frames as H.264 yuv420p MP4 that plays while it loads. Raises ``ToolError``."""
+    def write(self, path: Path, frames: Iterator[NDArray[np.uint8]], *, fps: int, title: str = "") -> None:
+        """Write (H, W, 3) RGB frames as H.264 yuv420p MP4 that plays while it loads. Raises ``ToolError``.
+
+        ``title``: what players show.
+        """
         ...
 
     def read_back(self, path: Path) -> Film:

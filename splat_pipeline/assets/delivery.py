@@ -16,12 +16,13 @@ from splat_pipeline.assets import pages
 from splat_pipeline.assets.checks import Gated
 from splat_pipeline.assets.cleaning import cleaned_gaussians, cleaning_told
 from splat_pipeline.assets.pictures import compared, evenly
-from splat_pipeline.assets.preview import FILMED, captured
+from splat_pipeline.assets.preview import FILMED, captured, plan_of
 from splat_pipeline.assets.stages import Loaders, Machines, Result, Stores, Work, job_asset, lineage_of, stage
 from splat_pipeline.assets.work import GATES_FILE
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.formats.exports import export
 from splat_pipeline.domain.metrics.exports import export_metrics
+from splat_pipeline.domain.plans import detail_lines
 from splat_pipeline.domain.quality import verdict_json
 from splat_pipeline.domain.reference import header_lines
 from splat_pipeline.domain.report import Summary, data_type_of, in_order
@@ -53,7 +54,7 @@ PACKAGES = (
 )
 
 
-@job_asset(deps=["keyframes", "camera_poses", "point_cloud", "cleaned"], kinds={"python"})
+@job_asset(deps=["keyframes", "camera_poses", "point_cloud", "splat", "cleaned"], kinds={"python"})
 def exports(
     context: dg.AssetExecutionContext, config: Gated, store: Stores, machine: Machines, loader: Loaders
 ) -> Result:
@@ -63,11 +64,16 @@ def exports(
         views = evenly(captured(work, loader, longer_side_px=COMPARED_PX).views, COMPARED_VIEWS)
         # The time in the name is the contract with those who collect files; it gives equal Gaussians a new digest.
         stamp = machine.utc().translate(str.maketrans("", "", "-:TZ"))
-        wanted, told = work.recipe.exports.formats, header_lines(pages.frame_of(work))
+        plan = plan_of(work)
+        told = [*header_lines(pages.frame_of(work)), *detail_lines(plan["detail"], plan["reasons"])]
+        wanted = work.recipe.exports.formats
         compare = compared(gaussians, views) if views and len(gaussians) else None
         rows = export(gaussians, work.folder, stem=f"model-{stamp}", formats=wanted, comments=told, compare=compare)
         tables.write_table(work.folder / "formats.parquet", tables.FORMATS, rows)
-        work.publish(metadata=exports_shown(rows, len(gaussians)), metrics=export_metrics(gaussians, rows))
+        work.publish(
+            metadata={"detail": plan["detail"], **exports_shown(rows, len(gaussians))},
+            metrics=export_metrics(gaussians, rows),
+        )
     return work.result()
 
 

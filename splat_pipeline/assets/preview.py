@@ -9,17 +9,18 @@ import dagster as dg
 
 from splat_pipeline.assets.checks import Gated
 from splat_pipeline.assets.cleaning import cleaned_gaussians
-from splat_pipeline.assets.pictures import Poster, drawn, save_jpeg
+from splat_pipeline.assets.pictures import Poster, captioned, drawn, save_jpeg
 from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, stage
 from splat_pipeline.domain import orbit
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.metrics.exports import Film, film_metrics
+from splat_pipeline.domain.plans import Detail
 from splat_pipeline.ports import ImageLoader, MovieWriter, TrainingViews
 
 POSES_ONLY_PX = 96
 """The loader gives pictures with their poses; where only poses are wanted, the pictures are small."""
-FILMED = ("source_videos", "keyframes", "camera_poses", "point_cloud", "cleaned")
+FILMED = ("source_videos", "keyframes", "camera_poses", "point_cloud", "splat", "cleaned")
 
 
 @job_asset(deps=FILMED, kinds={"python"})
@@ -52,6 +53,12 @@ def preview(  # noqa: PLR0917  # Dagster passes them by name
     return work.result()
 
 
+def plan_of(work: Work) -> dict[str, Any]:
+    """Return ``plan.json`` of the splat: at what detail it is, and why."""
+    plan: dict[str, Any] = json.loads((work.input("splat") / "plan.json").read_text())
+    return plan
+
+
 def captured(work: Work, loader: ImageLoader, *, longer_side_px: int = POSES_ONLY_PX) -> TrainingViews:
     """Return the views that the training saw."""
     folders = (work.input("keyframes"), work.input("camera_poses"), work.input("point_cloud"))
@@ -75,8 +82,12 @@ def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any
     camera = path.views[0].camera
     work.log(f"filming {len(path.views)} frames, {path.kind}: {path.because}")
     (work.folder / "camera_path.json").write_text(json.dumps(orbit.nerfstudio_path(path, fps=fps)))
-    poster = Poster()
-    movies.write(work.folder / "preview.mp4", poster.watching(drawn(gaussians, path.views)), fps=fps)
+    poster, detail = Poster(), plan_of(work)["detail"]
+    pictures = drawn(gaussians, path.views)
+    if detail != Detail.FULL:
+        pictures = captioned(pictures, f"{detail} detail")
+    title = f"{work.store.upload(work.job).title} ({detail} detail)"
+    movies.write(work.folder / "preview.mp4", poster.watching(pictures), fps=fps, title=title)
     save_jpeg(poster.chosen(first=path.kind != "flight"), work.folder / "poster.jpg")
     size = {"width_px": camera.width_px, "height_px": camera.height_px, "fps": fps, "frames": len(path.views)}
-    return {"ok": True, "path": path.kind, "reason": path.because, **size}
+    return {"ok": True, "path": path.kind, "reason": path.because, "detail": detail, **size}
