@@ -39,7 +39,7 @@ from splat_pipeline.ports import Machine, MediaReader
 SHEET_IMAGES = 48
 
 
-@job_asset(deps=["source_videos"], kinds={"opencv"})
+@job_asset(deps=["source_videos"], kinds={"opencv"}, pool="decode")
 def frame_quality(
     context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers, sheets: Sheets
 ) -> dg.MaterializeResult[Any]:
@@ -139,7 +139,7 @@ def scores_shown(
     }
 
 
-@job_asset(deps=["source_videos", "frame_quality"], kinds={"opencv"})
+@job_asset(deps=["source_videos", "frame_quality"], kinds={"opencv"}, pool="decode")
 def keyframes(  # noqa: PLR0917  # Dagster passes them by name
     context: dg.AssetExecutionContext,
     config: Gated,
