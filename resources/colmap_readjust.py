@@ -18,8 +18,8 @@ ROUNDS = 3
 MAX_ERROR_PX = 4.0
 MIN_ANGLE_DEG = 1.5
 DIRECT_UP_TO = 10_000
-"""Images. COLMAP leaves the sparse direct solver at 1,000. A walk's normal equations are a band, which it solves in time
-linear in the walk, and better: conjugate gradients stop short of a long bend (docs/lab-notes.md)."""
+"""Images. COLMAP leaves the sparse direct solver at 1,000. A walk's normal equations are a band, which it solves in
+time linear in the walk, and better: conjugate gradients stop short of a long bend (docs/lab-notes.md)."""
 
 
 def readjust(request: Request) -> dict[str, Any]:

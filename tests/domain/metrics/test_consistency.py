@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from pieces import piece, window_model
 from scipy.spatial.transform import Rotation
 
+from splat_pipeline.domain.errors import Drift
 from splat_pipeline.domain.formats.colmap import NO_POINT, ColmapModel
 from splat_pipeline.domain.matches import MatchedPair
 from splat_pipeline.domain.metrics.consistency import check_pairs, consistency_metrics, planar_share
 from splat_pipeline.domain.metrics.windows import loop_metrics, window_gap, window_gaps, window_metrics
 from splat_pipeline.domain.poses import cam_from_world
-from splat_pipeline.domain.quality import judge_all
+from splat_pipeline.domain.quality import judge_all, stopping
 from splat_pipeline.domain.rigid import Similarity, quat_from_rotation, rotation_from_quat
 
 IMAGES, POINTS = 30, 200
@@ -99,7 +100,9 @@ def test_wrong_poses_are_stopped_by_matches_that_no_adjustment_saw(model: Colmap
     for i, j in zip(sorted(model.images), order, strict=True):
         other = model.images[int(j)]
         mixed[i] = replace(model.images[i], quat=other.quat, translation=other.translation[[1, 0, 2]])
-    assert "unseen_matches" in failed(replace(model, images=mixed), graph())
+    verdicts = judge_all(consistency_metrics(replace(model, images=mixed), graph(), POSITIONS, seed=0))
+    assert "unseen_matches" in {verdict.gate for verdict in stopping(verdicts)}
+    assert {verdict.limit.error for verdict in stopping(verdicts)} == {Drift}
 
 
 def test_without_loops_or_matches_the_gates_do_not_apply(model: ColmapModel):

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from pieces import window_model
 
+from splat_pipeline.domain.errors import SeveralParts
 from splat_pipeline.domain.metrics.poses import components, parts_of, pose_metrics
-from splat_pipeline.domain.quality import judge_all
+from splat_pipeline.domain.quality import judge, judge_all
 
 IMAGES = 12
 
@@ -81,6 +82,7 @@ def test_parts_that_share_no_points_are_counted_and_the_largest_comes_first(mode
     assert components(model) == 1
     assert components(torn(model)) == 2
     assert [len(part) for part in parts_of(torn(model))] == [6, 6]
+    assert judge("hangs_together", 2).limit.error is SeveralParts
     assert "hangs_together" in failed(torn(model), *tables_of([True] * IMAGES))
 
 
