@@ -78,7 +78,7 @@ def test_large_errors_fail_first_as_a_warning_then_as_an_error(model):
     assert failed(noisy(model, 5.0), *whole) >= {"reprojection", "reprojection_well"}
 
 
-def test_parts_that_share_no_points_are_counted_and_the_largest_comes_first(model):
+def test_parts_that_share_no_points_are_counted(model):
     assert components(model) == 1
     assert components(torn(model)) == 2
     assert [len(part) for part in parts_of(torn(model))] == [6, 6]
