@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 
@@ -15,8 +16,10 @@ from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
 from resources.movies import FfmpegWriter
+from resources.outlet import outlet_of
 from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
+from resources.webhooks import webhook_of
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.uploads import uploads_sensor
 from splat_pipeline.assets import cleaning, delivery, frames, intake, linking, poses, reconstructions, splats
@@ -41,6 +44,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "loader": KeyframeImages(),
         "trainer": CpuTrainer(),
         "movies": FfmpegWriter(),
+        "outlet": outlet_of(settings.deliver_to, webhook_of(settings.webhook, os.environ), links_s=settings.links_s),
         "json_io": JsonIOManager(settings.folder("store") / "ops"),
     }
 

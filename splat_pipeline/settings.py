@@ -31,6 +31,15 @@ class Settings(BaseSettings):
     processed: Path | None = Field(None, description="uploads whose job succeeded; default <home>/processed")
     errors: Path | None = Field(None, description="uploads whose job failed, with reason.json; default <home>/error")
     delivered: Path | None = Field(None, description="results; default <home>/delivered")
+    deliver_to: str | None = Field(
+        None, description="packages go there too: a folder, s3://bucket/prefix or az://container/prefix"
+    )
+    links_s: int | None = Field(
+        None, ge=60, le=604800, description="messages hold links to the files in deliver_to, good for so many seconds"
+    )
+    webhook: str | None = Field(
+        None, description="http(s) address that gets signed messages; SPLAT_WEBHOOK_SECRET holds the secret"
+    )
     stable_s: float = Field(30.0, ge=0, description="an upload is complete after this long without a change")
     poll_s: int = Field(10, ge=5, description="how often the inbox is looked at")
     executor: Literal["multiprocess", "in_process"] = Field(

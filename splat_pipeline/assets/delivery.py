@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-import platform
-import shutil
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from splat_pipeline.assets import pages
-from splat_pipeline.assets.cleaning import cleaned_gaussians, cleaning_told
+from splat_pipeline.assets import packaging, pages
+from splat_pipeline.assets.cleaning import cleaned_gaussians
 from splat_pipeline.assets.pictures import Poster, compared, drawn, evenly, save_jpeg
-from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, lineage_of, stage
+from splat_pipeline.assets.stages import Loaders, Machines, Movies, Outlets, Result, Stores, Work, job_asset, stage
 from splat_pipeline.domain import orbit, tables
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.formats.exports import export
 from splat_pipeline.domain.reference import header_lines
-from splat_pipeline.domain.report import Summary, data_type_of, in_order
 from splat_pipeline.ports import ImageLoader, MovieWriter
 
 POSES_ONLY_PX = 96
@@ -30,27 +25,6 @@ COMPARED_PX, COMPARED_VIEWS = 480, 3
 """What a format loses is seen in so many pictures of this size."""
 FILMED = ("source_videos", "keyframes", "camera_poses", "point_cloud", "cleaned")
 TOLD = (*FILMED, "splat", "frame_quality", "exports", "preview")
-CARRIED = {
-    "exports": None,
-    "preview": None,
-    "report": None,
-    "point_cloud": ("points.ply", "frame_of_reference.json"),
-    "camera_poses": ("poses.parquet",),
-    "splat": ("heldout.parquet",),
-    "cleaned": ("cleaning.parquet",),
-}
-"""What a package takes from which artifact; None: all its files."""
-PACKAGES = (
-    "splat_pipeline",
-    "dagster",
-    "numpy",
-    "numba",
-    "pandas",
-    "pyarrow",
-    "pycolmap",
-    "opencv-python-headless",
-    "av",
-)
 
 
 @job_asset(deps=["keyframes", "camera_poses", "point_cloud", "cleaned"], kinds={"python"})
@@ -102,17 +76,15 @@ def report(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
 
 
 @job_asset(deps=[*FILMED, "splat", "exports", "preview", "report"], kinds={"python"})
-def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> Result:
+def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines, outlet: Outlets) -> Result:
     """All that is handed over, with checksums, and what is needed to make it again."""
     with stage(context, store, machine) as work:
         summary = pages.summary_of(work)
-        files = [entry for asset, names in CARRIED.items() for entry in _carry(work, asset, names)]
-        (work.folder / "snapshot.json").write_text(json.dumps(_snapshot(work), indent=1))
-        delivery = _delivery(work, summary, files)
+        files = packaging.carried(work)
+        delivery = packaging.delivery_of(work, summary, files, machine)
         (work.folder / "delivery.json").write_text(json.dumps(delivery, indent=1, ensure_ascii=False), encoding="utf-8")
         work.publish(metadata={"detail": summary.detail, "status": summary.status, "files": len(files)})
-        assert work.published is not None
-        work.metadata["delivered_to"] = dg.MetadataValue.path(str(store.deliver(work.published)))
+        packaging.hand_over(work, delivery, outlet)
     return work.result()
 
 
@@ -148,48 +120,3 @@ def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any
     save_jpeg(poster.chosen(first=path.kind != "flight"), work.folder / "poster.jpg")
     size = {"width_px": camera.width_px, "height_px": camera.height_px, "fps": recipe.fps, "frames": len(path.views)}
     return {"ok": True, "path": path.kind, "reason": path.because, **size}
-
-
-def _carry(work: Work, asset: str, names: tuple[str, ...] | None) -> list[dict[str, Any]]:
-    """Copy an artifact's files into the package; return their entries, by the checksums that were verified."""
-    folder = work.input(asset)
-    entries = []
-    for entry in work.inputs[asset].manifest["files"]:
-        name = str(entry["name"])
-        if names is None or name in names:
-            shutil.copyfile(folder / name, work.folder / Path(name).name)
-            about = {"name": Path(name).name, "data_type": data_type_of(Path(name).name)}
-            entries.append({**about, "sha256": entry["sha256"], "size_bytes": entry["size_bytes"]})
-    return entries
-
-
-def _delivery(work: Work, summary: Summary, files: list[dict[str, Any]]) -> dict[str, Any]:
-    lineage = lineage_of(work.inputs)
-    return {
-        "job": work.job,
-        "title": summary.title,
-        "status": summary.status,
-        "detail": summary.detail,
-        "reasons": list(summary.reasons),
-        "warnings": list(summary.warnings),
-        "files": files,
-        "metrics": summary.metrics,
-        "gates": [pages.gate_of(verdict) for verdict in summary.gates],
-        "cleaning": cleaning_told(work),
-        "frame_of_reference": pages.frame_of(work),
-        "timings": dict(in_order({name: about["seconds"] for name, about in lineage.items()})),
-    }
-
-
-def _snapshot(work: Work) -> dict[str, Any]:
-    """Return what a replay needs: settings, seeds, versions, and the digests of all that went in."""
-    videos = tables.read_table(work.input("source_videos") / "videos.parquet", tables.VIDEOS)
-    plan = json.loads((work.input("splat") / "plan.json").read_text())
-    return {
-        "recipe": work.recipe.model_dump(mode="json"),
-        "plan": {key: value for key, value in plan.items() if key != "attempts"},
-        "seed": work.recipe.seed,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "uploaded": dict(zip(videos["name"], videos["sha256"], strict=True)),
-        "artifacts": {name: about["digest"] for name, about in lineage_of(work.inputs).items()},
-    }

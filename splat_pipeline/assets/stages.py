@@ -37,6 +37,7 @@ from splat_pipeline.ports import (
     Machine,
     MediaReader,
     MovieWriter,
+    Outlet,
     PoseSources,
     SfmBackend,
     SheetMaker,
@@ -54,6 +55,7 @@ Sources = dg.ResourceParam[PoseSources]
 Loaders = dg.ResourceParam[ImageLoader]
 Trainers = dg.ResourceParam[SplatTrainer]
 Movies = dg.ResourceParam[MovieWriter]
+Outlets = dg.ResourceParam[Outlet]
 GATES_FILE = "gates.json"
 """The verdicts of a stage that has gates, in its artifact: ``training_plan`` and the report read them from there."""
 Result = dg.MaterializeResult[Any]
@@ -257,6 +259,6 @@ def job_asset(
 
 
 __all__ = [
-    "Context", "Loaders", "Machines", "Movies", "Readers", "Sfm", "Sheets", "Sources", "SplatError", "Stores",
-    "Trainers", "Work", "gate_row", "job_asset", "lineage_of", "recipe_of", "stage",
+    "Context", "Loaders", "Machines", "Movies", "Outlets", "Readers", "Sfm", "Sheets", "Sources", "SplatError",
+    "Stores", "Trainers", "Work", "gate_row", "job_asset", "lineage_of", "recipe_of", "stage",
 ]  # fmt: skip

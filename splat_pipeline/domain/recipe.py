@@ -98,6 +98,14 @@ class ExportRecipe(_Section):
     )
 
 
+class DeliveryRecipe(_Section):
+    """How the package lies in its folder."""
+
+    layout: Literal["package", "splatter-server"] = Field(
+        "package", description="of the package; splatter-server: refined/splatter/{splat.ply, splat_rot.splat, ...}"
+    )
+
+
 class PreviewRecipe(_Section):
     """The orbit video."""
 
@@ -145,6 +153,7 @@ class Recipe(_Section):
     training: TrainingRecipe = TrainingRecipe()
     exports: ExportRecipe = ExportRecipe()
     preview: PreviewRecipe = PreviewRecipe()
+    delivery: DeliveryRecipe = DeliveryRecipe()
 
     def overridden(self, changes: Mapping[str, Any], *, source: str) -> Recipe:
         """Return the recipe with ``changes`` (nested like the recipe itself) on top; None changes nothing.

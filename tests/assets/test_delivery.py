@@ -13,15 +13,19 @@ import dagster as dg
 import numpy as np
 import pytest
 from PIL import Image
+from receiver import receiving
 
 from resources.machine import LocalMachine
 from resources.movies import FfmpegWriter
+from resources.outlet import Outlet, Prefix
 from resources.stores import FileStore
+from resources.webhooks import Webhook
 from splat_pipeline.assets import cleaning, delivery
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.pictures import Poster
 from splat_pipeline.assets.stages import GATES_FILE
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.backoff import Backoff
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import ToolCrashed
 from splat_pipeline.domain.formats.ply import read_ply, write_ply
@@ -36,6 +40,7 @@ JOB = "garden-1a2b3c4d"
 HOSTILE = '<script>alert("1")</script> & "garden" {{ 7 * 7 }}'
 UPSTREAM = ("source_videos", "frame_quality", "keyframes", "camera_poses", "point_cloud", "splat")
 ASSETS = [cleaning.cleaned, delivery.exports, delivery.preview, delivery.report, delivery.package]
+NOWHERE = Outlet()
 CAMERA = Camera(width_px=160, height_px=90, fx_px=130, fy_px=130, cx_px=80, cy_px=45)
 
 
@@ -92,10 +97,9 @@ def blob(n: int = 600) -> Gaussians:
     )
 
 
-def write_inputs(folders: dict[str, Path]) -> None:
-    recipe = Recipe().overridden(
-        {"preview": {"width_px": 160, "height_px": 90, "fps": 10, "seconds": 1.2}}, source="test"
-    )
+def write_inputs(folders: dict[str, Path], layout: str) -> None:
+    small = {"width_px": 160, "height_px": 90, "fps": 10, "seconds": 1.2}
+    recipe = Recipe().overridden({"preview": small, "delivery": {"layout": layout}}, source="test")
     (folders["source_videos"] / "manifest.json").write_text(json.dumps({"recipe": recipe.model_dump(mode="json")}))
     nothing = dict.fromkeys(column.name for column in tables.VIDEOS.columns)
     video = {**nothing, "video_id": "a", "name": "<b>a.mp4", "sha256": "0" * 64, "size_bytes": 7, "usable": False}
@@ -136,17 +140,22 @@ def write_inputs(folders: dict[str, Path]) -> None:
 
 
 def deliver(
-    folder: Path, movies: Any, config: dict[str, Any] | None = None
+    folder: Path,
+    movies: Any,
+    config: dict[str, Any] | None = None,
+    *,
+    outlet: Outlet = NOWHERE,
+    layout: str = "package",
 ) -> tuple[FileStore, dg.ExecuteInProcessResult]:
     store = FileStore(folder / "store", folder / "delivered")
     store.register(Upload(job=JOB, title=HOSTILE, location="/nowhere", files=()))
     scratch = {name: folder / "made" / name for name in UPSTREAM}
     for path in scratch.values():
         path.mkdir(parents=True)
-    write_inputs(scratch)
+    write_inputs(scratch, layout)
     for name, path in scratch.items():
         store.publish(JOB, name, path, provenance={"run_id": "r", "seconds": 2.5})
-    resources = {"store": store, "machine": LocalMachine(), "loader": RingLoader(), "movies": movies}
+    resources = {"store": store, "machine": LocalMachine(), "loader": RingLoader(), "movies": movies, "outlet": outlet}
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(jobs.name, [JOB])
         result = dg.materialize(ASSETS, instance=instance, resources=resources, partition_key=JOB, run_config=config)
@@ -212,6 +221,46 @@ def test_exports_carry_the_time_and_the_count_that_was_read_back(delivered) -> N
     assert seen["ply"] == 100  # the same pictures
     assert seen["compressed_ply"] > 45
     assert 45 > seen["spz"] > 25 > seen["splat"] > 10  # the last has lost these Gaussians' strong harmonics
+
+
+def test_a_package_lies_as_splatter_server_leaves_it_where_that_is_asked_for(tmp_path: Path) -> None:
+    store, _ = deliver(tmp_path, FfmpegWriter(), layout="splatter-server")
+    folder = store.fetch(JOB, "package").folder
+    home = folder / "refined" / "splatter"
+    assert sorted(p.name for p in home.iterdir()) == ["preview.mp4", "splat.ply", "splat_rot.ply", "splat_rot.splat"]
+    assert not list(folder.glob("model-*"))
+    plain, turned = read_ply(home / "splat.ply"), read_ply(home / "splat_rot.ply")
+    np.testing.assert_array_equal(turned.means, plain.means * [1, -1, -1])
+    assert (home / "splat_rot.splat").stat().st_size == 32 * len(plain) == 32 * 600
+    told = json.loads((folder / "delivery.json").read_text())
+    assert told["layout"] == "splatter-server"
+    kinds = {file["name"]: file["data_type"] for file in told["files"]}
+    assert [name for name, kind in kinds.items() if kind == "splat_data"] == ["refined/splatter/splat_rot.splat"]
+    assert kinds["refined/splatter/preview.mp4"] == "splat_preview_video"
+    for file in told["files"]:
+        assert hashlib.sha256((folder / file["name"]).read_bytes()).hexdigest() == file["sha256"]
+
+
+def test_a_package_goes_to_a_further_place_and_a_webhook_is_told_and_a_deaf_one_is_a_warning(tmp_path: Path) -> None:
+    prefix = Prefix(url=str(tmp_path / "shelf"))
+    quick = Backoff(first_s=0.001, longest_s=0.001, budget_s=0.01)
+    with receiving() as receiver:
+        hook = Webhook(url=receiver.url, secret=b"0123456789abcdef", backoff=quick)
+        store, result = deliver(tmp_path / "a", BrokenMovies(), outlet=Outlet(prefix=prefix, webhook=hook))
+        shown = metadata_of(result, "package")
+        assert shown["webhook"] == "taken by 127.0.0.1 at attempt 1"
+        [(headers, body)] = receiver.taken
+        receiver.answers = [(500, {})] * 50
+        _, deaf = deliver(tmp_path / "b", BrokenMovies(), outlet=Outlet(webhook=hook))
+    assert headers["Splat-Event"] == "delivered"
+    assert headers["Splat-Signature"].startswith("v1=")
+    told = json.loads(body)
+    version = store.fetch(JOB, "package").version
+    assert (told["uuid"], told["name"], told["status"], told["progress"]) == (JOB, HOSTILE, {"code": 40}, 100)
+    assert told["delivered_to"].endswith(f"shelf/{JOB}/{version}")
+    assert (tmp_path / "shelf" / JOB / version / "delivery.json").is_file()
+    assert not (tmp_path / "shelf" / JOB / version / "artifact.json").exists()
+    assert metadata_of(deaf, "package")["webhook"].startswith("WebhookFailed: 127.0.0.1 was sent delivered")
 
 
 def test_what_nobody_sees_is_not_delivered_and_it_is_told_by_which_rule_it_went(delivered) -> None:
