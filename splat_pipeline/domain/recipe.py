@@ -89,7 +89,7 @@ class TrainingRecipe(TrainingOptions):
 class ExportRecipe(_Section):
     """What is delivered."""
 
-    formats: tuple[Literal["ply", "splat", "spz", "compressed_ply", "glb"], ...] = Field(
+    formats: tuple[Literal["ply", "splat", "spz", "compressed_ply", "sog", "glb"], ...] = Field(
         ("ply", "splat", "spz", "compressed_ply"), min_length=1, description="of the splat"
     )
     keep_all: bool = Field(default=False, description="deliver every Gaussian that was trained; nothing is cleaned")

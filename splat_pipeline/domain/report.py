@@ -24,7 +24,7 @@ FINE_DB, GOOD_DB, FAIR_DB = 28.0, 24.0, 20.0
 """Held-out PSNR: published splats of good captures are at 24 to 30 dB, soft ones near 20."""
 
 DATA_TYPES = {
-    ".ply": "splat_data", ".splat": "splat_data", ".spz": "splat_data", ".glb": "splat_data",
+    ".ply": "splat_data", ".splat": "splat_data", ".spz": "splat_data", ".sog": "splat_data", ".glb": "splat_data",
     "preview.mp4": "splat_preview_video", "poster.jpg": "splat_poster_image",
     "camera_path.json": "splat_camera_path", "preview.json": "splat_preview_status",
     "report.html": "splat_report", "points.ply": "splat_point_cloud", "poses.parquet": "splat_camera_poses",
