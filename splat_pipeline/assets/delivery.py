@@ -14,9 +14,12 @@ from splat_pipeline.assets.pictures import Poster, compared, drawn, evenly, save
 from splat_pipeline.assets.stages import Loaders, Machines, Movies, Outlets, Result, Stores, Work, job_asset, stage
 from splat_pipeline.domain import orbit, tables
 from splat_pipeline.domain.cameras import View
+from splat_pipeline.domain.delivered_poses import write_cameras
 from splat_pipeline.domain.errors import SplatError
+from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.formats.exports import export
 from splat_pipeline.domain.reference import header_lines
+from splat_pipeline.domain.rigid import Similarity
 from splat_pipeline.ports import ImageLoader, MovieWriter
 
 POSES_ONLY_PX = 96
@@ -39,6 +42,7 @@ def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines,
         compare = compared(gaussians, views) if views and len(gaussians) else None
         rows = export(gaussians, work.folder, stem=f"model-{stamp}", formats=wanted, comments=told, compare=compare)
         tables.write_table(work.folder / "formats.parquet", tables.FORMATS, rows)
+        _write_cameras(work)
         work.publish(metadata=exports_shown(rows, len(gaussians)))
     return work.result()
 
@@ -86,6 +90,14 @@ def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines,
         work.publish(metadata={"detail": summary.detail, "status": summary.status, "files": len(files)})
         packaging.hand_over(work, delivery, outlet)
     return work.result()
+
+
+def _write_cameras(work: Work) -> None:
+    """Write the cameras in the world of the splat."""
+    kinds = work.recipe.exports.cameras
+    world_from_sfm = Similarity.from_json(pages.frame_of(work)["world_from_sfm"])
+    if kinds:
+        write_cameras(work.folder, read_model(work.input("camera_poses") / "sparse"), world_from_sfm, kinds=kinds)
 
 
 def exports_shown(rows: Sequence[Mapping[str, Any]], gaussians: int) -> dict[str, Any]:

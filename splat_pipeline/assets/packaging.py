@@ -90,8 +90,9 @@ def _carry(work: Work, asset: str, names: tuple[str, ...] | None) -> list[dict[s
     for entry in work.inputs[asset].manifest["files"]:
         name = str(entry["name"])
         if names is None or name in names:
-            shutil.copyfile(folder / name, work.folder / Path(name).name)
-            about = {"name": Path(name).name, "data_type": data_type_of(Path(name).name)}
+            (work.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, work.folder / name)
+            about = {"name": name, "data_type": data_type_of(Path(name).name)}
             entries.append({**about, "sha256": entry["sha256"], "size_bytes": entry["size_bytes"]})
     return entries
 

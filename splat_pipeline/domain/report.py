@@ -30,6 +30,8 @@ DATA_TYPES = {
     "report.html": "splat_report", "points.ply": "splat_point_cloud", "poses.parquet": "splat_camera_poses",
     "formats.parquet": "splat_format_checks", "cleaning.parquet": "splat_cleaning",
     "heldout.parquet": "splat_heldout_scores",
+    "cameras.bin": "splat_colmap_model", "images.bin": "splat_colmap_model", "points3D.bin": "splat_colmap_model",
+    "transforms.json": "splat_transforms",
     "frame_of_reference.json": "splat_frame_of_reference", "snapshot.json": "splat_snapshot",
 }  # fmt: skip
 """By file name, else by ending."""

@@ -141,7 +141,7 @@ def copied(outputs: dict[str, str], delivered: Path | None, out: Path) -> dict[s
     except OSError as error:
         cause = f"{out} cannot be written: {error}"
         raise errors.StoreUnavailable(cause, remedy=f"Copy it by hand from {delivered}.") from None
-    return {name: str(out / Path(path).name) for name, path in outputs.items()}
+    return {name: str(out / Path(path).relative_to(delivered)) for name, path in outputs.items()}
 
 
 def _listener(kind: ProgressKind, settings: Settings, job: str) -> Any:

@@ -28,11 +28,20 @@ from splat_pipeline.domain import tables
 from splat_pipeline.domain.backoff import Backoff
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import ToolCrashed
+from splat_pipeline.domain.formats.colmap import (
+    ColmapCamera,
+    ColmapImage,
+    ColmapModel,
+    ColmapPoints,
+    read_posed,
+    write_model,
+)
 from splat_pipeline.domain.formats.ply import read_ply, write_ply
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.orbit import look_at
 from splat_pipeline.domain.quality import judge, write_verdicts
 from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.rigid import Similarity, quat_from_rotation, rigid, rotation_from_quat
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.ports import TrainingViews
 
@@ -44,7 +53,9 @@ NOWHERE = Outlet()
 CAMERA = Camera(width_px=160, height_px=90, fx_px=130, fy_px=130, cx_px=80, cy_px=45)
 
 
+WORLD_FROM_SFM = Similarity(scale=2.0, rotation=np.eye(3), translation=np.array([1.0, 2.0, 3.0]))
 FRAME = {
+    "world_from_sfm": WORLD_FROM_SFM.to_json(),
     "up_source": "plane of the camera path",
     "metres_per_unit": 1.0,
     "scale_source": "gps track",
@@ -97,6 +108,23 @@ def blob(n: int = 600) -> Gaussians:
     )
 
 
+def write_sparse(folder: Path) -> None:
+    """Write the ring as SfM would have found it, in a world of its own."""
+    folder.mkdir()
+    poses = [WORLD_FROM_SFM.inverse().pose(ring_pose(i)) for i in range(16)]
+    nothing = {"xys": np.zeros((0, 2)), "point3d_ids": np.zeros(0, np.int64), "camera_id": 1}
+    images = {
+        i + 1: ColmapImage(
+            name=f"a/{i:02}.jpg", quat=quat_from_rotation(pose[:3, :3]), translation=pose[:3, 3], **nothing
+        )
+        for i, pose in enumerate(poses)
+    }
+    lens = ColmapCamera(model="PINHOLE", width_px=160, height_px=90, params=(130, 130, 80, 45))
+    columns = {name: np.zeros(0, np.int64) for name in ("ids", "track_lengths", "track_images", "track_keypoints")}
+    cloud = ColmapPoints(xyz=np.zeros((0, 3)), rgb=np.zeros((0, 3), np.uint8), error_px=np.zeros(0), **columns)
+    write_model(folder, ColmapModel(cameras={1: lens}, images=images, points=cloud))
+
+
 def write_inputs(folders: dict[str, Path], layout: str) -> None:
     small = {"width_px": 160, "height_px": 90, "fps": 10, "seconds": 1.2}
     recipe = Recipe().overridden({"preview": small, "delivery": {"layout": layout}}, source="test")
@@ -108,6 +136,7 @@ def write_inputs(folders: dict[str, Path], layout: str) -> None:
     Image.new("RGB", (200, 100), (40, 80, 120)).save(folders["keyframes"] / "contact_sheet.jpg")
     write_verdicts(folders["keyframes"] / GATES_FILE, [judge("enough_keyframes", 16), judge("sharp_enough", 0.9)])
     write_verdicts(folders["camera_poses"] / GATES_FILE, [judge("registered", 1.0), judge("reprojection_well", 2.1)])
+    write_sparse(folders["camera_poses"] / "sparse")
     none = dict.fromkeys(column.name for column in tables.POSES.columns)
     poses = [
         {**none, "keyframe_id": i, "registered": True, "window_ids": [0], "pose_confidence": i / 15} for i in range(16)
@@ -278,6 +307,21 @@ def test_what_nobody_sees_is_not_delivered_and_it_is_told_by_which_rule_it_went(
     shown = metadata_of(delivered[1], "cleaned")
     assert (shown["gaussians"], shown["removed"], shown["removed_transparent"]) == (600, 20, 20)
     assert "| transparent | 20 | 20 |" in shown["rules"]
+
+
+def test_cameras_are_delivered_in_the_world_of_the_splat(delivered) -> None:
+    folder = folder_of(delivered, "package")
+    _, images = read_posed(folder / "colmap")
+    assert len(images) == 16
+    for i in range(16):
+        pose = rigid(rotation_from_quat(images[i + 1].quat), images[i + 1].translation)
+        np.testing.assert_allclose(pose, ring_pose(i), atol=1e-9)
+    frames = json.loads((folder / "transforms.json").read_text())["frames"]
+    np.testing.assert_allclose(
+        np.array(frames[3]["transform_matrix"])[:3, 3], np.linalg.inv(ring_pose(3))[:3, 3], atol=1e-9
+    )
+    kinds = {file["name"]: file["data_type"] for file in json.loads((folder / "delivery.json").read_text())["files"]}
+    assert (kinds["colmap/images.bin"], kinds["transforms.json"]) == ("splat_colmap_model", "splat_transforms")
 
 
 def test_all_gaussians_are_delivered_where_that_is_asked_for_and_a_crop_is_told(tmp_path: Path) -> None:
