@@ -22,11 +22,23 @@ from resources.sheets import ContactSheets
 from resources.webhooks import webhook_of
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.uploads import uploads_sensor
-from splat_pipeline.assets import cleaning, delivery, frames, intake, linking, poses, reconstructions, splats
+from splat_pipeline.assets import (
+    cleaning,
+    delivery,
+    frames,
+    intake,
+    linking,
+    poses,
+    preview,
+    reconstructions,
+    splats,
+    viewer,
+)
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, load
 
 JOB = "video_to_splat"
+STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
 
@@ -81,9 +93,7 @@ def build(settings: Settings) -> dg.Definitions:
         poll_s=settings.poll_s,
     )
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(
-            [intake, frames, linking, reconstructions, poses, splats, cleaning, delivery]
-        ),
+        assets=dg.load_assets_from_modules(STAGES),
         jobs=[job],
         sensors=[uploads, *outcome_sensors(shelves, store=store, job=job)],
         resources=resources_of(settings),

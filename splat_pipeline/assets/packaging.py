@@ -28,6 +28,7 @@ SCHEMA = 1
 CARRIED = {
     "exports": None,
     "preview": None,
+    "viewer": ("viewer.html",),
     "report": None,
     "point_cloud": ("points.ply", "frame_of_reference.json"),
     "camera_poses": ("poses.parquet",),
