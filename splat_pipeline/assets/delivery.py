@@ -54,7 +54,7 @@ def report(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
     return work.result()
 
 
-@job_asset(deps=[*FILMED, "splat", "exports", "preview", "viewer", "report"], kinds={"python"})
+@job_asset(deps=[*FILMED, "splat", "exports", "preview", "viewer", "report"], kinds={"python"}, reusable=False)
 def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines, outlet: Outlets) -> Result:
     """All that is handed over, with checksums, and what is needed to make it again."""
     with stage(context, store, machine) as work:

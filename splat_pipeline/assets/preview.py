@@ -35,6 +35,7 @@ def preview(
             for half in work.folder.iterdir():
                 half.unlink()
             told = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+            work.lasting = False
         (work.folder / "preview.json").write_text(json.dumps(told, indent=1))
         work.publish(metadata=told)
     return work.result()

@@ -38,6 +38,7 @@ def viewer(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
             context.log.warning(f"no viewer: {error}")
             (work.folder / "viewer.html").unlink(missing_ok=True)
             told = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+            work.lasting = False
         (work.folder / "viewer.json").write_text(json.dumps(told, indent=1))
         work.publish(metadata={name: value for name, value in told.items() if value is not None})
     return work.result()

@@ -38,6 +38,7 @@ def run(
     progress: Annotated[
         ProgressKind, typer.Option(help="for people; or JSON lines on standard output, or to the webhook")
     ] = ProgressKind.TEXT,
+    reuse: Annotated[bool, typer.Option(help="take over what still holds of an earlier run")] = True,
 ) -> None:
     """Turn PATH into a splat: the whole asset graph, in this process."""
     from resources.inbox import list_upload
@@ -51,7 +52,7 @@ def run(
     asked |= {"recipe": {"exports": {"keep_all": True}}} if keep_all else {}
     config = {"source_videos": {"config": asked}} if asked else {}
     with _listener(progress, settings, upload.job) as listener:
-        success, reason = run_upload(settings, upload, config=config, listener=listener)
+        success, reason = run_upload(settings, upload, config=config, listener=listener, reuse=reuse)
     if not success:
         fail({**(reason or {}), "job": upload.job})
     summary = {**summary_of(settings, upload.job), "seconds": round(time.monotonic() - started, 1)}
