@@ -9,12 +9,13 @@ from typing import Any
 import dagster as dg
 
 from splat_pipeline.assets import packaging, pages
-from splat_pipeline.assets.cleaning import cleaned_gaussians
+from splat_pipeline.assets.cleaning import cleaned_gaussians, weights_of
 from splat_pipeline.assets.pictures import compared, evenly
 from splat_pipeline.assets.preview import FILMED, captured
 from splat_pipeline.assets.stages import Loaders, Machines, Outlets, Result, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.delivered_poses import write_cameras
+from splat_pipeline.domain.formats.budgets import Budget
 from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.formats.exports import export
 from splat_pipeline.domain.reference import header_lines
@@ -34,8 +35,9 @@ def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines,
         # The time in the name is the contract with those who collect files; it gives equal Gaussians a new digest.
         stamp = machine.utc().translate(str.maketrans("", "", "-:TZ"))
         wanted, told = work.recipe.exports.formats, header_lines(pages.frame_of(work))
-        compare = compared(gaussians, views) if views and len(gaussians) else None
-        rows = export(gaussians, work.folder, stem=f"model-{stamp}", formats=wanted, comments=told, compare=compare)
+        how: dict[str, Any] = {"formats": wanted, "comments": told, "budget": _budget(work)}
+        how["compare"] = compared(gaussians, views) if views and len(gaussians) else None
+        rows = export(gaussians, work.folder, stem=f"model-{stamp}", **how)
         tables.write_table(work.folder / "formats.parquet", tables.FORMATS, rows)
         _write_cameras(work)
         work.publish(metadata=exports_shown(rows, len(gaussians)))
@@ -67,6 +69,11 @@ def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines,
     return work.result()
 
 
+def _budget(work: Work) -> Budget | None:
+    most = work.recipe.exports.max_bytes
+    return None if most is None else Budget(most_bytes=most, weights=weights_of(work))
+
+
 def _write_cameras(work: Work) -> None:
     """Write the cameras in the world of the splat."""
     kinds = work.recipe.exports.cameras
@@ -81,6 +88,7 @@ def exports_shown(rows: Sequence[Mapping[str, Any]], gaussians: int) -> dict[str
     for row in rows:
         seen = "" if row["psnr_db"] is None else f"{row['psnr_db']:.1f}"
         each = row["size_bytes"] / max(1, gaussians)
-        lines.append(f"| {row['format']} | {row['size_bytes']} | {each:.1f} | {seen} | {row['lost'] or ''} |")
+        lost = "; ".join(filter(None, (row["left_out"], row["lost"])))
+        lines.append(f"| {row['format']} | {row['size_bytes']} | {each:.1f} | {seen} | {lost} |")
     sizes = {f"{row['format']}_bytes": row["size_bytes"] for row in rows}
     return {"gaussians": gaussians, "formats": dg.MetadataValue.md("\n".join(lines)), **sizes}

@@ -112,6 +112,7 @@ def delivery_of(work: Work, summary: Summary, files: Sequence[Mapping[str, Any]]
         "warnings": list(summary.warnings),
         "layout": work.recipe.delivery.layout,
         "files": [*files, _entry(work.folder, "snapshot.json", "splat_snapshot")],
+        "formats": _plain(tables.read_rows(work.input("exports") / "formats.parquet", tables.FORMATS)),
         "metrics": summary.metrics,
         "gates": [pages.gate_of(verdict) for verdict in summary.gates],
         "cleaning": cleaning_told(work),
@@ -152,3 +153,8 @@ def _entry(folder: Path, name: str, data_type: str) -> dict[str, Any]:
     with (folder / name).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"name": name, "data_type": data_type, "sha256": digest, "size_bytes": (folder / name).stat().st_size}
+
+
+def _plain(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows as JSON has them: NaN is null."""
+    return [{name: None if value != value else value for name, value in row.items()} for row in rows]  # noqa: PLR0124

@@ -100,6 +100,11 @@ class ExportRecipe(_Section):
     formats: tuple[Literal["ply", "splat", "spz", "compressed_ply", "sog", "glb"], ...] = Field(
         ("ply", "splat", "spz", "compressed_ply"), min_length=1, description="of the splat"
     )
+    max_bytes: int | None = Field(
+        None,
+        ge=4096,
+        description="of each model: harmonics, and Gaussians that contribute least, are left out above it",
+    )
     cameras: tuple[Literal["colmap", "transforms"], ...] = Field(
         ("colmap", "transforms"), description="the cameras in the delivered world: a COLMAP model, transforms.json"
     )

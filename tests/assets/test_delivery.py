@@ -322,6 +322,17 @@ def test_what_nobody_sees_is_not_delivered_and_it_is_told_by_which_rule_it_went(
     assert "| transparent | 20 | 20 |" in shown["rules"]
 
 
+def test_files_keep_to_a_budget_and_the_package_says_what_that_costs(tmp_path: Path) -> None:
+    wanted = {"exports": {"max_bytes": 20_000, "formats": ["ply", "spz"]}, "viewer": {"enabled": False}}
+    store, _ = deliver(tmp_path, BrokenMovies(), wanted)
+    told = json.loads((store.fetch(JOB, "package").folder / "delivery.json").read_text())
+    rows = {row["format"]: row for row in told["formats"]}
+    assert all(row["size_bytes"] <= 20_000 for row in rows.values())
+    assert rows["ply"]["left_out"]
+    assert rows["ply"]["psnr_db"] < rows["spz"]["psnr_db"]
+    assert rows["spz"]["left_out"] is None
+
+
 def test_cameras_are_delivered_in_the_world_of_the_splat(delivered) -> None:
     folder = folder_of(delivered, "package")
     _, images = read_posed(folder / "colmap")

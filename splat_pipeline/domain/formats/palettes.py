@@ -69,12 +69,14 @@ def palette(vectors: Float32, most: int) -> tuple[Float32, NDArray[np.int64]]:
 
 def _means(some: Float32, count: int) -> Float32:
     """Return at most ``count`` centres of ``some`` (S, D)."""
+    if len(some) <= count:
+        return some.copy()
     # Spread over the order along the first principal axis: near to one another is near in that order.
     middle = some.mean(axis=0)
     axis = np.linalg.eigh(np.cov((some - middle).T.astype(np.float64)).reshape(some.shape[1], -1))[1][:, -1]
     order = np.argsort((some - middle) @ axis.astype(np.float32), kind="stable")
-    centres = some[order[np.linspace(0, len(some) - 1, min(count, len(some))).astype(np.int64)]].copy()
-    for _ in range(_VECTOR_ROUNDS if len(centres) < len(some) else 0):
+    centres = some[order[np.linspace(0, len(some) - 1, count).astype(np.int64)]].copy()
+    for _ in range(_VECTOR_ROUNDS):
         near = _nearest(some, centres)
         sizes = np.bincount(near, minlength=len(centres))
         sums = np.zeros_like(centres)
