@@ -9,6 +9,7 @@ import dagster as dg
 
 from splat_pipeline.assets.checks import Gated
 from splat_pipeline.assets.cleaning import cleaned_gaussians
+from splat_pipeline.assets.labels import plan_of
 from splat_pipeline.assets.pictures import Poster, captioned, drawn, save_jpeg
 from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, stage
 from splat_pipeline.domain import orbit
@@ -51,12 +52,6 @@ def preview(  # noqa: PLR0917  # Dagster passes them by name
         seconds = max(2, round(wanted.seconds * wanted.fps)) / wanted.fps
         work.publish(metadata=told, metrics=film_metrics(film, seconds=seconds, fps=wanted.fps))
     return work.result()
-
-
-def plan_of(work: Work) -> dict[str, Any]:
-    """Return ``plan.json`` of the splat: at what detail it is, and why."""
-    plan: dict[str, Any] = json.loads((work.input("splat") / "plan.json").read_text())
-    return plan
 
 
 def captured(work: Work, loader: ImageLoader, *, longer_side_px: int = POSES_ONLY_PX) -> TrainingViews:

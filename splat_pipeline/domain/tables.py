@@ -443,6 +443,8 @@ FORMATS = TableSpec(
         Column("axes", S, "", "right-handed axes of the file"),
         Column("lost", S, "", "what the format cannot say, in words", nullable=True),
         Column("psnr_db", F, "dB", "pictures of what was read back against those of the original", nullable=True),
+        Column("left_out", S, "", "for exports.max_bytes, in words", nullable=True),
+        Column("wanted", I, "", "Gaussians that were to be in it", nullable=True),
         Column("unread_share", F, "", "of the Gaussians, not finite after reading back", nullable=True),
         Column("box_error", F, "", "of the box of positions after reading back, over its diagonal", nullable=True),
     ),

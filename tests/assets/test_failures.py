@@ -80,6 +80,6 @@ def test_a_blocking_gate_that_failed_explains_the_run(instance: dg.DagsterInstan
 
 
 def test_a_gate_has_the_class_of_its_row(instance: dg.DagsterInstance):
-    verdicts = judge_stage("camera_poses", {"registered_share": 1.0, "rms_px": 9.0})
+    verdicts = judge_stage("camera_poses", metrics_of("camera_poses", registered_share=1.0, rms_px=9.0))
     classes = {result.check_name: result.metadata["class"].value for result in results_of("camera_poses", verdicts)}
     assert classes["reprojection"] == "PoseError"

@@ -25,7 +25,7 @@ def export_metrics(gaussians: Gaussians, rows: Sequence[Mapping[str, Any]]) -> d
     """Return the metrics of the stage exports, of the format that fared worst. ``rows``: of ``tables.FORMATS``."""
     size = max(float(np.linalg.norm(np.ptp(gaussians.means.astype(float), axis=0))), 1e-12) if len(gaussians) else 1.0
     return {
-        "count_ratio": min(row["gaussians"] for row in rows) / max(1, len(gaussians)),
+        "count_ratio": min(row["gaussians"] / max(1, row["wanted"]) for row in rows),
         "unread_share": max(float(row["unread_share"]) for row in rows),
         "roundtrip_error": max(float(row["max_error"]) for row in rows) / size,
         "box_error": max(float(row["box_error"]) for row in rows),

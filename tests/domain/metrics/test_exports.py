@@ -11,7 +11,7 @@ from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.metrics.exports import Film, box_error, export_metrics, film_metrics
 from splat_pipeline.domain.quality import judge_all
 
-WHOLE = {"gaussians": 100, "max_error": 0.0, "unread_share": 0.0, "box_error": 0.0}
+WHOLE = {"gaussians": 100, "wanted": 100, "max_error": 0.0, "unread_share": 0.0, "box_error": 0.0}
 FILM = Film(codec="h264", fps=30.0, seconds=6.0, luma=[90.0] * 180, change=[2.0] * 179)
 
 
