@@ -22,6 +22,7 @@ from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.given import GivenPoses
 from splat_pipeline.domain.inbox import Seen
 from splat_pipeline.domain.memory import Footprint, Pictures
+from splat_pipeline.domain.metrics.exports import Film
 from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.domain.positions import Track
 from splat_pipeline.domain.recipe import PoseRecipe
@@ -553,6 +554,20 @@ class TrainingViews:
     views: Sequence[View]
     keyframe_ids: Sequence[int]
 
+    def take(self, chosen: Sequence[int]) -> TrainingViews:
+        """Return those at some positions."""
+        return TrainingViews(
+            images=[self.images[i] for i in chosen],
+            views=[self.views[i] for i in chosen],
+            keyframe_ids=[self.keyframe_ids[i] for i in chosen],
+        )
+
+    def without(self, keyframe_ids: Collection[int]) -> TrainingViews:
+        """Return all others."""
+        if not keyframe_ids:
+            return self
+        return self.take([i for i, keyframe_id in enumerate(self.keyframe_ids) if keyframe_id not in keyframe_ids])
+
 
 class ImageLoader(Protocol):
     """From keyframes and poses to what a trainer reads."""
@@ -662,8 +677,15 @@ class SplatTrainers(Protocol):
 class MovieWriter(Protocol):
     """Encodes pictures."""
 
-    def write(self, path: Path, frames: Iterator[NDArray[np.uint8]], *, fps: int) -> None:
-        """Write (H, W, 3) RGB frames as H.264 yuv420p MP4 that plays while it loads. Raises ``ToolError``."""
+    def write(self, path: Path, frames: Iterator[NDArray[np.uint8]], *, fps: int, title: str = "") -> None:
+        """Write (H, W, 3) RGB frames as H.264 yuv420p MP4 that plays while it loads. Raises ``ToolError``.
+
+        ``title``: what players show.
+        """
+        ...
+
+    def read_back(self, path: Path) -> Film:
+        """Return what a film that was written holds, every frame decoded. Raises ``ToolError``."""
         ...
 
 
@@ -682,6 +704,10 @@ class Machine(Protocol):
         """Return now as ISO 8601 with seconds, e.g. 2026-11-20T10:00:00Z."""
         ...
 
+    def kind(self) -> Mapping[str, str]:
+        """Return what a result may rest on: system, machine, processor, cores. Equal where machines are alike."""
+        ...
+
     def free_bytes(self) -> int | None:
         """Return how much memory may still be taken; None where the machine does not tell."""
         ...
@@ -696,4 +722,19 @@ class Messenger(Protocol):
 
     def post(self, event: str, message: Mapping[str, Any]) -> int:
         """Send ``message``, plain JSON values, and return how many attempts it took. Raises ``WebhookFailed``."""
+        ...
+
+
+class Outlet(Protocol):
+    """Where packages go beside the store's own delivery folder, and who is told."""
+
+    def put(self, folder: Path, job: str, version: str) -> str | None:
+        """Write a package whole or not at all and return its address; None where no place is set.
+
+        Raises ``StoreUnavailable``, ``CorruptArtifact``, ``ToolMissing``.
+        """
+        ...
+
+    def tell(self, event: str, message: Mapping[str, Any], *, job: str, version: str) -> str | None:
+        """Send ``message`` and return what became of it; None where nobody is to be told. Raises ``WebhookFailed``."""
         ...

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
 from splat_pipeline.domain.errors import BadJobFile
+from splat_pipeline.domain.gates import SceneName
+from splat_pipeline.domain.quality import unknown_gates
 
 
 class _Section(BaseModel):
@@ -97,12 +99,28 @@ class TrainingRecipe(TrainingOptions):
 class ExportRecipe(_Section):
     """What is delivered."""
 
-    formats: tuple[Literal["ply", "splat", "spz", "compressed_ply", "glb"], ...] = Field(
+    formats: tuple[Literal["ply", "splat", "spz", "compressed_ply", "sog", "glb"], ...] = Field(
         ("ply", "splat", "spz", "compressed_ply"), min_length=1, description="of the splat"
+    )
+    max_bytes: int | None = Field(
+        None,
+        ge=4096,
+        description="of each model: harmonics, and Gaussians that contribute least, are left out above it",
+    )
+    cameras: tuple[Literal["colmap", "transforms"], ...] = Field(
+        ("colmap", "transforms"), description="the cameras in the delivered world: a COLMAP model, transforms.json"
     )
     keep_all: bool = Field(default=False, description="deliver every Gaussian that was trained; nothing is cleaned")
     crop: float | None = Field(
         None, gt=0, le=100, description="keep what lies within so many captured radii of the middle; none: everything"
+    )
+
+
+class DeliveryRecipe(_Section):
+    """How the package lies in its folder."""
+
+    layout: Literal["package", "splatter-server"] = Field(
+        "package", description="of the package; splatter-server: refined/splatter/{splat.ply, splat_rot.splat, ...}"
     )
 
 
@@ -163,6 +181,22 @@ class Recipe(_Section):
     exports: ExportRecipe = ExportRecipe()
     preview: PreviewRecipe = PreviewRecipe()
     viewer: ViewerRecipe = ViewerRecipe()
+    delivery: DeliveryRecipe = DeliveryRecipe()
+    gates: dict[str, FiniteFloat | Literal["lift"] | dict[SceneName, FiniteFloat]] = Field(
+        {}, description="other limits, by gate: a number, one for each of some scene types, or lift: told, not acted on"
+    )
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _known(cls, asked: object) -> object:
+        if not isinstance(asked, Mapping):
+            return asked
+        if unknown := unknown_gates(map(str, asked)):
+            raise ValueError(unknown)
+        for gate, wish in asked.items():
+            if isinstance(wish, bool):  # what YAML makes of on and off
+                raise ValueError(f"{gate}: a number, numbers by scene type, or lift")  # noqa: TRY004  # pydantic's way
+        return asked
 
     def overridden(self, changes: Mapping[str, Any], *, source: str) -> Recipe:
         """Return the recipe with ``changes`` (nested like the recipe itself) on top; None changes nothing.

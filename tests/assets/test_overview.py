@@ -39,6 +39,7 @@ def gate(job: str, name: str, *, passed: bool, scene: str, severity: str = "ERRO
     return {
         "job": job, "run_id": "r", "utc": "2026-01-01T00:00:01Z", "stage": "camera_poses", "gate": name, "metric": "m",
         "value": 0.1, "limit": 0.4, "scene_type": scene, "severity": severity, "passed": passed, "because": "so",
+        "lifted": None,
     }  # fmt: skip
 
 

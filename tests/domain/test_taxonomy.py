@@ -41,6 +41,8 @@ PROVOKED = {
     "low-overlap": BLAMED,
     "planar": BLAMED,
     "few-registered": "tests/assets/test_failures.py::test_a_blocking_gate_that_failed_explains_the_run",
+    "several-parts": "tests/domain/metrics/test_poses.py::test_parts_that_share_no_points_are_counted",
+    "drift": "tests/domain/metrics/test_consistency.py::test_wrong_poses_are_stopped_by_matches_that_no_adjustment_saw",
     "no-model": BLAMED,
     "bad-poses-found": "tests/assets/test_failures.py::test_a_gate_has_the_class_of_its_row",
     "diverged": "tests/assets/test_splats.py::test_below_the_last_rung_the_job_fails_with_the_last_error",

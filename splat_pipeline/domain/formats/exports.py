@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from splat_pipeline.domain.errors import CorruptArtifact
-from splat_pipeline.domain.formats.files import FORMATS
+from splat_pipeline.domain.formats.budgets import Budget, left_out
+from splat_pipeline.domain.formats.files import FORMATS, Format
 from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.domain.metrics.exports import box_error
+from splat_pipeline.domain.metrics.splats import nan_share
 
 Compare = Callable[[Gaussians], float]
 """PSNR in dB of pictures of Gaussians against those of the originals."""
@@ -24,28 +28,51 @@ def export(  # by name
     formats: Sequence[str],
     comments: Sequence[str] = (),
     compare: Compare | None = None,
+    budget: Budget | None = None,
 ) -> list[dict[str, Any]]:
     """Write ``folder/<stem>.<suffix>`` in each of ``formats`` and read it back; return rows of ``tables.FORMATS``.
 
-    ``comments`` are lines for a header, left out where a file has no room for them.
+    ``comments`` are lines for a header, left out where a file has no room for them. Files above ``budget`` are written
+    with fewer Gaussians or harmonics.
 
-    Raises ``CorruptArtifact`` when a value is not finite or what was read back is something else.
+    Raises ``CorruptArtifact`` when a value is not finite, ``InputError`` for a budget that is too small. What was read
+    back is told as it is: the gates judge.
     """
     require_finite(gaussians)
     rows = []
     for name in formats:
         kind = FORMATS[name]
         path = folder / f"{stem}{kind.suffix}"
-        kind.save(path, gaussians, comments)
-        want, got = gaussians.take(kind.order(gaussians)), kind.read(path)
-        if len(got) != len(want):
-            raise CorruptArtifact(f"{path.name} holds {len(got)} Gaussians of {len(want)}", file=path.name)
-        require_finite(got)
-        error = float(np.abs(got.means - want.means).max(initial=0))
-        row = {"format": name, "file": path.name, "size_bytes": path.stat().st_size, "gaussians": len(got)}
-        seen = {"psnr_db": compare(got) if compare else None}
-        rows.append({**row, "max_error": error, "axes": kind.axes, "lost": _lost(want, got), **seen})
+        save, score = partial(_save, kind, comments), partial(_seen, kind, compare) if compare else None
+        kept = gaussians if budget is None else budget.fit(gaussians, path, save, score)
+        if budget is None:
+            save(path, gaussians)
+        want, got = kept.take(kind.order(kept)), kind.read(path)
+        row = {"format": name, "file": path.name, "size_bytes": path.stat().st_size, "axes": kind.axes}
+        row |= {"lost": _lost(want, got), "left_out": left_out(gaussians, kept)}
+        rows.append({**row, **_read_back(want, got, compare)})
     return rows
+
+
+def _save(kind: Format, comments: Sequence[str], path: Path, gaussians: Gaussians) -> None:
+    kind.save(path, gaussians, comments)
+
+
+def _seen(kind: Format, compare: Compare, path: Path) -> float:
+    return compare(kind.read(path))
+
+
+def _read_back(want: Gaussians, got: Gaussians, compare: Compare | None) -> dict[str, Any]:
+    """Return how what was read back differs. Positions cannot be compared where Gaussians are missing: infinite."""
+    same, unread = len(got) == len(want), nan_share(got) if len(want) else 0.0
+    return {
+        "gaussians": len(got),
+        "wanted": len(want),
+        "max_error": float(np.abs(got.means - want.means).max(initial=0)) if same else float("inf"),
+        "unread_share": unread,
+        "box_error": box_error(want.means, got.means),
+        "psnr_db": compare(got) if compare and same and not unread else None,
+    }
 
 
 def _lost(want: Gaussians, got: Gaussians) -> str | None:
