@@ -26,6 +26,7 @@ RECIPE: dict[str, Any] = {
     "preview": {"width_px": 128, "height_px": 96, "seconds": 1, "fps": 10},
 }
 UPLOADS = {"good": "none-table-3", "marginal": "cuts-half", "bad": "dark-0.03"}
+QUEUE = {"run_coordinator": {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}}
 WITHIN_S = 900
 """On a machine that others keep busy; alone, three minutes are plenty."""
 
@@ -40,7 +41,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory, film: Callable[..., Path]) -
     """An installation that has taken the three uploads in, and has ended their runs."""
     home = tmp_path_factory.mktemp("driven")
     clips = {upload: filmed(name, film, home) for upload, name in UPLOADS.items()}
-    made = Plant(home=home / "home", recipe=RECIPE, environ={"SPLAT__EXECUTOR": "in_process"})
+    made = Plant(home=home / "home", recipe=RECIPE, instance=QUEUE, environ={"SPLAT__EXECUTOR": "in_process"})
     with made.running():
         for upload, clip in clips.items():
             made.drop(upload, {"clip.mp4": clip})
