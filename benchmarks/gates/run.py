@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from benchmarks.gates.judged import Base, Judged, base_of, damaged, footage, pos
 from benchmarks.gates.line import Line
 from benchmarks.gates.nursery import nursed
 from benchmarks.gates.report import figures, markdown
+from benchmarks.gates.truth import Worth
 
 QUICK = ("none-table-1", "dark-0.03", "short-6", "nan-0.3")
 """Damage of each stage, and none."""
@@ -38,7 +40,7 @@ def run(chosen: Sequence[str] | None, kept: Path | None, *, seconds: float | Non
 
     After ``seconds`` no other is begun.
     """
-    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept and kept.is_file() else []
+    rows = [again(json.loads(line)) for line in kept.read_text().splitlines()] if kept and kept.is_file() else []
     known, began = {row["name"] for row in rows}, time.monotonic()
     todo = [(name, judge) for name, judge in tasks() if name not in known and (chosen is None or name in chosen)]
     with tempfile.TemporaryDirectory(prefix="gates-") as home, nursed():
@@ -63,6 +65,12 @@ def run(chosen: Sequence[str] | None, kept: Path | None, *, seconds: float | Non
                     file.write(json.dumps(row) + "\n")
             _tell(number, len(todo), row)
     return rows
+
+
+def again(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row that was kept, good or bad by what is asked for today."""
+    worth = {name: math.nan if value is None else value for name, value in row["worth"].items()}
+    return row | {"good": Worth(**worth).good}
 
 
 def _tell(number: int, count: int, row: dict[str, Any]) -> None:
