@@ -54,7 +54,9 @@ def geometry_of(before: Points, now: Points, shape: tuple[int, ...]) -> dict[str
             "homography_share": stands,
             "epipolar_share": stands,
         }
-    H, _ = cv2.findHomography(before, now, cv2.USAC_FAST, PLANE_PX * scale, maxIters=ROUNDS, confidence=0.99)
+    H, _ = _or_none(
+        cv2.findHomography, before, now, cv2.USAC_FAST, PLANE_PX * scale, maxIters=ROUNDS, confidence=0.99
+    )
     if H is None:
         return dict(UNKNOWN)
     error = np.linalg.norm(cv2.perspectiveTransform(before.reshape(-1, 1, 2), H).reshape(-1, 2) - now, axis=1)
@@ -68,7 +70,7 @@ def geometry_of(before: Points, now: Points, shape: tuple[int, ...]) -> dict[str
             "homography_share": float(by_h.mean()),
             "epipolar_share": float(by_h.mean()),
         }
-    F, by_f = cv2.findFundamentalMat(before, now, cv2.USAC_FAST, EPIPOLAR_PX * scale, 0.99, ROUNDS)
+    F, by_f = _or_none(cv2.findFundamentalMat, before, now, cv2.USAC_FAST, EPIPOLAR_PX * scale, 0.99, ROUNDS)
     if F is None or by_f is None:
         return dict(UNKNOWN)
     epipolar = by_f.ravel() > 0
@@ -79,6 +81,22 @@ def geometry_of(before: Points, now: Points, shape: tuple[int, ...]) -> dict[str
         "homography_share": float(by_h.mean()),
         "epipolar_share": float(epipolar.mean()),
     }
+
+
+def _or_none(find: Any, *places: Any, **options: Any) -> tuple[Any, Any]:
+    """Return what ``find`` found; (None, None) where tracks jump between few places and none of its samples has a model.
+
+    OpenCV's USAC then fails an assertion of its own.
+    """
+    import cv2
+
+    try:
+        found: tuple[Any, Any] = find(*places, **options)
+    except cv2.error as error:
+        if "model.empty()" not in str(error):
+            raise
+        return None, None
+    return found
 
 
 def turn_error_px(before: Points, now: Points, shape: tuple[int, ...]) -> float:

@@ -9,7 +9,7 @@ from skimage import data
 
 from resources.looks import hash_of, look_at, noise_of
 from resources.measures import Meter
-from resources.motions import shear_of
+from resources.motions import UNKNOWN, geometry_of, shear_of
 from splat_pipeline.domain.errors import MovingObjects, RotationOnly
 from splat_pipeline.domain.frames import FrameMeasure
 from splat_pipeline.domain.scoring import bits_apart
@@ -136,3 +136,12 @@ def test_shake_is_what_the_motion_changes_by() -> None:
     places = 50 + 8 * np.arange(20) + 6 * (np.arange(20) % 2)
     shaken = measured(WALL[100:370, x : x + 480].copy() for x in places)
     assert min(m.shake_px for m in shaken[2:]) > 11
+
+
+def test_tracks_that_jump_between_few_places_tell_nothing_and_do_no_harm() -> None:
+    rng = np.random.default_rng(1469)  # OpenCV 5.0 fails an assertion on these
+    count = int(rng.integers(16, 40))
+    corners = rng.uniform(0, 300, (count, 2))
+    before = corners[rng.integers(0, 6, count)]
+    now = before[rng.permutation(count)]
+    assert geometry_of(before.astype(np.float32), now.astype(np.float32), (320, 320)) == UNKNOWN
