@@ -70,7 +70,7 @@ def run(chosen: Sequence[str] | None, kept: Path | None, *, seconds: float | Non
 def again(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row that was kept, good or bad by what is asked for today."""
     worth = {name: math.nan if value is None else value for name, value in row["worth"].items()}
-    return row | {"good": Worth(**worth).good}
+    return row | {"good": Worth(**{"finite": True, **worth}).good}  # rows of before did not say
 
 
 def _tell(number: int, count: int, row: dict[str, Any]) -> None:
