@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from splat_pipeline.assets import pages
 from splat_pipeline.assets.cleaning import cleaned_gaussians, cleaning_told
 from splat_pipeline.assets.pictures import compared, evenly
 from splat_pipeline.assets.preview import FILMED, captured
+from splat_pipeline.assets.sections import versions
 from splat_pipeline.assets.stages import Loaders, Machines, Result, Stores, Work, job_asset, lineage_of, stage
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.formats.exports import export
@@ -36,17 +35,6 @@ CARRIED = {
     "cleaned": ("cleaning.parquet",),
 }
 """What a package takes from which artifact; None: all its files."""
-PACKAGES = (
-    "splat_pipeline",
-    "dagster",
-    "numpy",
-    "numba",
-    "pandas",
-    "pyarrow",
-    "pycolmap",
-    "opencv-python-headless",
-    "av",
-)
 
 
 @job_asset(deps=["keyframes", "camera_poses", "point_cloud", "cleaned"], kinds={"python"})
@@ -142,7 +130,7 @@ def _snapshot(work: Work) -> dict[str, Any]:
         "recipe": work.recipe.model_dump(mode="json"),
         "plan": {key: value for key, value in plan.items() if key != "attempts"},
         "seed": work.recipe.seed,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": versions(),
         "uploaded": dict(zip(videos["name"], videos["sha256"], strict=True)),
         "artifacts": {name: about["digest"] for name, about in lineage_of(work.inputs).items()},
     }

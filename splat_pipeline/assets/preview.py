@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import dagster as dg
+import numpy as np
 
 from splat_pipeline.assets.cleaning import cleaned_gaussians
-from splat_pipeline.assets.pictures import Poster, drawn, save_jpeg
+from splat_pipeline.assets.pictures import Poster, drawn, likenesses, save_jpeg
 from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, stage
 from splat_pipeline.domain import orbit
 from splat_pipeline.domain.errors import SplatError
@@ -48,13 +49,23 @@ def captured(work: Work, loader: ImageLoader, *, longer_side_px: int = POSES_ONL
 
 
 def path_of(work: Work, gaussians: Gaussians, views: TrainingViews) -> orbit.CameraPath:
-    """Return the way of the preview's camera. Raises ``SplatError`` where there is nothing to film."""
+    """Return the way of the preview's camera, near the views that are drawn well.
+
+    Raises ``SplatError`` where there is nothing to film.
+    """
     recipe = work.recipe.preview
     if not views.views or not len(gaussians):
         raise SplatError("there is nothing to film: no Gaussians or no cameras")
+    good = orbit.well_drawn(likenesses(gaussians, views.views, views.images))
+    shown = [view for view, fine in zip(views.views, good, strict=True) if fine]
     sides = sorted((recipe.width_px, recipe.height_px))
-    camera = orbit.preview_camera(views.views, longer_px=sides[1], shorter_px=sides[0])
-    return orbit.preview_path(gaussians, views.views, camera, frames=max(2, round(recipe.seconds * recipe.fps)))
+    return orbit.preview_path(
+        gaussians,
+        shown,
+        orbit.preview_camera(shown, longer_px=sides[1], shorter_px=sides[0]),
+        frames=max(2, round(recipe.seconds * recipe.fps)),
+        kind=None if recipe.path == "auto" else recipe.path,
+    )
 
 
 def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any]:
@@ -64,8 +75,9 @@ def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any
     camera = path.views[0].camera
     work.log(f"filming {len(path.views)} frames, {path.kind}: {path.because}")
     (work.folder / "camera_path.json").write_text(json.dumps(orbit.nerfstudio_path(path, fps=fps)))
-    poster = Poster()
+    poster = Poster(frames=len(path.views))
     movies.write(work.folder / "preview.mp4", poster.watching(drawn(gaussians, path.views)), fps=fps)
     save_jpeg(poster.chosen(first=path.kind != "flight"), work.folder / "poster.jpg")
+    save_jpeg(np.concatenate(poster.turns, axis=1), work.folder / "turntable.jpg")
     size = {"width_px": camera.width_px, "height_px": camera.height_px, "fps": fps, "frames": len(path.views)}
     return {"ok": True, "path": path.kind, "reason": path.because, **size}
