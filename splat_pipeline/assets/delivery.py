@@ -62,6 +62,7 @@ def report(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
         summary = pages.summary_of(work)
         (work.folder / "report.html").write_text(pages.report_html(work, summary, loader), encoding="utf-8")
         work.publish(metadata={"detail": summary.detail, "status": summary.status, **pages.measured(summary)})
+        work.links("report.html")
     return work.result()
 
 
@@ -75,6 +76,7 @@ def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines)
         delivery = _delivery(work, summary, files)
         (work.folder / "delivery.json").write_text(json.dumps(delivery, indent=1, ensure_ascii=False), encoding="utf-8")
         work.publish(metadata={"detail": summary.detail, "status": summary.status, "files": len(files)})
+        work.links("report.html", "viewer.html", "preview.mp4")
         assert work.published is not None
         work.metadata["delivered_to"] = dg.MetadataValue.path(str(store.deliver(work.published)))
     return work.result()

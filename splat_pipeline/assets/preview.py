@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import numpy as np
 
 from splat_pipeline.assets.cleaning import cleaned_gaussians
-from splat_pipeline.assets.pictures import Poster, drawn, likenesses, save_jpeg
+from splat_pipeline.assets.pictures import Poster, data_uri, drawn, likenesses, save_jpeg
 from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, stage
 from splat_pipeline.domain import orbit
 from splat_pipeline.domain.errors import SplatError
@@ -18,6 +19,7 @@ from splat_pipeline.ports import ImageLoader, MovieWriter, TrainingViews
 
 POSES_ONLY_PX = 96
 """The loader gives pictures with their poses; where only poses are wanted, the pictures are small."""
+INLINE_PX, INLINE_BYTES = 480, 50_000
 FILMED = ("source_videos", "keyframes", "camera_poses", "point_cloud", "cleaned")
 
 
@@ -38,8 +40,19 @@ def preview(
             told = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
             work.lasting = False
         (work.folder / "preview.json").write_text(json.dumps(told, indent=1))
-        work.publish(metadata=told)
+        poster = {"poster": shown(work.folder / "poster.jpg")} if told["ok"] else {}
+        work.publish(metadata={**told, **poster})
+        work.links("preview.mp4", "turntable.jpg")
     return work.result()
+
+
+def shown(picture: Path) -> dg.MetadataValue[Any]:
+    """Return a picture that Dagster's UI shows; it lies in the event log, so it is small."""
+    for quality in (75, 55, 35):
+        address = data_uri(picture, longer_side_px=INLINE_PX, quality=quality)
+        if len(address) < INLINE_BYTES:
+            break
+    return dg.MetadataValue.md(f"![first view]({address})")
 
 
 def captured(work: Work, loader: ImageLoader, *, longer_side_px: int = POSES_ONLY_PX) -> TrainingViews:

@@ -41,6 +41,7 @@ def viewer(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
             work.lasting = False
         (work.folder / "viewer.json").write_text(json.dumps(told, indent=1))
         work.publish(metadata={name: value for name, value in told.items() if value is not None})
+        work.links("viewer.html")
     return work.result()
 
 
