@@ -53,6 +53,7 @@ from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.ports import TrainingViews
 
 JOB = "garden-1a2b3c4d"
+ADDRESS = "http://127.0.0.1:3001"
 HOSTILE = '<script>alert("1")</script> & "garden" {{ 7 * 7 }}'
 UPSTREAM = ("source_videos", "frame_quality", "keyframes", "camera_poses", "point_cloud", "splat")
 ASSETS = [
@@ -204,7 +205,7 @@ def deliver(
     *,
     outlet: Outlet = NOWHERE,
 ) -> tuple[FileStore, dg.ExecuteInProcessResult]:
-    store = FileStore(folder / "store", folder / "delivered")
+    store = FileStore(folder / "store", folder / "delivered", address=ADDRESS)
     store.register(Upload(job=JOB, title=HOSTILE, location="/nowhere", files=()))
     scratch = {name: folder / "made" / name for name in UPSTREAM}
     for path in scratch.values():
@@ -410,6 +411,18 @@ def test_the_preview_plays_and_its_poster_is_its_first_frame(delivered) -> None:
     assert turntable.shape == (90, 480, 3)
     for i in range(3):
         assert np.abs(turntable[:, 160 * i : 160 * (i + 1)].astype(int) - pictures[4 * i]).mean() < 6
+
+
+def test_the_ui_shows_the_first_view_small_and_links_report_viewer_and_film(delivered) -> None:
+    shown = metadata_of(delivered[1], "preview")
+    assert shown["poster"].startswith("![first view](data:image/jpeg;base64,")
+    assert len(shown["poster"]) < 50_100
+    version = delivered[0].fetch(JOB, "preview").version
+    assert shown["open_preview_mp4"] == f"{ADDRESS}/{JOB}/preview/{version}/preview.mp4"
+    assert metadata_of(delivered[1], "report")["open_report_html"].endswith("/report.html")
+    assert metadata_of(delivered[1], "viewer")["open_viewer_html"].endswith("/viewer.html")
+    opened = {name for name in metadata_of(delivered[1], "package") if name.startswith("open_")}
+    assert opened == {"open_report_html", "open_viewer_html", "open_preview_mp4"}
 
 
 def test_a_hostile_title_is_text_in_the_report_and_the_page_loads_nothing(delivered) -> None:
