@@ -28,7 +28,9 @@ MAX_RISE_DEG = 10.0
 """The preview stays this close to the elevations that were filmed."""
 FOLLOW_DEG = 20.0
 """Height and distance follow the captured cameras within about this: elsewhere the borders show what nobody filmed."""
-WORSE_DB, LEAST_DB = 5.0, 14.0
+JERK_DEG = 60.0
+"""Neighbouring captured views that turn by more are not flown between."""
+WORSE_DB, LEAST_DB = 4.0, 14.0
 """A captured view that is drawn so much worse than the median, or worse than that, is not flown past."""
 Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 """nerfstudio's world from ours: x stays, z becomes y, -y becomes z."""
@@ -183,10 +185,12 @@ def look_at(eye: Array, target: Array) -> Array:
 
 def flight(centers: Array, axes: Array, *, frames: int) -> list[Array]:
     """Return poses along the longest unbroken stretch of the captured path, smoothed, there and back."""
-    first, stop = _longest_stretch(centers)
+    first, stop = _longest_stretch(centers, axes)
     width = max(1.0, (stop - first) / 30)
     smooth_centers, smooth_axes = _smooth(centers[first:stop], width), _smooth(axes[first:stop], width)
-    at = (0.5 - 0.5 * np.cos(np.arange(frames) / frames * 2 * np.pi)) * (stop - first - 1)
+    # Near an end the mean is one-sided, and lies off the captured path.
+    edge = min(width, (stop - first - 1) / 4)
+    at = edge + (0.5 - 0.5 * np.cos(np.arange(frames) / frames * 2 * np.pi)) * (stop - first - 1 - 2 * edge)
     known = np.arange(stop - first)
     eyes = np.stack([np.interp(at, known, smooth_centers[:, i]) for i in range(3)], axis=-1)
     looks = np.stack([np.interp(at, known, smooth_axes[:, i]) for i in range(3)], axis=-1)
@@ -250,11 +254,12 @@ def _views(poses: Sequence[Array], camera: Camera) -> tuple[View, ...]:
     return tuple(View(name=f"{i:05d}", camera=camera, cam_from_world=pose) for i, pose in enumerate(poses))
 
 
-def _longest_stretch(centers: Array) -> tuple[int, int]:
-    """Return [first, stop) of the longest run without a jump, as from one clip to the next."""
+def _longest_stretch(centers: Array, axes: Array) -> tuple[int, int]:
+    """Return [first, stop) of the longest run without a jump or a jerk, as from one clip to the next."""
     steps = np.linalg.norm(np.diff(centers, axis=0), axis=1)
-    jumps = np.flatnonzero(steps > 8 * np.median(steps)) + 1 if len(steps) else np.zeros(0, int)
-    bounds = np.concatenate([[0], jumps, [len(centers)]])
+    level = np.einsum("ci,ci->c", axes[1:], axes[:-1])
+    broken = (level < np.cos(np.radians(JERK_DEG))) | (steps > 8 * np.median(steps) if len(steps) else False)
+    bounds = np.concatenate([[0], np.flatnonzero(broken) + 1, [len(centers)]])
     longest = int(np.argmax(np.diff(bounds)))
     return int(bounds[longest]), int(bounds[longest + 1])
 

@@ -150,6 +150,19 @@ def test_a_straight_walk_has_no_focus_and_a_jump_between_clips_is_not_flown_over
     assert max(view.center[0] for view in path.views) < 1
 
 
+def test_a_flight_does_not_whirl_between_views_that_look_elsewhere() -> None:
+    centers = np.stack([np.linspace(0, 2, 40), np.zeros(40), np.zeros(40)], axis=1)
+    turn = np.where(np.arange(40) < 26, 0.0, np.pi * 0.8)
+    looks = np.stack([np.sin(turn), np.zeros(40), np.cos(turn)], axis=1)
+    views = [
+        View(name="", camera=CAMERA, cam_from_world=look_at(c, c + k)) for c, k in zip(centers, looks, strict=True)
+    ]
+    path = preview_path(cloud(), views, CAMERA, frames=60, kind="flight")
+    assert all(view.cam_from_world[2, 2] > 0.99 for view in path.views)  # all look as the longer stretch did
+    eyes = np.array([view.center[0] for view in path.views])
+    assert centers[0, 0] < eyes.min() < eyes.max() < centers[25, 0]
+
+
 def test_one_camera_is_a_flight_that_stands_still() -> None:
     path = path_of(ring(0, 0, n=1), frames=4)
     assert path.kind == "flight"
