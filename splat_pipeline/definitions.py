@@ -19,11 +19,23 @@ from resources.sheets import ContactSheets
 from resources.trainers import InstalledTrainers
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.uploads import uploads_sensor
-from splat_pipeline.assets import cleaning, delivery, frames, intake, linking, poses, reconstructions, splats
+from splat_pipeline.assets import (
+    cleaning,
+    delivery,
+    frames,
+    intake,
+    linking,
+    poses,
+    preview,
+    reconstructions,
+    splats,
+    viewer,
+)
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, load
 
 JOB = "video_to_splat"
+STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
 
@@ -84,10 +96,7 @@ def build(settings: Settings) -> dg.Definitions:
         poll_s=settings.poll_s,
     )
     return dg.Definitions(
-        assets=[
-            *dg.load_assets_from_modules([intake, frames, linking, reconstructions, poses, splats, cleaning, delivery]),
-            splats.splat_in(training_pool_of(settings)),
-        ],
+        assets=[*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))],
         jobs=[job],
         sensors=[uploads, *outcome_sensors(shelves, store=store, job=job)],
         resources=resources_of(settings),

@@ -84,6 +84,7 @@ def splat(
         plan = plan_from_json(json.loads((work.input("training_plan") / "plan.json").read_text()))
         trainer = trainers.named(plan.trainer)
         plan, trained, attempts = _walk_down(work, plan, loader, trainer, machine)
+        work.lasting = not any(reason.startswith(("memory", OutOfMemory.__name__)) for reason in plan.reasons)
         heldout = _load(work, loader, plan, holdout=True)
         work.log(f"measuring {len(heldout.views)} held-out views")
         scores = trainer.evaluate(trained.gaussians, heldout)

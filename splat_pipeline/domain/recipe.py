@@ -115,6 +115,15 @@ class PreviewRecipe(_Section):
     seconds: float = Field(6.0, gt=0, le=60, description="length of the loop")
 
 
+class ViewerRecipe(_Section):
+    """The page that shows the splat."""
+
+    enabled: bool = Field(default=True, description="make viewer.html")
+    max_mb: float = Field(
+        25.0, gt=0, le=500, description="of the splat in it: harmonics, then Gaussians are left out above that"
+    )
+
+
 class ScaleRecipe(_Section):
     """How large the world is, and where on Earth."""
 
@@ -153,6 +162,7 @@ class Recipe(_Section):
     training: TrainingRecipe = TrainingRecipe()
     exports: ExportRecipe = ExportRecipe()
     preview: PreviewRecipe = PreviewRecipe()
+    viewer: ViewerRecipe = ViewerRecipe()
 
     def overridden(self, changes: Mapping[str, Any], *, source: str) -> Recipe:
         """Return the recipe with ``changes`` (nested like the recipe itself) on top; None changes nothing.

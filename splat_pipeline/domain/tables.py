@@ -464,7 +464,7 @@ STAGES = TableSpec(
         Column("bytes_in", L, "byte", "artifacts, and of the upload, read"),
         Column("bytes_out", L, "byte", "artifact written"),
         Column("attempts", I, "", "of the step in this run"),
-        Column("outcome", S, "", "success or failure"),
+        Column("outcome", S, "", "success, reused (an earlier result holds) or failure"),
         Column("failure_signature", S, "", "class of the error", nullable=True),
     ),
 )
