@@ -114,8 +114,8 @@ def _folder(name: str, folder: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(_there(folder)).free
     says = f"{folder}: {free / 1e9:.0f} GB free"
     state: State = "good" if free >= LITTLE_DISK else "warning" if free >= NO_DISK else "bad"
-    remedy = None if state == "good" else "Free disk space: old packages and artifacts first."
-    yield Finding(name=name, state=state, says=says, remedy=remedy)
+    what = None if state == "good" else "Free disk space: old packages and artifacts first."
+    yield Finding(name=name, state=state, says=says, remedy=what)
 
 
 def _environments() -> Iterator[Finding]:
