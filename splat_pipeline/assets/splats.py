@@ -63,7 +63,8 @@ def training_plan(
             plan = plan.because(reason)
         (work.folder / "plan.json").write_text(json.dumps(plan_to_json(plan), indent=1))
         reasons_told = "; ".join(plan.reasons) or "none: full detail"
-        told = {"detail": str(plan.detail), "reasons": reasons_told, "trainer": trainer.name, "why_trainer": why}
+        told = {"detail": str(plan.detail), "reasons": reasons_told, "trainer": trainer.name}
+        told |= {"trainer_because": why, "trainer_licence": trainer.licence}
         work.publish(metadata=told)
     return work.result()
 
