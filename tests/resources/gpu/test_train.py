@@ -175,8 +175,9 @@ def test_sparse_movers_leave_alone_what_the_picture_does_not_show():
 def test_exposure_of_each_picture_is_learned():
     given = capture()
     dark = [np.rint(image * (0.6 if i % 2 else 1.0)).astype(np.uint8) for i, image in enumerate(given["images"])]
-    plain = replace(PLAN, iterations=150)
-    with_it = run(replace(plain, options={"exposure": "gain"}), given={**given, "images": dark})
+    plain = replace(PLAN, iterations=100)
+    learning = replace(plain, options={"exposure": "gain"})
+    with_it = run(learning, given={**given, "images": dark}, recipe=hurried(learning, exposure_rate=0.05))
     without = run(plain, given={**given, "images": dark})
     assert with_it.history[-1].loss < 0.9 * without.history[-1].loss
 
