@@ -17,6 +17,7 @@ from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
 from resources.media import PyAvReader
+from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
 from resources.strategies import STRATEGIES
@@ -107,7 +108,7 @@ def run(
             "sfm": sfm,
             "reader": PyAvReader(),
             "sources": InstalledSources(),
-            "json_io": JsonIOManager(store._root / "ops"),
+            "json_io": JsonIOManager(place_of(store._local / "ops")),
         },
     )
     instance.add_dynamic_partitions("jobs", [JOB])
@@ -344,7 +345,9 @@ def test_no_model_fails_with_what_was_tried_and_a_remedy(instance, store, captur
     assert not result.success
     failed = failure(result)
     described = failed.user_failure_data.description
-    assert described.startswith("NoReconstruction: no model was found: global: failed, incremental: timeout")
+    assert described.startswith(
+        "NoParallax: no model was found: global: failed, no parallax; incremental: timeout, timeout"
+    )
     assert "Film again" in described
 
 
@@ -409,7 +412,7 @@ class Forgetful(FileStore):
 
 
 def test_a_window_of_an_earlier_run_is_not_taken_for_this_ones(instance, store, capture):
-    forgetful = Forgetful(store._root, store._delivered)
+    forgetful = Forgetful(store._local, store._local.parent / "delivered")
     result = run(
         instance, forgetful, ReplayedSfm(capture), "features", "match_graph", "linking_frames", "local_reconstructions"
     )

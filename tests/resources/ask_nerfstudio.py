@@ -2,7 +2,7 @@
 
     PYTHON_OF_NERFSTUDIO ask_nerfstudio.py DATA WORK
 
-Prints JSON: the data parser's cameras, points and transform. Writes WORK/splat.ply by its exporter.
+Writes WORK/parser.json, the data parser's cameras, points and transform, and by its exporter WORK/splat.ply.
 """
 
 import json
@@ -30,18 +30,16 @@ names += ["opacity", *(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in ra
 rows = rng.normal(size=(20, len(names))).astype(np.float32)
 columns = OrderedDict((name, rows[:, i]) for i, name in enumerate(names))
 ExportGaussianSplat.write_ply(str(WORK / "splat.ply"), len(rows), columns)
-json.dump(
-    {
-        "camera_to_worlds": outputs.cameras.camera_to_worlds.tolist(),
-        "lenses": [
-            [float(getattr(outputs.cameras, key)[i]) for key in ("fx", "fy", "cx", "cy", "width", "height")]
-            for i in range(len(outputs.image_filenames))
-        ],
-        "images": [path.name for path in outputs.image_filenames],
-        "points": outputs.metadata["points3D_xyz"].tolist(),
-        "colors": outputs.metadata["points3D_rgb"].tolist(),
-        "transform": outputs.dataparser_transform.tolist(),
-        "scale": outputs.dataparser_scale,
-    },
-    sys.stdout,
-)
+told = {
+    "camera_to_worlds": outputs.cameras.camera_to_worlds.tolist(),
+    "lenses": [
+        [float(getattr(outputs.cameras, key)[i]) for key in ("fx", "fy", "cx", "cy", "width", "height")]
+        for i in range(len(outputs.image_filenames))
+    ],
+    "images": [path.name for path in outputs.image_filenames],
+    "points": outputs.metadata["points3D_xyz"].tolist(),
+    "colors": outputs.metadata["points3D_rgb"].tolist(),
+    "transform": outputs.dataparser_transform.tolist(),
+    "scale": outputs.dataparser_scale,
+}
+(WORK / "parser.json").write_text(json.dumps(told))
