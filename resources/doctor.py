@@ -12,6 +12,7 @@ from typing import Literal
 
 from resources import nerfstudio, pose_sources, programs, trainers
 from resources.machine import free_bytes, has_nvidia_gpu, usable_cores
+from resources.places import place_of
 from resources.sandbox import watch_child
 from splat_pipeline.domain.errors import SplatError
 
@@ -40,10 +41,10 @@ class Finding:
     remedy: str | None = None
 
 
-def examine(folders: Mapping[str, Path]) -> list[Finding]:
-    """Look at everything. ``folders``: those of the installation, by name."""
+def examine(places: Mapping[str, str]) -> list[Finding]:
+    """Look at everything. ``places``: paths and URLs of the installation, by name."""
     findings = [*_ffmpeg(), _gpu(), _memory(), _kernels()]
-    findings += [finding for name, folder in folders.items() for finding in _folder(name, folder)]
+    findings += [_place(name, where) for name, where in places.items()]
     return [*findings, *_environments(), *_plugins()]
 
 
@@ -106,16 +107,29 @@ def _kernels() -> Finding:
     return Finding(name="kernels", state="warning", says=says, remedy=remedy)
 
 
-def _folder(name: str, folder: Path) -> Iterator[Finding]:
+def _place(name: str, where: str) -> Finding:
+    """Look at a folder, or ask an object store whether it answers."""
+    place = place_of(where)
+    folder = place.here()
+    if folder is not None:
+        return _folder(name, folder)
+    try:
+        place.check()
+    except (SplatError, ImportError) as error:
+        remedy = error.remedy if isinstance(error, SplatError) else "Install what the message names: see the extras."
+        return Finding(name=name, state="bad", says=f"{place.url}: {error}", remedy=remedy)
+    return Finding(name=name, state="good", says=f"{place.url} answers")
+
+
+def _folder(name: str, folder: Path) -> Finding:
     if not _can_write(folder):
         remedy = f"Make {folder} writable, or have it elsewhere: SPLAT__HOME, and the settings of single folders."
-        yield Finding(name=name, state="bad", says=f"{folder} cannot be written", remedy=remedy)
-        return
+        return Finding(name=name, state="bad", says=f"{folder} cannot be written", remedy=remedy)
     free = shutil.disk_usage(_there(folder)).free
     says = f"{folder}: {free / 1e9:.0f} GB free"
     state: State = "good" if free >= LITTLE_DISK else "warning" if free >= NO_DISK else "bad"
     what = None if state == "good" else "Free disk space: old packages and artifacts first."
-    yield Finding(name=name, state=state, says=says, remedy=what)
+    return Finding(name=name, state=state, says=says, remedy=what)
 
 
 def _environments() -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.colmap_folder import IMAGES, image_name, write_images
+from resources.colmap_folder import IMAGES, model_of, write_images
 from resources.command_trainer import CommandTrainer, Places, Program
 from splat_pipeline.domain.errors import BadAnswer
 from splat_pipeline.domain.formats.points_ply import write_points
@@ -37,9 +37,13 @@ def write_dataset(folder: Path, views: TrainingViews, points: NDArray[np.float32
     """Write ``transforms.json``, the images and the sparse points (P, 3) of ``colors`` (P, 3)."""
     write_images(folder / IMAGES, views)
     write_points(folder / POINTS, points, colors)
-    names = [f"{IMAGES}/{image_name(number)}" for number in range(len(views.views))]
-    told = transforms_of(views.views, names, points=POINTS)
-    (folder / "transforms.json").write_text(json.dumps(told), encoding="utf-8")
+    told = transforms_of(model_of(views, points, colors))
+    for frame in told["frames"]:
+        frame["file_path"] = f"{IMAGES}/{frame['file_path']}"
+    names = [frame["file_path"] for frame in told["frames"]]
+    # all are trained on; as some must be named for evaluation, the first stands for those too
+    splits = {"train_filenames": names, "val_filenames": names[:1], "test_filenames": names[:1]}
+    (folder / "transforms.json").write_text(json.dumps({**told, "ply_file_path": POINTS, **splits}), encoding="utf-8")
 
 
 def check_world(output: Path) -> None:

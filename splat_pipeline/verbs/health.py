@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from splat_pipeline.settings import Folder, load
+from splat_pipeline.settings import Spot, load
 
 app = typer.Typer()
 MARKS = {"good": "ok     ", "warning": "warning", "bad": "BAD    "}
@@ -19,7 +19,8 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="print JSON")
     from resources import doctor as medicine
 
     settings = load()
-    findings = medicine.examine({name: settings.folder(name) for name in get_args(Folder)})
+    places = {name: settings.place(name) for name in get_args(Spot)}
+    findings = medicine.examine({**places, "dagster": str(settings.folder("dagster"))})
     told = medicine.as_json(findings)
     if as_json:
         print(json.dumps(told, indent=1))

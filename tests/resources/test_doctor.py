@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from resources import doctor
 from resources.doctor import as_json, examine
 from splat_pipeline.cli import app
+from splat_pipeline.domain.errors import StoreUnavailable
 
 
 def found(name: str, **folders) -> doctor.Finding:
@@ -48,7 +49,7 @@ def test_a_folder_that_cannot_be_written_is_bad_and_the_exit_code_says_so(tmp_pa
 def test_little_disk_is_a_warning_and_none_is_bad(tmp_path, monkeypatch):
     for free, state in ((50e9, "good"), (5e9, "warning"), (1e9, "bad")):
         monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
-        finding = found("store", store=tmp_path / "not" / "yet")
+        finding = found("store", store=str(tmp_path / "not" / "yet"))
         assert finding.state == state
         assert (finding.remedy is None) == (state == "good")
 
@@ -89,3 +90,23 @@ def test_little_memory_and_kernels_that_cannot_be_kept_are_warnings(monkeypatch)
     assert found("memory").state == "good"
     monkeypatch.setattr(doctor, "_can_write", lambda folder: False)
     assert "NUMBA_CACHE_DIR" in str(doctor._kernels().remedy)
+
+
+def test_an_object_store_that_does_not_answer_is_bad_and_one_that_does_is_good(monkeypatch):
+    asked = []
+
+    class Remote:
+        url = "s3://bucket/splat"
+
+        def here(self):
+            return None
+
+        def check(self):
+            asked.append(self.url)
+            if len(asked) == 1:
+                raise StoreUnavailable("s3://bucket/splat: no such bucket")
+
+    monkeypatch.setattr(doctor, "place_of", lambda where: Remote())
+    finding = found("store", store="s3://bucket/splat")
+    assert (finding.state, finding.remedy) == ("bad", StoreUnavailable.remedy)
+    assert found("store", store="s3://bucket/splat").state == "good"

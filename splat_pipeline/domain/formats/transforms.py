@@ -12,14 +12,13 @@ The file comes from outside: sizes are capped, numbers must be finite, and names
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.errors import BadPoses, UnsafeUpload
 from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapModel
 from splat_pipeline.domain.given import GivenFrame, GivenPoses, checked_camera, checked_pose
@@ -81,22 +80,6 @@ def read_transforms(text: bytes, *, file: str, images: Collection[str] | None, s
         frames=list(frames.values()),
         warnings=[_told_missing(missing, len(frames), file)] if missing else [],
     )
-
-
-def transforms_of(views: Sequence[View], names: Sequence[str], *, points: str) -> dict[str, Any]:
-    """Return what a ``transforms.json`` says of ``views``, whose images are called ``names``, all of them to train on.
-
-    ``points``: the PLY of the sparse points. The world is ours, unmoved: there is no ``applied_transform``. As the
-    file must name images for evaluation, the first stands for those too.
-    """
-    frames = []
-    for view, name in zip(views, names, strict=True):
-        camera, pose = view.camera, inverse(view.cam_from_world) @ OPENCV_FROM_OPENGL
-        sizes = {"w": camera.width_px, "h": camera.height_px}
-        lens = {"fl_x": camera.fx_px, "fl_y": camera.fy_px, "cx": camera.cx_px, "cy": camera.cy_px}
-        frames.append({"file_path": name, "transform_matrix": pose.tolist(), **sizes, **lens})
-    splits = {"train_filenames": list(names), "val_filenames": [names[0]], "test_filenames": [names[0]]}
-    return {"camera_model": "PINHOLE", "ply_file_path": points, "frames": frames, **splits}
 
 
 def _told_missing(missing: list[str], found: int, file: str) -> str:
