@@ -54,9 +54,7 @@ def geometry_of(before: Points, now: Points, shape: tuple[int, ...]) -> dict[str
             "homography_share": stands,
             "epipolar_share": stands,
         }
-    H, _ = _or_none(
-        cv2.findHomography, before, now, cv2.USAC_FAST, PLANE_PX * scale, maxIters=ROUNDS, confidence=0.99
-    )
+    H, _ = _or_none(cv2.findHomography, before, now, cv2.USAC_FAST, PLANE_PX * scale, maxIters=ROUNDS, confidence=0.99)
     if H is None:
         return dict(UNKNOWN)
     error = np.linalg.norm(cv2.perspectiveTransform(before.reshape(-1, 1, 2), H).reshape(-1, 2) - now, axis=1)

@@ -150,6 +150,10 @@ class Store(Protocol):
         """
         ...
 
+    def link(self, artifact: Artifact, name: str) -> str | None:
+        """Return an address where a person can look at a file of an artifact; None where nothing serves them."""
+        ...
+
     def register(self, upload: Upload) -> None:
         """Remember where a job's upload lies; a later call with the same job moves it."""
         ...
@@ -695,6 +699,11 @@ class Usage:
 
     seconds: float = 0.0
     peak_rss_bytes: int = 0
+    peak_vram_bytes: int | None = None
+    """None, as those below: no GPU, or nobody who tells."""
+    gpu_share: float | None = None
+    """Of the time in which the busiest GPU ran a kernel."""
+    gpu_power_w: float | None = None
 
 
 class Machine(Protocol):
