@@ -82,7 +82,7 @@ def geometry_of(before: Points, now: Points, shape: tuple[int, ...]) -> dict[str
 
 
 def _or_none(find: Any, *places: Any, **options: Any) -> tuple[Any, Any]:
-    """Return what ``find`` found; (None, None) where tracks jump between few places and none of its samples has a model.
+    """Return what ``find`` found; (None, None) where tracks jump between few places and no sample has a model.
 
     OpenCV's USAC then fails an assertion of its own.
     """

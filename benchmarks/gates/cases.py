@@ -61,7 +61,7 @@ def _shelves(seed: int, **more: Any) -> Scene:
 
 def reference() -> Scene:
     """Return the scene whose good capture is damaged where it is reconstructed or trained."""
-    return _table(1)
+    return _shelves(3)
 
 
 def captures() -> list[Capture]:
