@@ -14,6 +14,7 @@ import dagster as dg
 
 from splat_pipeline.assets import pages
 from splat_pipeline.assets.cleaning import cleaned_gaussians, cleaning_told
+from splat_pipeline.assets.discretion import hidden
 from splat_pipeline.assets.pictures import Poster, compared, drawn, evenly, save_jpeg
 from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, lineage_of, stage
 from splat_pipeline.domain import orbit, tables
@@ -83,7 +84,7 @@ def preview(
             context.log.warning(f"no preview: {error}")
             for half in work.folder.iterdir():
                 half.unlink()
-            told = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+            told = {"ok": False, "reason": hidden(f"{type(error).__name__}: {error}")}
             work.lasting = False
         (work.folder / "preview.json").write_text(json.dumps(told, indent=1))
         work.publish(metadata=told)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+import structlog
 
 from splat_pipeline.assets.checks import specs_of
 from splat_pipeline.assets.failures import classified
@@ -66,7 +67,7 @@ def stage(context: Context, store: Store, machine: Machine, *, name: str | None 
         work = Work(job=job, asset=asset, run_id=run_id, folder=folder, store=store, log=context.log.info)
         work.present = Present.of(context, store)
         try:
-            with machine.metered() as usage:
+            with machine.metered() as usage, structlog.contextvars.bound_contextvars(attempt=context.retry_number + 1):
                 yield work
         except BaseException as caught:
             error = caught

@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 
 from splat_pipeline.assets.checks import results_of
+from splat_pipeline.assets.discretion import hidden
 from splat_pipeline.assets.records import lineage_of
 from splat_pipeline.assets.traces import KEY, Present, recipe_of
 from splat_pipeline.domain.quality import Verdict, judge_stage, write_verdicts
@@ -118,7 +119,7 @@ class Work:
         """Return the stage's metadata with seconds, memory and bytes."""
         assert self.published is not None
         return {
-            **self.metadata,
+            **{name: hidden(value) if isinstance(value, str) else value for name, value in self.metadata.items()},
             **({"reused_from": self.reused_from} if self.reused_from else {}),
             "seconds": round(self.usage.seconds, 3),
             "peak_rss_bytes": self.usage.peak_rss_bytes,
