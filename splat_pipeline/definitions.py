@@ -8,22 +8,34 @@ from typing import Any
 import dagster as dg
 
 from resources.colmap import ColmapBackend
-from resources.cpu_trainer import CpuTrainer
 from resources.guarded import GuardedReader
 from resources.images import KeyframeImages
 from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
-from resources.machine import LocalMachine
+from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
 from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
+from resources.trainers import InstalledTrainers
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.uploads import uploads_sensor
-from splat_pipeline.assets import cleaning, delivery, frames, intake, linking, poses, reconstructions, splats
+from splat_pipeline.assets import (
+    cleaning,
+    delivery,
+    frames,
+    intake,
+    linking,
+    poses,
+    preview,
+    reconstructions,
+    splats,
+    viewer,
+)
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, load
 
 JOB = "video_to_splat"
+STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
 
@@ -39,10 +51,17 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "sfm": ColmapBackend(),
         "sources": InstalledSources(),
         "loader": KeyframeImages(),
-        "trainer": CpuTrainer(),
+        "trainers": InstalledTrainers(),
         "movies": FfmpegWriter(),
         "json_io": JsonIOManager(settings.folder("store") / "ops"),
     }
+
+
+def training_pool_of(settings: Settings) -> str:
+    """Return the pool that trainings of this installation take: one a machine, so that its GPU is never shared."""
+    if settings.training_pool != "auto":
+        return settings.training_pool
+    return "gpu" if has_nvidia_gpu() else "train_cpu"
 
 
 def executor_of(settings: Settings) -> dg.ExecutorDefinition:
@@ -77,9 +96,7 @@ def build(settings: Settings) -> dg.Definitions:
         poll_s=settings.poll_s,
     )
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(
-            [intake, frames, linking, reconstructions, poses, splats, cleaning, delivery]
-        ),
+        assets=[*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))],
         jobs=[job],
         sensors=[uploads, *outcome_sensors(shelves, store=store, job=job)],
         resources=resources_of(settings),

@@ -37,7 +37,7 @@ from splat_pipeline.ports import (
     PoseSources,
     SfmBackend,
     SheetMaker,
-    SplatTrainer,
+    SplatTrainers,
     Store,
     Usage,
 )
@@ -49,7 +49,7 @@ Sheets = dg.ResourceParam[SheetMaker]
 Sfm = dg.ResourceParam[SfmBackend]
 Sources = dg.ResourceParam[PoseSources]
 Loaders = dg.ResourceParam[ImageLoader]
-Trainers = dg.ResourceParam[SplatTrainer]
+Trainers = dg.ResourceParam[SplatTrainers]
 Movies = dg.ResourceParam[MovieWriter]
 
 

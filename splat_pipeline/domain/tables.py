@@ -377,7 +377,7 @@ TRAINING = TableSpec(
             "running mean over views just trained, at their size",
             nullable=True,
         ),
-        Column("gaussians", I, "", ""),
+        Column("gaussians", I, "", "", nullable=True),
         Column("factor", I, "", "by which images were made smaller: 4, 2 or 1", nullable=True),
         Column("seconds", F, "s", "since the attempt began"),
     ),
