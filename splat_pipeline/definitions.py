@@ -19,6 +19,7 @@ from resources.sheets import ContactSheets
 from resources.shelves import Shelves
 from resources.trainers import InstalledTrainers
 from sensors.outcomes import Exit, outcomes_sensor
+from sensors.retention import retention_schedule
 from sensors.uploads import Door, uploads_sensor
 from splat_pipeline.assets import (
     cleaning,
@@ -34,6 +35,7 @@ from splat_pipeline.assets import (
 )
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, Spot, load
+from splat_pipeline.upkeep import sweep_of
 
 JOB = "video_to_splat"
 STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
@@ -99,6 +101,7 @@ def build(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))],
         jobs=[job],
+        schedules=[retention_schedule(sweep_of(settings), cron=settings.retention_cron)],
         sensors=doors(settings),
         resources=resources_of(settings),
         executor=executor_of(settings),

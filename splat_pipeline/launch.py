@@ -17,6 +17,7 @@ from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.definitions import JOB, build
 from splat_pipeline.domain.errors import StoreUnavailable
+from splat_pipeline.domain.intake import PRODUCT_TAG
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, Spot
@@ -75,6 +76,7 @@ def run_job(
     reuse: bool = False,
 ) -> tuple[bool, Reason | None]:
     """Materialize ``assets`` (None: all) of one job, in this process."""
+    product = store_of(settings).upload(job).wishes.product
     definitions = build(settings.model_copy(update={"executor": "in_process"}))
     with dg.DagsterInstance.from_config(str(make_home(settings))) as instance:
         if not instance.has_dynamic_partition(str(jobs.name), job):
@@ -88,7 +90,12 @@ def run_job(
             run_id=run_id,
             raise_on_error=False,
             # Who killed it decides whether to try again.
-            tags={OWNER: this_process(), "dagster/max_retries": "0", REUSE_TAG: str(reuse).lower()},
+            tags={
+                OWNER: this_process(),
+                "dagster/max_retries": "0",
+                REUSE_TAG: str(reuse).lower(),
+                PRODUCT_TAG: product,
+            },
             run_config={**SILENT, "ops": config} if config else SILENT,
             asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
         )

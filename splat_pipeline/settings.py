@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from splat_pipeline.domain.errors import BadJobFile
 from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.retention import STANDARD, KeepRules
 
 Spot = Literal["inbox", "processed", "errors", "delivered", "store"]
 SCHEMES = ("s3", "az", "abfs", "abfss", "file")
@@ -64,6 +65,12 @@ class Settings(BaseSettings):
     training_pool: Literal["auto", "gpu", "train_cpu"] = Field(
         "auto", description="Dagster pool of trainings; auto: gpu on a machine with an NVIDIA GPU, else train_cpu"
     )
+    retention: dict[str, KeepRules] = Field(
+        {STANDARD: KeepRules()},
+        description="by product class: uploads, intermediates, checkpoints, packages; each "
+        "with days and gigabytes; classes without rules follow standard",
+    )
+    retention_cron: str = Field("17 3 * * *", description="when what has had its time is removed")
     recipe: Recipe = Field(Recipe(), description="defaults of every job: see the recipe table")
 
     @classmethod

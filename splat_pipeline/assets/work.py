@@ -19,6 +19,7 @@ from splat_pipeline.assets.discretion import hidden
 from splat_pipeline.assets.records import lineage_of
 from splat_pipeline.assets.traces import KEY, Present, recipe_of
 from splat_pipeline.domain.quality import Verdict, judge_stage, write_verdicts
+from splat_pipeline.domain.retention import STANDARD
 from splat_pipeline.domain.watched import WatchedRecipe
 from splat_pipeline.ports import Artifact, Store, Usage
 
@@ -39,6 +40,8 @@ class Work:
     store: Store
     log: Callable[[str], None]
     """One line of progress, seen in the UI and on the terminal."""
+    product: str = STANDARD
+    """Class of the job: what it may cost and how long its things are kept hang on it."""
     present: Present | None = None
     """What the result rests on beside inputs and settings."""
     lasting: bool = True
