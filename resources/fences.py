@@ -4,8 +4,7 @@
     <home>/current/<number>-<version>.json    that attempt published this version
 
 The highest number counts. An attempt that others took for dead, and that wakes up after its successor published, has a
-lower number: there is no moment at which what it writes would be read. The listing alone says what is current, so
-that no torn or stale content can.
+lower number: there is no moment at which what it writes would be read. The listing alone says what is current.
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from splat_pipeline.domain.errors import Superseded
+from splat_pipeline.domain.errors import CorruptArtifact, Superseded
 from splat_pipeline.ports import Place
 
 ATTEMPTS, CURRENT = "attempts", "current"
-_POINTER = re.compile(r"(\d{8})-([0-9a-f]{16})\.json")
+_READS = 3
+_POINTER = re.compile(r"\d{8}-[0-9a-f]{16}\.json")
 
 
 def begin(place: Place, home: str, about: Mapping[str, Any]) -> int:
@@ -46,16 +46,18 @@ def point(place: Place, home: str, number: int, version: str, about: Mapping[str
                 place.remove(f"{home}/{folder}/{name}")
 
 
-def current(place: Place, home: str) -> str | None:
-    """Return the current version, or None when there never was one."""
-    pointers = [found for name in place.children(f"{home}/{CURRENT}") if (found := _POINTER.fullmatch(name))]
-    return max(pointers, key=lambda found: found[1])[2] if pointers else None
-
-
-def last(place: Place, home: str) -> dict[str, Any]:
-    """Return what the attempt that published the current version said of itself; nothing where there was none."""
-    pointers = [name for name in place.children(f"{home}/{CURRENT}") if _POINTER.fullmatch(name)]
-    return dict(json.loads(place.read(f"{home}/{CURRENT}/{max(pointers)}"))) if pointers else {}
+def current(place: Place, home: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the current version and what was told of the attempt that made it; None when there never was one."""
+    for _ in range(_READS):
+        names = [name for name in place.children(f"{home}/{CURRENT}") if _POINTER.fullmatch(name)]
+        if not names:
+            return None
+        try:
+            told = json.loads(place.read(f"{home}/{CURRENT}/{max(names)}"))
+        except (FileNotFoundError, ValueError):  # a later attempt took it away, or a network cut it off
+            continue
+        return max(names)[9:25], dict(told)
+    raise CorruptArtifact(f"{home}/{CURRENT} was read {_READS} times and says nothing", file=CURRENT)
 
 
 def _newest(place: Place, home: str) -> int:

@@ -92,7 +92,7 @@ class Inventory:
                 by_asset[parts[1], parts[2]][parts[3]] = files
         for (job, asset), versions in by_asset.items():
             home = f"jobs/{job}/{asset}"
-            latest = current(self.artifacts, home)
+            latest, _ = current(self.artifacts, home) or (None, {})
             kind: Kind = "packages" if asset == PACKAGE else "intermediates"
             for version, files in versions.items():
                 size, written_s = _sum(files)

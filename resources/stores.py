@@ -34,7 +34,7 @@ from resources.deliveries import Deliveries
 from resources.disk import disk_errors, write
 from resources.fetched import fetched_upload
 from resources.places import place_of
-from splat_pipeline.domain.errors import CorruptArtifact, MissingArtifact, UnsafeUpload
+from splat_pipeline.domain.errors import CorruptArtifact, MissingArtifact, Superseded, UnsafeUpload
 from splat_pipeline.domain.tables import TableSpec, read_table, write_table
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.ports import Artifact, Place
@@ -112,21 +112,22 @@ class FileStore:
     def fetch(self, job: str, asset: str, version: str | None = None) -> Artifact:
         """Return an artifact whose every file was checked against its size and sha256."""
         home, what = _home(job, asset), f"{asset} of job {job}"
-        chosen = version or fences.current(self.place, home)
-        if chosen is None:
+        latest: Mapping[str, Any] = {}
+        if version is None:
+            version, latest = fences.current(self.place, home) or (None, latest)
+        if version is None:
             raise MissingArtifact(f"{what} was never made", remedy=f"Materialize {asset} for partition {job} first.")
-        name = f"{home}/{_checked(chosen)}"
+        name = f"{home}/{_checked(version)}"
         try:
-            manifest = manifest_in(self.place, name, asset, chosen)
+            manifest = manifest_in(self.place, name, asset, version)
             folder = self.place.here(name) or self._copied(name, manifest)
         except FileNotFoundError:
-            raise MissingArtifact(f"{what} has no version {chosen}, or lacks a file of it") from None
+            raise MissingArtifact(f"{what} has no version {version}, or lacks a file of it") from None
         for entry in manifest["files"]:
             if not is_entry(folder / entry["name"], entry):
                 raise CorruptArtifact(f"{what}: {entry['name']} is not what was written", file=entry["name"])
         # Equal content may have been made twice: who reads the current version is told how it came to be last.
-        last = {} if version else fences.last(self.place, home)
-        return _artifact({**manifest, **last}, chosen, folder)
+        return _artifact({**manifest, **latest}, version, folder)
 
     def register(self, upload: Upload) -> None:
         """Remember, or move, a job's upload."""
@@ -178,7 +179,10 @@ class FileStore:
 
     def deliver(self, artifact: Artifact) -> str:
         """Copy an artifact to ``<delivered>/<job>/<version>`` whole or not at all and point ``latest`` at it."""
-        _checked(artifact.job)
+        home = _home(artifact.job, artifact.asset)
+        latest = fences.current(self.place, home)
+        if latest is not None and latest[0] != artifact.version:
+            raise Superseded(f"{artifact.asset} of job {artifact.job} was made anew since: that is delivered")
         return self._deliveries.add(artifact)
 
     @contextmanager

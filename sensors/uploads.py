@@ -86,7 +86,7 @@ def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext) -> dg.Ru
             return None
     door.store.register(upload)
     # The stamp is part of the key, so that an upload that comes again after it was moved away runs again.
-    tags = tags_of(upload) | {REUSE_TAG: "false" if upload.wishes.force else "true"}
+    tags = {**tags_of(upload), REUSE_TAG: str(not upload.wishes.force).lower()}
     return dg.RunRequest(run_key=f"{upload.job}:{upload.stamp}", partition_key=upload.job, tags=tags)
 
 

@@ -52,7 +52,7 @@ class Source:
     error: InputError | None
 
 
-@job_asset(kinds={"pyav"}, reusable=False)
+@job_asset(kinds={"pyav"}, pool="decode", reusable=False)
 def source_videos(  # noqa: PLR0917  # Dagster passes them by name
     context: dg.AssetExecutionContext,
     store: Stores,

@@ -231,6 +231,12 @@ def test_a_delivery_is_whole_and_latest_is_the_last(store: FileStore, anywhere: 
     first = store.deliver(published(store, asset="package"))
     second = store.deliver(published(store, "new", asset="package"))
     assert first != second
+    with store.scratch("job-1", "package") as folder:
+        (folder / "b.txt").write_text("x")
+        old = store.publish("job-1", "package", folder, provenance={})
+    published(store, "new", asset="package")
+    with pytest.raises(Superseded, match="package of job job-1 was made anew"):
+        store.deliver(old)
     assert second.startswith(f"{anywhere}/delivered/job-1/")
     latest = store.delivery_of("job-1")
     assert latest is not None
