@@ -27,7 +27,7 @@ def retention(
     if as_json:
         print(json.dumps(table.to_dict("records"), indent=1))
         return
-    going = table[table["goes"]]
+    going = table[table["goes"].astype(bool)]  # of an empty table the type is not known
     show(going.drop(columns="goes"))
     word = "would go" if dry_run else "went"
     print(f"{len(going)} of {len(table)} things {word}, {going['size_bytes'].sum() / 1e6:.1f} MB")
