@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import dagster as dg
@@ -13,11 +14,13 @@ from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
+from resources.outlet import outlet_of
 from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
 from resources.shelves import Shelves
 from resources.trainers import InstalledTrainers
+from resources.webhooks import webhook_of
 from sensors.outcomes import Exit, outcomes_sensor
 from sensors.retention import retention_schedule
 from sensors.uploads import Door, uploads_sensor
@@ -56,6 +59,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "loader": KeyframeImages(),
         "trainers": InstalledTrainers(),
         "movies": FfmpegWriter(),
+        "outlet": outlet_of(settings.deliver_to, webhook_of(settings.webhook, os.environ), links_s=settings.links_s),
         "json_io": JsonIOManager(place_of(f"{settings.place('store')}/ops")),
     }
 

@@ -31,7 +31,7 @@ def summary_of(settings: Settings, job: str) -> dict[str, Any]:
     folder = store_of(settings).delivery_of(job)
     assert folder is not None
     facts = json.loads((folder / "delivery.json").read_text())
-    outputs = {_output(file["name"]): str(folder / file["name"]) for file in facts["files"]}
+    outputs = {_output(file): str(folder / file["name"]) for file in facts["files"]}
     metrics = {name: round(v, 4) if isinstance(v, float) else v for name, v in facts["metrics"].items()}
     return {"job": job, "status": facts["status"], "detail": facts["detail"], "outputs": outputs, **metrics}
 
@@ -41,10 +41,10 @@ def _outcomes(stages: pd.DataFrame) -> pd.Series[str]:
     return stages["failure_signature"].fillna(stages["outcome"])
 
 
-def _output(name: str) -> str:
+def _output(file: dict[str, Any]) -> str:
     """Return ply for model-20260101000000.ply, preview for preview.mp4."""
-    file = Path(name)
-    return format_of_name(file) if file.stem.startswith("model-") else file.stem
+    path = Path(file["name"])
+    return format_of_name(path) if file["data_type"] in {"splat_data", "splat_model"} else path.stem
 
 
 def jobs_table(store: FileStore) -> pd.DataFrame:

@@ -426,6 +426,7 @@ FORMATS = TableSpec(
         Column("axes", S, "", "right-handed axes of the file"),
         Column("lost", S, "", "what the format cannot say, in words", nullable=True),
         Column("psnr_db", F, "dB", "pictures of what was read back against those of the original", nullable=True),
+        Column("left_out", S, "", "for exports.max_bytes, in words", nullable=True),
     ),
 )
 
