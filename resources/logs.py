@@ -20,7 +20,8 @@ import structlog
 from splat_pipeline.assets.discretion import hidden
 
 PARTITION_TAG = "dagster/partition"
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOGGER = "console"
+"""Its name in Dagster: run config asks for it by that."""
 
 
 @dg.logger(

@@ -25,7 +25,7 @@ FAILED = "run_failed"
 AT_ONCE = 10
 """Failures told in a tick: it must end before Dagster gives up on it."""
 
-Warnings = Callable[[], Mapping[str, str]]
+Warnings = Callable[[dg.DagsterInstance], Mapping[str, str]]
 """Returns what is amiss right now: event name to words. Names end in what it is about: disk_low, budget_held:gold."""
 
 
@@ -53,7 +53,7 @@ def alerts_sensor(messenger: Messenger, *, warnings: Warnings, job_name: str, ev
 
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor, said, sent = Cursor.parse(context.cursor), "", 0
-        told = chain(_warned(cursor, warnings()), _failed(cursor, context.instance, job_name))
+        told = chain(_warned(cursor, warnings(context.instance)), _failed(cursor, context.instance, job_name))
         for event, message, after in told:
             if event is not None:
                 try:

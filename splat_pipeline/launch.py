@@ -16,11 +16,12 @@ from splat_pipeline.assets.failures import explain
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.definitions import JOB, build
-from splat_pipeline.domain.errors import StoreUnavailable
+from splat_pipeline.domain.errors import DiskFull, StoreUnavailable
 from splat_pipeline.domain.intake import PRODUCT_TAG
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, Spot
+from splat_pipeline.upkeep import guard_of
 
 Listener = Callable[[dg.EventLogEntry], None]
 Reason = dict[str, str | None]
@@ -62,6 +63,10 @@ def run_upload(
     ``reuse``: take over what still holds of an earlier run.
     """
     make_home(settings)
+    if assets is None:
+        because = guard_of(settings).hold(upload, running=0)
+        if because is not None:
+            raise DiskFull(because.replace("new runs wait for", "the job needs"))
     store_of(settings).register(upload)
     return run_job(settings, upload.job, assets=assets, config=config, listener=listener, reuse=reuse)
 

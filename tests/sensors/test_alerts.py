@@ -32,7 +32,7 @@ class Watch:
     def __init__(self, instance: dg.DagsterInstance, url: str) -> None:
         self.instance, self.cursor, self.amiss = instance, None, {}
         webhook = Webhook(url=url, secret=b"0123456789abcdef", backoff=Backoff(first_s=0.01, budget_s=0.02))
-        self.sensor = alerts_sensor(webhook, warnings=lambda: self.amiss, job_name="j")
+        self.sensor = alerts_sensor(webhook, warnings=lambda _: self.amiss, job_name="j")
 
     def tick(self) -> str:
         result: Any = self.sensor(dg.build_sensor_context(instance=self.instance, cursor=self.cursor))
