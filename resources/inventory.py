@@ -15,11 +15,13 @@ from pathlib import PurePosixPath
 from resources.deliveries import LATEST
 from resources.fences import ATTEMPTS, CURRENT, current
 from resources.shelves import RESULT
+from splat_pipeline.assets.overview import ALL_JOBS
 from splat_pipeline.domain.errors import MissingArtifact
 from splat_pipeline.domain.retention import STANDARD, Decision, Kind, Thing
 from splat_pipeline.ports import FileFacts, Place, Store
 
 PACKAGE = "package"
+LATEST_OVERVIEW = "it is the latest overview"
 RUNS, UNDELIVERED = "its run is not over", "it was not delivered: this may be the only copy"
 UNKNOWN = "nothing says what came of it"
 _NS = 1e-9
@@ -98,6 +100,8 @@ class Inventory:
                 size, written_s = _sum(files)
                 thing = self._thing(kind, job, f"{self.artifacts.url}/{home}/{version}", size, written_s)
                 guard = _guard(job, running, delivered)
+                if job == ALL_JOBS:  # it is of none, and made again every day: only the latest counts
+                    guard = LATEST_OVERVIEW if version == latest else None
                 pointer = (f"{home}/{CURRENT}",) if version == latest else ()
                 yield Held(thing=_guarded(thing, guard), place=self.artifacts, names=(*pointer, f"{home}/{version}"))
 

@@ -32,6 +32,7 @@ from splat_pipeline.assets import (
     frames,
     intake,
     linking,
+    overview,
     poses,
     preview,
     reconstructions,
@@ -46,7 +47,7 @@ from splat_pipeline.upkeep import Watch, sweep_of
 JOB = "video_to_splat"
 HASTY = Backoff(first_s=0.5, longest_s=4.0, budget_s=15.0)
 """Of messages that a sensor sends: its tick must end before Dagster gives up on it, and the next one sends again."""
-STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
+STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery, overview]
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
 
@@ -116,7 +117,7 @@ def build(settings: Settings) -> dg.Definitions:
     """Return the code location: assets, checks, job, resources, sensors."""
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.assets(overview.failure_overview),
         description="An upload, all the way to its package.",
         # After a crash the default strategy was seen to drop windows of the fan-out silently.
         tags={"dagster/retry_strategy": "FROM_ASSET_FAILURE"},
@@ -124,11 +125,22 @@ def build(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))],
         jobs=[job],
-        schedules=[retention_schedule(sweep_of(settings), cron=settings.retention_cron)],
+        schedules=[overview_schedule(), retention_schedule(sweep_of(settings), cron=settings.retention_cron)],
         sensors=doors(settings),
         resources=resources_of(settings),
         loggers={LOGGER: json_lines},
         executor=executor_of(settings),
+    )
+
+
+def overview_schedule() -> dg.ScheduleDefinition:
+    """Return when what goes wrong over all jobs is looked at anew."""
+    return dg.ScheduleDefinition(
+        name="overview_daily",
+        target=dg.AssetSelection.assets(overview.failure_overview),
+        cron_schedule="0 5 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Ranks recurring failures, stages and costs over all jobs.",
     )
 
 
