@@ -66,10 +66,11 @@ def test_a_failed_run_is_told_once_with_class_cause_and_remedy(instance: dg.Dags
     assert watch.tick() == "0 messages sent"
     [(headers, body)] = receiver.taken
     assert headers["Splat-Event"] == "run_failed"
-    assert json.loads(body) == {
+    told = {
         "job": "garden-00000000", "title": "Garden", "run_id": run_id, "class": "TooDark", "file": "a.mp4",
         "cause": "median luma 2", "remedy": TooDark.remedy,
     }  # fmt: skip
+    assert told.items() <= json.loads(body).items()
 
 
 def test_what_nobody_takes_is_sent_again_in_order(instance: dg.DagsterInstance, receiver: Receiver):
