@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import Any
 
 import dagster as dg
 
+from resources.clocks import now
 from resources.colmap import ColmapBackend
 from resources.guarded import GuardedReader
 from resources.images import KeyframeImages
-from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
-from resources.outlet import outlet_of
+from resources.outlet import Outlet
+from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
+from resources.shelves import Shelves
 from resources.trainers import InstalledTrainers
 from resources.webhooks import webhook_of
-from sensors.outcomes import Shelves, outcome_sensors
-from sensors.uploads import uploads_sensor
+from sensors.outcomes import Exit, outcomes_sensor
+from sensors.uploads import Door, uploads_sensor
 from splat_pipeline.assets import (
     cleaning,
     delivery,
@@ -35,7 +36,7 @@ from splat_pipeline.assets import (
     viewer,
 )
 from splat_pipeline.overview import store_of
-from splat_pipeline.settings import Settings, load
+from splat_pipeline.settings import Settings, Spot, load
 
 JOB = "video_to_splat"
 STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
@@ -56,8 +57,12 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "loader": KeyframeImages(),
         "trainers": InstalledTrainers(),
         "movies": FfmpegWriter(),
-        "outlet": outlet_of(settings.deliver_to, webhook_of(settings.webhook, os.environ), links_s=settings.links_s),
-        "json_io": JsonIOManager(settings.folder("store") / "ops"),
+        "outlet": Outlet(
+            place=place_of(settings.place("delivered")),
+            webhook=webhook_of(settings.webhook, os.environ),
+            links_s=settings.links_s,
+        ),
+        "json_io": JsonIOManager(place_of(f"{settings.place('store')}/ops")),
     }
 
 
@@ -79,6 +84,17 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
     return chosen
 
 
+def doors(settings: Settings) -> list[dg.SensorDefinition]:
+    """Return the sensors that let uploads in and out."""
+    names: tuple[Spot, ...] = ("inbox", "processed", "errors")
+    inbox, processed, errors = (place_of(settings.place(name)) for name in names)
+    shelves, store = Shelves(inbox=inbox, processed=processed, errors=errors), store_of(settings)
+    door = Door(shelves=shelves, store=store, job_name=JOB, stable_s=settings.stable_s, now=now, utc=LocalMachine().utc)
+    out = Exit(shelves=shelves, store=store, job_name=JOB, ui=settings.ui)
+    poll_s = settings.poll_s
+    return [uploads_sensor(door, poll_s=poll_s, inbox=settings.place("inbox")), outcomes_sensor(out, poll_s=poll_s)]
+
+
 def build(settings: Settings) -> dg.Definitions:
     """Return the code location: assets, checks, job, resources, sensors."""
     job = dg.define_asset_job(
@@ -88,21 +104,10 @@ def build(settings: Settings) -> dg.Definitions:
         # After a crash the default strategy was seen to drop windows of the fan-out silently.
         tags={"dagster/retry_strategy": "FROM_ASSET_FAILURE"},
     )
-    store = store_of(settings)
-    inbox = settings.folder("inbox")
-    shelves = Shelves(inbox=inbox, processed=settings.folder("processed"), errors=settings.folder("errors"))
-    uploads = uploads_sensor(
-        shelves,
-        store=store,
-        job_name=JOB,
-        list_upload=partial(list_upload, managed=True),
-        stable_s=settings.stable_s,
-        poll_s=settings.poll_s,
-    )
     return dg.Definitions(
         assets=[*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))],
         jobs=[job],
-        sensors=[uploads, *outcome_sensors(shelves, store=store, job=job)],
+        sensors=doors(settings),
         resources=resources_of(settings),
         executor=executor_of(settings),
     )
