@@ -29,6 +29,7 @@ from splat_pipeline.assets import (
     frames,
     intake,
     linking,
+    overview,
     poses,
     preview,
     reconstructions,
@@ -39,7 +40,7 @@ from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, Spot, load
 
 JOB = "video_to_splat"
-STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
+STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery, overview]
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
 
@@ -99,7 +100,7 @@ def build(settings: Settings) -> dg.Definitions:
     """Return the code location: assets, checks, job, resources, sensors."""
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.assets(overview.failure_overview),
         description="An upload, all the way to its package.",
         # After a crash the default strategy was seen to drop windows of the fan-out silently.
         tags={"dagster/retry_strategy": "FROM_ASSET_FAILURE"},
@@ -107,9 +108,21 @@ def build(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))],
         jobs=[job],
+        schedules=[overview_schedule()],
         sensors=doors(settings),
         resources=resources_of(settings),
         executor=executor_of(settings),
+    )
+
+
+def overview_schedule() -> dg.ScheduleDefinition:
+    """Return when what goes wrong over all jobs is looked at anew."""
+    return dg.ScheduleDefinition(
+        name="overview_daily",
+        target=dg.AssetSelection.assets(overview.failure_overview),
+        cron_schedule="0 5 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Ranks recurring failures, stages and costs over all jobs.",
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from resources.stores import FileStore
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.alike import code_in
 from splat_pipeline.domain.formats.files import format_of_name
 from splat_pipeline.settings import Settings
 
@@ -37,8 +38,10 @@ def summary_of(settings: Settings, job: str) -> dict[str, Any]:
 
 
 def _outcomes(stages: pd.DataFrame) -> pd.Series[str]:
-    """Return success, or the class of the error."""
-    return stages["failure_signature"].fillna(stages["outcome"])
+    """Return success, or the class of failure."""
+    failures = stages["failure_signature"].astype(object)
+    outcomes: pd.Series[str] = stages["outcome"].astype(object)
+    return outcomes.where(failures.isna(), failures.map(code_in, na_action="ignore"))
 
 
 def _output(file: dict[str, Any]) -> str:

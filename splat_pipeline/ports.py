@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.cameras import View
@@ -173,6 +174,10 @@ class Store(Protocol):
 
     def append(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to a cross-job table. Safe from several processes at once."""
+        ...
+
+    def rows(self, spec: TableSpec) -> pd.DataFrame:
+        """Return a cross-job table whole, oldest first; an empty one when nothing was written yet."""
         ...
 
     def deliver(self, artifact: Artifact) -> str:

@@ -40,9 +40,9 @@ def test_a_job_shows_its_last_stage_even_when_two_ended_in_one_second(settings: 
         upload(store, job)
     for stage in ("keyframes", "report", "package"):
         ran(store, "a", stage)
-    ran(store, "b", "frame_quality", "TooDark")
+    ran(store, "b", "frame_quality", "too-dark | frame_quality | <file>: median brightness #")
     shown = jobs_table(store).set_index("job")["last stage"]
-    assert dict(shown) == {"a": "package: success", "b": "frame_quality: TooDark", "c": ""}
+    assert dict(shown) == {"a": "package: success", "b": "frame_quality: too-dark", "c": ""}
 
 
 def test_a_stage_that_ran_twice_shows_the_last_time(settings: Settings):
