@@ -58,11 +58,11 @@ class Settings(BaseSettings):
         None, description="this machine's own: Dagster's home, scratch, copies; default <home>, or ~/splat beside a URL"
     )
     copies_gb: float = Field(20, gt=0, description="copies of artifacts in an object store that are kept, in GB")
-    deliver_to: str | None = Field(
-        None, description="packages go there too: a folder, s3://bucket/prefix or az://container/prefix"
-    )
     links_s: int | None = Field(
-        None, ge=60, le=604800, description="messages hold links to the files in deliver_to, good for so many seconds"
+        None,
+        ge=60,
+        le=604800,
+        description="messages hold links into a delivered that is a URL, good for so many seconds",
     )
     webhook: str | None = Field(
         None, description="http(s) address that gets signed messages; SPLAT_WEBHOOK_SECRET holds the secret"
