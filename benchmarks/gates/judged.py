@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +247,7 @@ def _worth(line: Line, job: str, scene: Scene, left: Sequence[str], resources: M
 def worth_of_job(line: Line, job: str, scene: Scene) -> Worth:
     """Return what a job's result is worth."""
     try:
-        return worth_of(line, job, world=scene.world(), camera=CAMERA, poses=scene.way.poses, fps=FPS, asset=DELIVERED)
+        found = worth_of(line, job, world=scene.world(), camera=CAMERA, poses=scene.way.poses, fps=FPS, asset=DELIVERED)
     except SplatError:
         return NOTHING
+    return replace(found, ship_db=scene.ship_db)
