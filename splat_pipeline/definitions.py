@@ -21,6 +21,7 @@ from resources.sheets import ContactSheets
 from resources.shelves import Shelves
 from resources.trainers import InstalledTrainers
 from resources.webhooks import webhook_of
+from sensors.finals import finals_sensor
 from sensors.outcomes import Exit, outcomes_sensor
 from sensors.uploads import Door, uploads_sensor
 from splat_pipeline.assets import (
@@ -105,7 +106,10 @@ def build(settings: Settings) -> dg.Definitions:
         assets=[*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))],
         jobs=[job],
         schedules=[overview_schedule()],
-        sensors=doors(settings),
+        sensors=[
+            *doors(settings),
+            finals_sensor(store=store_of(settings), job=job, poll_s=settings.poll_s),
+        ],
         resources=resources_of(settings),
         executor=executor_of(settings),
     )

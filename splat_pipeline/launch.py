@@ -17,14 +17,13 @@ from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.definitions import JOB, build
 from splat_pipeline.domain.errors import StoreUnavailable
+from splat_pipeline.domain.intake import OWNER_TAG
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, Spot
 
 Listener = Callable[[dg.EventLogEntry], None]
 Reason = dict[str, str | None]
-OWNER = "splat/owner"
-"""Tag of a run without a daemon: the process that runs it."""
 SILENT: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The terminal shows our own lines; Dagster's go to its event log."""
 
@@ -88,7 +87,7 @@ def run_job(
             run_id=run_id,
             raise_on_error=False,
             # Who killed it decides whether to try again.
-            tags={OWNER: this_process(), "dagster/max_retries": "0", REUSE_TAG: str(reuse).lower()},
+            tags={OWNER_TAG: this_process(), "dagster/max_retries": "0", REUSE_TAG: str(reuse).lower()},
             run_config={**SILENT, "ops": config} if config else SILENT,
             asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
         )
@@ -99,7 +98,7 @@ def bury_dead(instance: dg.DagsterInstance) -> None:
     """End the runs of commands that were killed: nobody else would, and they keep their pool slots for ever."""
     running = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     for run in instance.get_runs(running):
-        owner = run.tags.get(OWNER)
+        owner = run.tags.get(OWNER_TAG)
         if owner is not None and is_gone(owner):
             instance.report_run_failed(run, "the command that ran it was killed")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

@@ -34,7 +34,9 @@ def summary_of(settings: Settings, job: str) -> dict[str, Any]:
     facts = json.loads((folder / "delivery.json").read_text())
     outputs = {_output(file): str(folder / file["name"]) for file in facts["files"]}
     metrics = {name: round(v, 4) if isinstance(v, float) else v for name, v in facts["metrics"].items()}
-    return {"job": job, "status": facts["status"], "detail": facts["detail"], "outputs": outputs, **metrics}
+    about = {"job": job, "status": facts["status"], "detail": facts["detail"]}
+    about |= {"draft": True} if facts.get("draft") else {}
+    return {**about, "outputs": outputs, **metrics}
 
 
 def _outcomes(stages: pd.DataFrame) -> pd.Series[str]:
