@@ -21,7 +21,7 @@ _TAIL_LINES = 200
 class FfmpegWriter:
     """Fulfils ``MovieWriter``. Frames go through a pipe, one at a time: none is written to a disk before."""
 
-    def __init__(self, *, crf: int = 20, finish_s: float = 120) -> None:
+    def __init__(self, *, crf: int = 23, finish_s: float = 120) -> None:
         """``crf``: x264's quality, lower is better. ``finish_s``: what the encoder may take after the last frame."""
         self._crf, self._finish_s = crf, finish_s
 

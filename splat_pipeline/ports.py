@@ -150,6 +150,10 @@ class Store(Protocol):
         """
         ...
 
+    def link(self, artifact: Artifact, name: str) -> str | None:
+        """Return an address where a person can look at a file of an artifact; None where nothing serves them."""
+        ...
+
     def register(self, upload: Upload) -> None:
         """Remember where a job's upload lies; a later call with the same job moves it."""
         ...

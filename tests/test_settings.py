@@ -102,3 +102,13 @@ def test_an_operator_sets_limits_of_gates_and_lifts_them(monkeypatch: pytest.Mon
     monkeypatch.setenv("SPLAT__RECIPE__GATES__NONSENSE", "1")
     with pytest.raises(BadJobFile, match="unknown gate nonsense; known are enough_keyframes"):
         load()
+
+
+@pytest.mark.parametrize("name", ["SPLAT_ARTIFACT_URL", "SPLAT__ARTIFACT_URL"])
+def test_the_address_of_the_artifacts_has_a_short_name_too_and_holds_no_credentials(name, monkeypatch):
+    monkeypatch.setenv(name, "http://127.0.0.1:3001")
+    assert load().artifact_url == "http://127.0.0.1:3001"
+    for wrong in ("ftp://x", "http://me:secret@x", "127.0.0.1:3001", "http://x/?token=secret"):
+        monkeypatch.setenv(name, wrong)
+        with pytest.raises(BadJobFile):
+            load()

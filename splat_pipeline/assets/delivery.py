@@ -25,7 +25,7 @@ from splat_pipeline.domain.rigid import Similarity
 
 COMPARED_PX, COMPARED_VIEWS = 480, 3
 """What a format loses is seen in so many pictures of this size."""
-TOLD = (*FILMED, "splat", "frame_quality", "exports", "preview", "viewer")
+TOLD = (*FILMED, "frame_quality", "exports", "preview", "viewer")
 
 
 @job_asset(deps=["keyframes", "camera_poses", "point_cloud", "splat", "cleaned"], kinds={"python"})
@@ -57,10 +57,11 @@ def report(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
         summary = pages.summary_of(work)
         (work.folder / "report.html").write_text(pages.report_html(work, summary, loader), encoding="utf-8")
         work.publish(metadata={"detail": summary.detail, "status": summary.status, **pages.measured(summary)})
+        work.links("report.html")
     return work.result()
 
 
-@job_asset(deps=[*FILMED, "splat", "exports", "preview", "viewer", "report"], kinds={"python"}, reusable=False)
+@job_asset(deps=[*FILMED, "exports", "preview", "viewer", "report"], kinds={"python"}, reusable=False)
 def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines, outlet: Outlets) -> Result:
     """All that is handed over, with checksums, and what is needed to make it again."""
     with stage(context, store, machine) as work:
@@ -69,6 +70,7 @@ def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines,
         delivery = packaging.delivery_of(work, summary, files, machine)
         (work.folder / "delivery.json").write_text(json.dumps(delivery, indent=1, ensure_ascii=False), encoding="utf-8")
         work.publish(metadata={"detail": summary.detail, "status": summary.status, "files": len(files)})
+        work.links("report.html", "viewer.html", "preview.mp4")
         packaging.hand_over(work, delivery, outlet)
     return work.result()
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import dagster as dg
 from splat_pipeline.assets import pages
 from splat_pipeline.assets.cleaning import cleaned_gaussians, cleaning_told
 from splat_pipeline.assets.labels import header_of
+from splat_pipeline.assets.sections import versions
 from splat_pipeline.assets.stages import Work, lineage_of
 from splat_pipeline.assets.work import GATES_FILE
 from splat_pipeline.domain import tables
@@ -38,17 +37,6 @@ CARRIED = {
     "cleaned": ("cleaning.parquet",),
 }
 """What a package takes from which artifact; None: all its files but the verdicts, which ``delivery.json`` tells."""
-PACKAGES = (
-    "splat_pipeline",
-    "dagster",
-    "numpy",
-    "numba",
-    "pandas",
-    "pyarrow",
-    "pycolmap",
-    "opencv-python-headless",
-    "av",
-)
 
 
 def carried(work: Work) -> list[dict[str, Any]]:
@@ -135,7 +123,7 @@ def _snapshot(work: Work, machine: Machine) -> dict[str, Any]:
         "recipe": work.recipe.model_dump(mode="json"),
         "plan": {key: value for key, value in plan.items() if key != "attempts"},
         "seed": work.recipe.seed,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": versions(),
         "machine": machine.kind(),
         "uploaded": dict(zip(videos["name"], videos["sha256"], strict=True)),
         "artifacts": {name: about["digest"] for name, about in lineage.items()},

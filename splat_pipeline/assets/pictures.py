@@ -41,17 +41,22 @@ def captioned(pictures: Iterable[Picture], text: str) -> Iterator[Picture]:
 
 
 class Poster:
-    """Looks at a film's frames as they pass for the one to show in its place."""
+    """Looks at a film's frames as they pass for the one to show in its place, and keeps three to show side by side."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, frames: int) -> None:
+        """``frames``: how many will pass."""
+        self._third = [round(frames * share) for share in (0, 1 / 3, 2 / 3)]
+        self.turns: list[Picture] = []
+        """Frames a third of the film apart."""
         self._first: Picture | None = None
         self._best: Picture | None = None
         self._detail = -1.0
 
     def watching(self, frames: Iterable[Picture]) -> Iterator[Picture]:
         """Give the (H, W, 3) RGB frames on."""
-        for frame in frames:
+        for i, frame in enumerate(frames):
             self._first = frame if self._first is None else self._first
+            self.turns += [frame] if i in self._third else []
             gray = frame[::2, ::2].mean(axis=2)
             detail = float(np.abs(np.diff(gray, axis=0)).mean() + np.abs(np.diff(gray, axis=1)).mean())
             if detail > self._detail:
@@ -63,6 +68,18 @@ class Poster:
         picture = self._first if first else self._best
         assert picture is not None
         return picture
+
+
+def likenesses(gaussians: Gaussians, views: Sequence[View], truths: Sequence[Picture]) -> NDArray[np.float64]:
+    """Return (C,) PSNR in dB of the picture of each view against its truth, (H, W, 3) RGB."""
+    from splat_pipeline.splatting.metrics import psnr
+
+    pairs = zip(drawn(gaussians, views), truths, strict=True)
+    return np.array([psnr(_share(seen), _share(truth)) for seen, truth in pairs], np.float64)
+
+
+def _share(picture: Picture) -> NDArray[np.float32]:
+    return (picture / np.float32(255)).astype(np.float32)
 
 
 def compared(gaussians: Gaussians, views: Sequence[View]) -> Callable[[Gaussians], float]:

@@ -132,6 +132,15 @@ class Work:
         self.published = self.store.publish(self.job, self.asset, self.folder, provenance=provenance)
         self.metadata = dict(metadata)
 
+    def links(self, *names: str) -> None:
+        """Add to the metadata where files of the published artifact can be looked at, if anything serves them."""
+        assert self.published is not None
+        there = {str(entry["name"]) for entry in self.published.manifest["files"]}
+        for name in names:
+            address = self.store.link(self.published, name) if name in there else None
+            if address is not None:
+                self.metadata[f"open_{name.replace('.', '_')}"] = dg.MetadataValue.url(address)
+
     def result(self) -> Result:
         """Return what Dagster records: data version, metadata and check results."""
         assert self.published is not None

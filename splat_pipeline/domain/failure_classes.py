@@ -173,6 +173,10 @@ WORK = (
         filmed=NOT_YOURS, operator=e.StoreUnavailable.remedy,
     ),
     FailureClass(
+        code="gpu-lost", errors=(e.DriverLost,), evidence="What the driver said, and what was trained at the time.",
+        filmed=NOT_YOURS, operator=e.DriverLost.remedy,
+    ),
+    FailureClass(
         code="webhook", errors=(e.WebhookFailed, e.BadWebhook),
         evidence="The host, how many attempts were made, and the last answer.",
         filmed=NOT_YOURS, operator=e.WebhookFailed.remedy,

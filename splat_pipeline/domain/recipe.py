@@ -131,8 +131,11 @@ class DeliveryRecipe(_Section):
 class PreviewRecipe(_Section):
     """The orbit video."""
 
-    width_px: int = Field(960, ge=64, le=3840, multiple_of=2, description="of the video")
-    height_px: int = Field(540, ge=64, le=2160, multiple_of=2, description="of the video")
+    path: Literal["auto", "orbit", "arc", "flight"] = Field(
+        "auto", description="of the camera; auto: a full turn, an arc or a flight, as was filmed"
+    )
+    width_px: int = Field(1280, ge=64, le=3840, multiple_of=2, description="of the video")
+    height_px: int = Field(720, ge=64, le=2160, multiple_of=2, description="of the video")
     fps: int = Field(30, ge=1, le=60, description="frames a second")
     seconds: float = Field(6.0, gt=0, le=60, description="length of the loop")
 
