@@ -12,7 +12,7 @@ import dagster as dg
 from splat_pipeline.assets.splats import final_config
 from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.domain.errors import MissingArtifact
-from splat_pipeline.domain.intake import OWNER_TAG, PARTITION_TAG, PRIORITY_TAG, TITLE_TAG
+from splat_pipeline.domain.intake import OWNER_TAG, PARTITION_TAG, PRIORITY_TAG, PRODUCT_TAG, TITLE_TAG
 from splat_pipeline.ports import Store
 
 DRAFT_TAG = "splat/draft"
@@ -38,7 +38,7 @@ def finals_sensor(*, store: Store, job: dg.UnresolvedAssetJobDefinition, poll_s:
             return dg.SkipReason(f"run {run.run_id} is of a command, which goes on by itself")
         if partition is None or not _is_draft_of(store, partition, run.run_id):
             return dg.SkipReason(f"run {run.run_id} delivered no draft")
-        tags = {name: run.tags[name] for name in (TITLE_TAG, PRIORITY_TAG) if name in run.tags}
+        tags = {name: run.tags[name] for name in (TITLE_TAG, PRODUCT_TAG, PRIORITY_TAG) if name in run.tags}
         return dg.RunRequest(
             run_key=f"final:{run.run_id}",
             partition_key=partition,

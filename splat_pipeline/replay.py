@@ -50,7 +50,7 @@ def replay(
     config = {FIRST: {"config": {"recipe": dict(changes)}}} if FIRST in stages and changes else {}
     if "training_plan" in stages and not snapshot["plan"].get("draft"):
         config = final_config(config)
-    quiet = settings.model_copy(update={"recipe": recipe, "deliver_to": None, "webhook": None})
+    quiet = settings.model_copy(update={"recipe": recipe, "webhook": None})
     success, reason = run_job(quiet, again, assets=stages, config=config, listener=listener)
     told: dict[str, Any] = {"job": again, "replayed": job, "from": start, "set": dict(changes)}
     return (told | _compared(store, package, store.fetch(again, "package")), None) if success else (told, reason)
