@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from splat_pipeline.domain import charts, tables
 from splat_pipeline.domain.advice import advice_of
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.formats.ply import read_ply
-from splat_pipeline.domain.quality import Verdict, read_verdicts
+from splat_pipeline.domain.quality import read_verdicts
 from splat_pipeline.domain.reference import in_words
 from splat_pipeline.domain.report import Summary, in_order, summarise, verdict_of
 from splat_pipeline.ports import ImageLoader
@@ -34,11 +33,12 @@ def summary_of(work: Work) -> Summary:
     folders = {
         name: work.input(name) for name in ("keyframes", "camera_poses", "splat", "exports", "preview", "viewer")
     }
+    work.input("point_cloud")  # tells the type of scene
     gates = [
         verdict
-        for name in ("keyframes", "camera_poses", "splat")
+        for name in folders
         if (folders[name] / GATES_FILE).exists()
-        for verdict in read_verdicts(folders[name] / GATES_FILE)
+        for verdict in read_verdicts(folders[name] / GATES_FILE, work.gates)
     ]
     notes = []
     for name in ("preview", "viewer"):
@@ -51,19 +51,6 @@ def summary_of(work: Work) -> Summary:
 def measured(summary: Summary) -> dict[str, float]:
     """Return the figures that were measured: Dagster plots numbers and refuses None."""
     return {name: value for name, value in summary.metrics.items() if value is not None}
-
-
-def gate_of(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as plain values; a value that is not finite becomes None."""
-    return {
-        "gate": verdict.gate,
-        "metric": verdict.limit.metric,
-        "value": float(verdict.value) if math.isfinite(verdict.value) else None,
-        "limit": float(verdict.limit.bound),
-        "severity": verdict.limit.severity,
-        "passed": verdict.passed,
-        "because": verdict.because,
-    }
 
 
 def frame_of(work: Work) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.gaussians import Gaussians
@@ -27,6 +27,17 @@ def drawn(gaussians: Gaussians, views: Sequence[View]) -> Iterator[Picture]:
 
     for image in film(gaussians, views):
         yield (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def captioned(pictures: Iterable[Picture], text: str) -> Iterator[Picture]:
+    """Give (H, W, 3) RGB pictures with ``text`` in the lower left corner, black below white: legible on anything."""
+    for picture in pictures:
+        image = Image.fromarray(picture)
+        height_px = max(8, image.height // 28)
+        at = (height_px, image.height - 2 * height_px)
+        pen = ImageDraw.Draw(image)
+        pen.text(at, text, fill="white", font_size=height_px, stroke_width=max(1, height_px // 8), stroke_fill="black")
+        yield np.asarray(image)
 
 
 class Poster:

@@ -49,9 +49,10 @@ def gate_row(about: Mapping[str, str], verdict: Verdict, *, scene_type: str) -> 
         "value": float(verdict.value),
         "limit": float(verdict.limit.bound),
         "scene_type": scene_type,
-        "severity": verdict.limit.severity,
+        "severity": verdict.severity,
         "passed": verdict.passed,
         "because": verdict.because,
+        "lifted": verdict.limit.lifted or None,
     }
 
 

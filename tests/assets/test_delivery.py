@@ -29,7 +29,7 @@ from splat_pipeline.assets import cleaning, delivery
 from splat_pipeline.assets import preview as previews
 from splat_pipeline.assets import viewer as viewers
 from splat_pipeline.assets.partitions import jobs
-from splat_pipeline.assets.pictures import Poster
+from splat_pipeline.assets.pictures import Poster, captioned
 from splat_pipeline.assets.stages import GATES_FILE
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.backoff import Backoff
@@ -96,7 +96,7 @@ class RingLoader:
 class BrokenMovies:
     """An encoder that is not there."""
 
-    def write(self, path: Path, frames: Iterator[Any], *, fps: int) -> None:
+    def write(self, path: Path, frames: Iterator[Any], *, fps: int, title: str) -> None:
         path.write_bytes(b"half a film")
         raise ToolCrashed("ffmpeg ended with 1")
 
@@ -391,11 +391,34 @@ def test_a_ply_and_the_report_say_units_axes_and_place(delivered) -> None:
         "Units: metres",
         "Axes: +x east, +y down, +z north",
         "Origin: 47.1234567, -8.5000000 (WGS84)",
+        "Detail: reduced",
+        "Detail-reason: reprojection_well: 2.1 px <script>",
     ]
     page = (folder_of(delivered, "report") / "report.html").read_text()
     assert "Units: metres, from gps track: 15 of 16 positions fit to 0.41 m, sizes are good to 3 % or so." in page
     assert "Place of the origin: 47.1234567, -8.5000000 (WGS84)." in page
     assert FRAME["warnings"][0] in page
+
+
+def test_a_lower_detail_is_on_every_file_that_can_say_it(delivered) -> None:
+    files = list(folder_of(delivered, "exports").glob("model-*.ply"))
+    assert len(files) == 2
+    for path in files:
+        assert b"\ncomment Detail: reduced\n" in path.read_bytes()
+    with av.open(str(folder_of(delivered, "preview") / "preview.mp4")) as film:
+        assert film.metadata["title"] == f"{HOSTILE} (reduced detail)"
+    for asset in ("exports", "preview", "report", "package"):
+        assert metadata_of(delivered[1], asset)["detail"] == "reduced"
+    told = json.loads((folder_of(delivered, "package") / "delivery.json").read_text())
+    assert told["detail"] == "reduced"
+    assert "reduced detail" in (folder_of(delivered, "report") / "report.html").read_text()
+
+
+def test_a_caption_changes_a_corner_only() -> None:
+    grey = np.full((540, 960, 3), 90, np.uint8)
+    [seen] = captioned([grey], "preview detail")
+    assert {0, 255} <= set(np.unique(seen[480:, :400]).tolist())
+    assert (seen[:450] == 90).all()
 
 
 def test_the_preview_plays_and_its_poster_is_its_first_frame(delivered) -> None:
@@ -492,7 +515,7 @@ def test_no_viewer_is_made_where_none_is_wanted(tmp_path: Path) -> None:
 def test_without_an_encoder_the_splat_is_delivered_with_the_reason(tmp_path: Path) -> None:
     store, result = deliver(tmp_path, BrokenMovies())
     preview = store.fetch(JOB, "preview").folder
-    assert sorted(path.name for path in preview.iterdir()) == ["artifact.json", "preview.json"]
+    assert sorted(path.name for path in preview.iterdir()) == ["artifact.json", "gates.json", "preview.json"]
     assert json.loads((preview / "preview.json").read_text())["reason"] == "ToolCrashed: ffmpeg ended with 1"
     assert metadata_of(result, "preview")["ok"] is False
     told = json.loads((store.fetch(JOB, "package").folder / "delivery.json").read_text())
