@@ -25,7 +25,7 @@ from splat_pipeline.domain.rigid import Similarity
 
 COMPARED_PX, COMPARED_VIEWS = 480, 3
 """What a format loses is seen in so many pictures of this size."""
-TOLD = (*FILMED, "splat", "frame_quality", "exports", "preview", "viewer")
+TOLD = (*FILMED, "frame_quality", "exports", "preview", "viewer")
 
 
 @job_asset(deps=["keyframes", "camera_poses", "point_cloud", "splat", "cleaned"], kinds={"python"})
@@ -61,7 +61,7 @@ def report(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
     return work.result()
 
 
-@job_asset(deps=[*FILMED, "splat", "exports", "preview", "viewer", "report"], kinds={"python"}, reusable=False)
+@job_asset(deps=[*FILMED, "exports", "preview", "viewer", "report"], kinds={"python"}, reusable=False)
 def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines, outlet: Outlets) -> Result:
     """All that is handed over, with checksums, and what is needed to make it again."""
     with stage(context, store, machine) as work:
