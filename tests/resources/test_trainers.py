@@ -82,6 +82,7 @@ def test_by_itself_the_gpu_is_taken_where_it_can_be_used_and_else_the_cpu_is_wit
     monkeypatch.setattr(trainers_plugin, "GPU", trainers_plugin.Named("gsplat"), raising=False)
     known = InstalledTrainers([*(point for point in OURS if point.name != "gsplat"), there])
     assert known.chosen("auto")[0].name == "gsplat"
+    assert (known.name, InstalledTrainers().name) == ("gsplat", "cpu"), "a plan that rests on it is made anew"
     trainers_plugin.GPU.reason = "no CUDA device"
     trainer, why = known.chosen("auto")
     assert (trainer.name, why) == ("cpu", "gsplat cannot be used: no CUDA device")
