@@ -35,7 +35,8 @@ SOURCE, MANIFEST = "source_videos", "manifest.json"
 _SETTINGS_KEYS = ("recipe", "recipe_keys_from")
 _NOT_TOOLS = frozenset({"store", "machine", "recipe", "json_io", "io_manager"})
 _COMPUTING = (
-    "av", "gsplat", "numba", "numpy", "opencv-python-headless", "pandas", "pillow", "pyarrow", "pycolmap", "scipy", "torch",
+    "av", "gsplat", "numba", "numpy", "opencv-python-headless", "pandas", "pillow", "pyarrow", "pycolmap", "scipy",
+    "torch",
 )  # fmt: skip
 _TEXT = ("py", "html", "js")
 _OURS = {"splat_pipeline": ("assets", "domain", "splatting", "ports.py"), "resources": (".",)}
