@@ -32,14 +32,16 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
 
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         seen = door.shelves.seen()
-        cursor, ready = rules.decide(rules.parse(context.cursor), seen, now=door.now(), stable_s=door.stable_s)
-        requests, failed = [], []
+        now = door.now()
+        cursor, ready = rules.decide(rules.parse(context.cursor), seen, now=now, stable_s=door.stable_s)
+        requests: list[dg.RunRequest] = []
+        waiting: list[str] = []
         for name in ready:
             try:
                 request = _let_in(name, door, context)
-            except StoreUnavailable as error:
-                context.log.error(f"{name} is tried again: {error} Remedy: {error.remedy}")  # noqa: TRY400  # for users
-                failed.append(name)
+            except (StoreUnavailable, _Waits) as error:
+                context.log.info(f"{name} waits: {error}")
+                waiting.append(name)
             else:
                 requests += [request] if request else []
         keys = {str(request.partition_key) for request in requests}
@@ -47,7 +49,7 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
         return dg.SensorResult(
             run_requests=requests,
             dynamic_partitions_requests=[jobs.build_add_request(new)] if new else [],
-            cursor=rules.dump(rules.again(cursor, failed)),
+            cursor=rules.dump(rules.again(cursor, waiting, now=now)),
             skip_reason=None if requests else f"{len(seen)} uploads in the inbox, none newly complete",
         )
 
@@ -59,6 +61,10 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Starts a run for every upload in {inbox} that did not change for {door.stable_s:g} s.",
     )
+
+
+class _Waits(Exception):
+    """An upload whose turn has not come."""
 
 
 def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext) -> dg.RunRequest | None:
@@ -75,11 +81,13 @@ def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext) -> dg.Ru
     upload = replace(upload, job=door.store.first_job(upload.content, upload.job))
     known = _known(context.instance, door.job_name, upload.job)
     if known is not None and not upload.wishes.force:
-        if known.status in RUNNING and known.upload == name:
+        if known.status in RUNNING and known.upload != name:
+            raise _Waits(f"its content is being computed for {upload.job}, by the run {known.run_id}")
+        if known.status in RUNNING:
             context.log.info(f"{name} was touched, not changed: the run {known.run_id} of {upload.job} goes on with it")
             door.store.register(upload)
             return None
-        if known.status == "SUCCESS" or known.status in RUNNING:
+        if known.status == "SUCCESS":
             told = duplicate(upload, known, utc=door.utc())
             shelved = door.shelves.shelve(name, told, stamp=upload.stamp)
             context.log.info(f"{name} has the content of {upload.job}: {shelved and shelved.place}")

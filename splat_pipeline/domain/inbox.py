@@ -88,9 +88,11 @@ def decide(cursor: Cursor, seen: Mapping[str, Seen], *, now: Moment, stable_s: f
     return Cursor(clock=now.clock, entries=after), ready
 
 
-def again(cursor: Cursor, names: Iterable[str]) -> Cursor:
-    """Return the cursor with ``names`` not requested: what went wrong with them may go well the next time."""
-    undone = {key_of(name): replace(cursor.entries[key_of(name)], requested=False) for name in names}
+def again(cursor: Cursor, names: Iterable[str], *, now: Moment) -> Cursor:
+    """Return the cursor with ``names`` not requested: they are looked at again after a quiet time, behind the others."""
+    undone = {
+        key_of(name): replace(cursor.entries[key_of(name)], requested=False, since_s=now.s) for name in names
+    }
     return replace(cursor, entries={**cursor.entries, **undone})
 
 

@@ -232,6 +232,21 @@ def running(at: Installation, request: dg.RunRequest, during: Callable[[], None]
     at.instance.report_run_canceled(at.instance.get_run_by_id(run.run_id))
 
 
+def test_the_same_content_waits_for_the_run_that_computes_it_and_is_tried_when_that_fails(at: Installation):
+    at.drop()
+    (request,) = at.tick()
+    at.drop("yard")
+
+    def nothing_happens() -> None:
+        assert at.tick() == []
+        assert at.shelves.seen().keys() == {"garden", "yard"}
+
+    running(at, request, nothing_happens)
+    (second,) = at.tick()
+    assert second.partition_key == request.partition_key
+    assert second.tags["splat/upload"] == "yard"
+
+
 def test_an_upload_that_is_touched_while_its_run_goes_on_is_not_run_again(at: Installation, tmp_path: Path):
     at.drop()
     (request,) = at.tick()
