@@ -90,7 +90,12 @@ def through_the_daemon(settings: Settings, uploads: int, *, limit_s: float) -> d
     graph = Path(__file__).with_name("intake_graph.py")
     workspace = home / "workspace.yaml"
     workspace.write_text(f"load_from: [python_file: {{relative_path: {graph}, location_name: splat_pipeline}}]\n")
-    environment = {"SPLAT__HOME": settings.home, "SPLAT__STABLE_S": "1", "SPLAT__POLL_S": "5", "DAGSTER_HOME": str(home)}
+    environment = {
+        "SPLAT__HOME": settings.home,
+        "SPLAT__STABLE_S": "1",
+        "SPLAT__POLL_S": "5",
+        "DAGSTER_HOME": str(home),
+    }
     environment["SPLAT__EXECUTOR"] = settings.executor
     began = time.monotonic()
     with (home / "daemon.log").open("w") as log:
@@ -119,7 +124,9 @@ def through_the_daemon(settings: Settings, uploads: int, *, limit_s: float) -> d
 
 def counted(settings: Settings, dropped: dict[str, str]) -> dict:
     """Return how the uploads ended, by what a person would miss."""
-    figures: Counter[str] = Counter(uploads=len(dropped), delivered=0, classified=0, again=0, lost=0, duplicated=0, wrong=0)
+    figures: Counter[str] = Counter(
+        uploads=len(dropped), delivered=0, classified=0, again=0, lost=0, duplicated=0, wrong=0
+    )
     store = store_of(settings)
     with dg.DagsterInstance.from_config(str(settings.folder("dagster"))) as instance:
         runs = Counter(run.tags[PARTITION_TAG] for run in instance.get_runs())

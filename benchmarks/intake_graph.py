@@ -13,7 +13,7 @@ from splat_pipeline.settings import Settings, load
 
 @job_asset(deps=["source_videos"])
 def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> dg.MaterializeResult[Any]:
-    """What is delivered: which clips there were."""
+    """Deliver the names of the clips."""
     with stage(context, store, machine) as work:
         manifest = json.loads((work.input("source_videos") / "manifest.json").read_text())
         (work.folder / "delivery.json").write_text(json.dumps(manifest["upload"]))

@@ -89,10 +89,8 @@ def decide(cursor: Cursor, seen: Mapping[str, Seen], *, now: Moment, stable_s: f
 
 
 def again(cursor: Cursor, names: Iterable[str], *, now: Moment) -> Cursor:
-    """Return the cursor with ``names`` not requested: they are looked at again after a quiet time, behind the others."""
-    undone = {
-        key_of(name): replace(cursor.entries[key_of(name)], requested=False, since_s=now.s) for name in names
-    }
+    """Return the cursor with ``names`` not requested: their turn comes again after a quiet time, behind the others."""
+    undone = {key_of(name): replace(cursor.entries[key_of(name)], requested=False, since_s=now.s) for name in names}
     return replace(cursor, entries={**cursor.entries, **undone})
 
 
