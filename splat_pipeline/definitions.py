@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import dagster as dg
@@ -13,11 +14,13 @@ from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
+from resources.outlet import outlet_of
 from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
 from resources.shelves import Shelves
 from resources.trainers import InstalledTrainers
+from resources.webhooks import webhook_of
 from sensors.outcomes import Exit, outcomes_sensor
 from sensors.uploads import Door, uploads_sensor
 from splat_pipeline.assets import (
@@ -26,6 +29,7 @@ from splat_pipeline.assets import (
     frames,
     intake,
     linking,
+    overview,
     poses,
     preview,
     reconstructions,
@@ -36,7 +40,7 @@ from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, Spot, load
 
 JOB = "video_to_splat"
-STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
+STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery, overview]
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
 
@@ -54,6 +58,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "loader": KeyframeImages(),
         "trainers": InstalledTrainers(),
         "movies": FfmpegWriter(),
+        "outlet": outlet_of(settings.deliver_to, webhook_of(settings.webhook, os.environ), links_s=settings.links_s),
         "json_io": JsonIOManager(place_of(f"{settings.place('store')}/ops")),
     }
 
@@ -91,7 +96,7 @@ def build(settings: Settings) -> dg.Definitions:
     """Return the code location: assets, checks, job, resources, sensors."""
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.assets(overview.failure_overview),
         description="An upload, all the way to its package.",
         # After a crash the default strategy was seen to drop windows of the fan-out silently.
         tags={"dagster/retry_strategy": "FROM_ASSET_FAILURE"},
@@ -99,9 +104,21 @@ def build(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))],
         jobs=[job],
+        schedules=[overview_schedule()],
         sensors=doors(settings),
         resources=resources_of(settings),
         executor=executor_of(settings),
+    )
+
+
+def overview_schedule() -> dg.ScheduleDefinition:
+    """Return when what goes wrong over all jobs is looked at anew."""
+    return dg.ScheduleDefinition(
+        name="overview_daily",
+        target=dg.AssetSelection.assets(overview.failure_overview),
+        cron_schedule="0 5 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Ranks recurring failures, stages and costs over all jobs.",
     )
 
 

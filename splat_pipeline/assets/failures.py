@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, get_origin
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from splat_pipeline.domain.errors import OutOfMemory, SplatError
+from splat_pipeline.domain.taxonomy import named
 
+TOLD = ("class", "file", "cause", "remedy")
 Body = TypeVar("Body", bound=Callable[..., Any])
 
 
@@ -41,7 +43,7 @@ def _plain_signature(body: Callable[..., Any]) -> inspect.Signature:
 
 def as_failure(error: SplatError) -> dg.Failure:
     """Return the failure; only transient faults may be retried by a retry policy."""
-    shown = {key: value or "" for key, value in error.to_json().items()}
+    shown = {key: value or "" for key, value in in_full(error.to_json()).items()}
     about = f"{error.file}: " if error.file and error.file not in error.cause else ""
     return dg.Failure(
         description=f"{shown['class']}: {about}{error.cause.rstrip('.')}. Remedy: {error.remedy}",
@@ -50,8 +52,14 @@ def as_failure(error: SplatError) -> dg.Failure:
     )
 
 
+def in_full(told: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return what ``SplatError.to_json`` tells, with the stable name of its class and what operators can do."""
+    found = named(told["class"])
+    return {**told, "failure": found.code, "operator": found.operator}
+
+
 def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
-    """Return ``{class, file, cause, remedy}`` of a failed run, out of its events.
+    """Return ``{class, file, cause, remedy, failure, operator}`` of a failed run, out of its events.
 
     A step that raised one of our errors comes first, then a blocking check that failed; what is left is internal.
     """
@@ -62,7 +70,7 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
             data = event.step_failure_data
             told = data.user_failure_data.metadata if data.user_failure_data else {}
             if "class" in told:
-                return {key: str(told[key].value) or None for key in ("class", "file", "cause", "remedy")}
+                return in_full({key: str(told[key].value) or None for key in TOLD})
             unexpected = unexpected or f"{event.step_key}: {_root(data.error)}"
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
@@ -71,7 +79,7 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
                 cause = f"gate {check.check_name}: {shown['because']}"
                 blocked = {"class": shown["class"], "file": None, "cause": cause, "remedy": shown["remedy"]}
     internal = {"class": "SplatError", "file": None, "cause": unexpected or "unknown", "remedy": SplatError.remedy}
-    return blocked or internal
+    return in_full(blocked or internal)
 
 
 def evidence(events: Iterable[dg.DagsterEvent]) -> list[dict[str, Any]]:
