@@ -183,6 +183,7 @@ def main() -> int:
     parser.add_argument("--executor", choices=["multiprocess", "in_process"], default="multiprocess")
     parser.add_argument("--limit", type=float, default=7200, help="seconds after which uploads count as lost")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the daemon ends too
     with tempfile.TemporaryDirectory(prefix="splat-intake-") as folder:
         figures: dict = {}
         if chosen.known:

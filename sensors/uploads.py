@@ -14,6 +14,9 @@ from splat_pipeline.domain.errors import InputError, SplatError, StoreUnavailabl
 from splat_pipeline.domain.intake import PARTITION_TAG, RUNNING, UPLOAD_TAG, Known, duplicate, tags_of
 from splat_pipeline.ports import Store, UploadShelves
 
+BUDGET_S = 20
+"""After so long no further upload is read in a tick: Dagster ends one after 60 s, and all that it did with it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Door:
@@ -36,7 +39,11 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
         cursor, ready = rules.decide(rules.parse(context.cursor), seen, now=now, stable_s=door.stable_s)
         requests: list[dg.RunRequest] = []
         waiting: list[str] = []
+        late: list[str] = []
         for name in ready:
+            if door.now().s - now.s > BUDGET_S:
+                late.append(name)
+                continue
             try:
                 request = _let_in(name, door, context)
             except (StoreUnavailable, _Waits) as error:
@@ -49,7 +56,7 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
         return dg.SensorResult(
             run_requests=requests,
             dynamic_partitions_requests=[jobs.build_add_request(new)] if new else [],
-            cursor=rules.dump(rules.again(cursor, waiting, now=now)),
+            cursor=rules.dump(rules.again(rules.again(cursor, waiting, now=now), late)),
             skip_reason=None if requests else f"{len(seen)} uploads in the inbox, none newly complete",
         )
 

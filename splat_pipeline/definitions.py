@@ -87,7 +87,7 @@ def doors(settings: Settings) -> list[dg.SensorDefinition]:
     inbox, processed, errors = (place_of(settings.place(name)) for name in names)
     shelves, store = Shelves(inbox=inbox, processed=processed, errors=errors), store_of(settings)
     door = Door(shelves=shelves, store=store, job_name=JOB, stable_s=settings.stable_s, now=now, utc=LocalMachine().utc)
-    out = Exit(shelves=shelves, store=store, job_name=JOB, ui=settings.ui)
+    out = Exit(shelves=shelves, store=store, job_name=JOB, ui=settings.ui, now=now)
     poll_s = settings.poll_s
     return [uploads_sensor(door, poll_s=poll_s, inbox=settings.place("inbox")), outcomes_sensor(out, poll_s=poll_s)]
 
