@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import dagster as dg
@@ -45,7 +45,7 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
                 late.append(name)
                 continue
             try:
-                request = _let_in(name, door, context)
+                request = _let_in(name, door, context, asked={str(one.partition_key) for one in requests})
             except (StoreUnavailable, _Waits) as error:
                 context.log.info(f"{name} waits: {error}")
                 waiting.append(name)
@@ -74,8 +74,10 @@ class _Waits(Exception):
     """An upload whose turn has not come."""
 
 
-def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext) -> dg.RunRequest | None:
-    """Register one upload and ask for its run.
+def _let_in(
+    name: str, door: Door, context: dg.SensorEvaluationContext, *, asked: Collection[str]
+) -> dg.RunRequest | None:
+    """Register one upload and ask for its run; ``asked``: jobs whose run is asked for at the same time.
 
     What cannot even be listed goes to error/, what was computed already to processed/, at once and with the reason.
     """
@@ -86,6 +88,8 @@ def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext) -> dg.Ru
         return None
     # One content is one partition, whatever it is called: two runs of it are two versions of one job.
     upload = replace(upload, job=door.store.first_job(upload.content, upload.job))
+    if upload.job in asked:
+        raise _Waits(f"its content is that of another upload, which comes first as {upload.job}")
     known = _known(context.instance, door.job_name, upload.job)
     if known is not None and not upload.wishes.force:
         if known.status in RUNNING and known.upload != name:

@@ -268,6 +268,19 @@ def test_the_same_content_waits_for_the_run_that_computes_it_and_is_tried_when_t
     assert second.tags["splat/upload"] == "yard"
 
 
+def test_of_two_with_the_same_content_at_once_one_is_computed(at: Installation):
+    at.drop()
+    at.drop("yard")
+    (request,) = at.tick()
+    first = at.run(request)
+    at.settle()
+    assert at.tick() == []
+    assert at.shelves.seen() == {}
+    told = [at.marker("processed", f"{name}.result.json") for name in ("garden", "yard")]
+    assert [one["run_id"] for one in told] == [first.run_id] * 2
+    assert [one["result"] for one in told].count("delivered") == 1
+
+
 def test_an_upload_that_is_touched_while_its_run_goes_on_is_not_run_again(at: Installation, tmp_path: Path):
     at.drop()
     (request,) = at.tick()
