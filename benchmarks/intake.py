@@ -33,8 +33,8 @@ from splat_pipeline.launch import make_home
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings
 
-KINDS = ("good", *["broken"] * 5, "text", "wrong", "again", "single")
-"""What every tenth upload is; ``again`` has the content of the good one before it."""
+KINDS = ("good", "broken", "text", "wrong", "text", "wrong", "text", "wrong", "again", "single")
+"""What ten uploads are; ``again`` has the content of the good one before it. Three of them need a run."""
 CLASSES = {"broken": "UnreadableMedia", "single": "UnreadableMedia", "text": "EmptyUpload", "wrong": "BadJobFile"}
 LOOK_S = 0.5
 
