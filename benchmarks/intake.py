@@ -25,6 +25,7 @@ import av
 import dagster as dg
 import numpy as np
 
+from resources.sealed import sealed
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.definitions import JOB, doors
 from splat_pipeline.domain.intake import PARTITION_TAG, STAMP_TAG, UPLOAD_TAG
@@ -151,8 +152,8 @@ def remember(instance: dg.DagsterInstance, store: Path, processed: Path, keys: l
         (processed / key).mkdir()
         (store / "jobs" / key).mkdir(parents=True)
         upload = Upload(job=key, title=key, location=str(processed / key), files=())
-        (store / "jobs" / key / "upload.json").write_text(json.dumps(upload.to_json()))
-        (store / "contents" / f"{key.encode().hex():0>64}.json").write_text(json.dumps({"job": key}))
+        (store / "jobs" / key / "upload.json").write_bytes(sealed(upload.to_json()))
+        (store / "contents" / f"{key.encode().hex():0>64}.json").write_bytes(sealed({"job": key}))
     storage = instance.run_storage
     with storage.connect() as connection:  # one transaction
         storage.connect = lambda: nullcontext(connection)

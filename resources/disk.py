@@ -11,6 +11,9 @@ from pathlib import Path
 
 from splat_pipeline.domain.errors import DiskFull
 
+_NOT_FLUSHED = (errno.EINVAL, errno.ENOTSUP)
+"""What network mounts answer whose servers flush names by themselves (SMB, FUSE)."""
+
 
 def write(path: Path, text: str) -> None:
     """Write ``text`` and flush it to the disk."""
@@ -51,6 +54,9 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NOT_FLUSHED:
+            raise
     finally:
         os.close(handle)
 
