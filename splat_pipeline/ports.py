@@ -113,6 +113,10 @@ class Place(Protocol):
         """Copy a file to this machine. Raises ``FileNotFoundError``."""
         ...
 
+    def link(self, name: str, *, seconds: int) -> str | None:
+        """Return a signed link to a file, good for so many seconds; None where the place signs nothing."""
+        ...
+
     def send(self, name: str, other: Place, target: str) -> None:
         """Copy a file to another place, or within this one; it becomes visible there whole."""
         ...
@@ -735,15 +739,11 @@ class Messenger(Protocol):
 
 
 class Outlet(Protocol):
-    """Where packages go beside the store's own delivery folder, and who is told."""
-
-    def put(self, folder: Path, job: str, version: str) -> str | None:
-        """Write a package whole or not at all and return its address; None where no place is set.
-
-        Raises ``StoreUnavailable``, ``CorruptArtifact``, ``ToolMissing``.
-        """
-        ...
+    """Who is told of packages."""
 
     def tell(self, event: str, message: Mapping[str, Any], *, job: str, version: str) -> str | None:
-        """Send ``message`` and return what became of it; None where nobody is to be told. Raises ``WebhookFailed``."""
+        """Send ``message`` and return what became of it; None where nobody is to be told. Raises ``WebhookFailed``.
+
+        ``version``: of the package that it is about, for links to its files; empty for none.
+        """
         ...

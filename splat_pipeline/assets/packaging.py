@@ -53,18 +53,15 @@ def carried(work: Work) -> list[dict[str, Any]]:
 
 
 def hand_over(work: Work, delivery: Mapping[str, Any], outlet: Outlet) -> None:
-    """Deliver what was published, beside it to where the settings say, and tell who wants to know.
+    """Deliver what was published and tell who wants to know.
 
     A message that nobody takes is a warning: the package is there.
     """
     assert work.published is not None
-    home = work.store.deliver(work.published)
-    work.metadata["delivered_to"] = dg.MetadataValue.path(str(home))
+    home = str(work.store.deliver(work.published))
+    work.metadata["delivered_to"] = dg.MetadataValue.path(home)
     job, made = work.job, work.published.version
-    address = outlet.put(work.published.folder, job, made)
-    if address is not None:
-        work.metadata["delivered_also_to"] = address
-    message = message_of(delivery, delivered_to=address or str(home), version=made)
+    message = message_of(delivery, delivered_to=home, version=made)
     try:
         told = outlet.tell("delivered", message, job=job, version=made)
     except WebhookFailed as error:

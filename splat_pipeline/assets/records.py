@@ -26,7 +26,7 @@ def stage_row(
     attempts: int,
     error: BaseException | None,
 ) -> dict[str, Any]:
-    """Return a row of the ``stages`` table, its outcome still open. ``about``: job, run_id, utc, stage."""
+    """Return a row of the ``stages`` table, its outcome and product still open. ``about``: job, run_id, utc, stage."""
     return {
         **about,
         "seconds": usage.seconds,

@@ -99,7 +99,7 @@ class TrainingRecipe(TrainingOptions):
 class ExportRecipe(_Section):
     """What is delivered."""
 
-    formats: tuple[Literal["ply", "splat", "spz", "compressed_ply", "sog", "glb"], ...] = Field(
+    formats: tuple[Literal["ply", "splat", "spz", "spz4", "compressed_ply", "sog", "glb"], ...] = Field(
         ("ply", "splat", "spz", "compressed_ply"), min_length=1, description="of the splat"
     )
     max_bytes: int | None = Field(

@@ -488,6 +488,21 @@ STAGES = TableSpec(
         Column("attempts", I, "", "of the step in this run"),
         Column("outcome", S, "", "success, reused (an earlier result holds) or failure"),
         Column("failure_signature", S, "", "class, stage and what was salient: alike failures have one", nullable=True),
+        Column("product", S, "", "class of the job", nullable=True),
+    ),
+)
+
+FREED = TableSpec(
+    "freed",
+    1,
+    (
+        Column("utc", S, "", "ISO 8601"),
+        Column("kind", S, "", "uploads, intermediates, checkpoints or packages"),
+        Column("product", S, "", "class of the job"),
+        Column("job", S, "", "empty: not known"),
+        Column("name", S, "", "where it lay"),
+        Column("size_bytes", L, "byte", ""),
+        Column("because", S, "", ""),
     ),
 )
 
@@ -508,7 +523,7 @@ CORRECTIONS = TableSpec(
 ALL: tuple[TableSpec, ...] = (
     VIDEOS, POSITIONS, FRAMES, SEGMENTS, KEYFRAMES, DECISIONS, GIVEN, FEATURES, PAIRS, LINKS, WINDOWS, ATTEMPTS, POSES,
     LOOPS, ALIGNMENT, POINTS, TRAINING, HELDOUT, LADDER, CLEANING, CONTRIBUTIONS, FORMATS,
-    GATES, STAGES, CORRECTIONS,
+    GATES, STAGES, CORRECTIONS, FREED,
 )  # fmt: skip
 
 

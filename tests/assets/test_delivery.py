@@ -22,7 +22,7 @@ from receiver import receiving
 
 from resources.machine import LocalMachine
 from resources.movies import FfmpegWriter
-from resources.outlet import Outlet, Prefix
+from resources.outlet import Outlet
 from resources.stores import FileStore
 from resources.webhooks import Webhook
 from splat_pipeline.assets import cleaning, delivery
@@ -301,25 +301,24 @@ def test_a_package_lies_as_splatter_server_leaves_it_where_that_is_asked_for(tmp
         assert hashlib.sha256((folder / file["name"]).read_bytes()).hexdigest() == file["sha256"]
 
 
-def test_a_package_goes_to_a_further_place_and_a_webhook_is_told_and_a_deaf_one_is_a_warning(tmp_path: Path) -> None:
-    prefix = Prefix(url=str(tmp_path / "shelf"))
+def test_a_webhook_is_told_of_a_package_and_a_deaf_one_is_a_warning(tmp_path: Path) -> None:
     quick = Backoff(first_s=0.001, longest_s=0.001, budget_s=0.01)
+    small = {"viewer": {"enabled": False}, "exports": {"formats": ["splat"]}}
     with receiving() as receiver:
         hook = Webhook(url=receiver.url, secret=b"0123456789abcdef", backoff=quick)
-        store, result = deliver(tmp_path / "a", BrokenMovies(), outlet=Outlet(prefix=prefix, webhook=hook))
+        store, result = deliver(tmp_path / "a", BrokenMovies(), small, outlet=Outlet(webhook=hook))
         shown = metadata_of(result, "package")
         assert shown["webhook"] == "taken by 127.0.0.1 at attempt 1"
         [(headers, body)] = receiver.taken
         receiver.answers = [(500, {})] * 50
-        _, deaf = deliver(tmp_path / "b", BrokenMovies(), outlet=Outlet(webhook=hook))
+        _, deaf = deliver(tmp_path / "b", BrokenMovies(), small, outlet=Outlet(webhook=hook))
     assert headers["Splat-Event"] == "delivered"
     assert headers["Splat-Signature"].startswith("v1=")
     told = json.loads(body)
     version = store.fetch(JOB, "package").version
     assert (told["uuid"], told["name"], told["status"], told["progress"]) == (JOB, HOSTILE, {"code": 40}, 100)
-    assert told["delivered_to"].endswith(f"shelf/{JOB}/{version}")
-    assert (tmp_path / "shelf" / JOB / version / "delivery.json").is_file()
-    assert not (tmp_path / "shelf" / JOB / version / "artifact.json").exists()
+    assert told["delivered_to"] == str(tmp_path / "a" / "delivered" / JOB / version)
+    assert told["outputs"]["report.html"] == "splat_report"
     assert metadata_of(deaf, "package")["webhook"].startswith("WebhookFailed: 127.0.0.1 was sent delivered")
 
 
