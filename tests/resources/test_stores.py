@@ -55,7 +55,7 @@ def rewrite(store: FileStore, artifact: Artifact, name: str, data: bytes | None)
     store.place.remove(f"{home}/{name}")
     if data is not None:
         store.place.write(f"{home}/{name}", data)
-    shutil.rmtree(store._local / "copies", ignore_errors=True)
+    shutil.rmtree(store.local / "copies", ignore_errors=True)
 
 
 def published(store: FileStore, text: str = "hello", asset: str = "splat", job: str = "job-1") -> Artifact:
@@ -301,7 +301,7 @@ def test_an_upload_far_away_is_brought_here_and_held_against_what_it_was(anywher
     assert store.here(upload).job == upload.job
     if "://" in anywhere:
         inbox.write("garden/a.mp4", b"flim")
-        shutil.rmtree(store._local / "copies")
+        shutil.rmtree(store.local / "copies")
         with pytest.raises(InputError, match=r"a\.mp4 is not what it was"):
             store.here(upload)
         inbox.remove("garden/a.mp4")
