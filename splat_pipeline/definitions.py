@@ -109,7 +109,7 @@ def doors(settings: Settings) -> list[dg.SensorDefinition]:
         hold=watch.hold,
         log_level=settings.log_level,
     )
-    out = Exit(shelves=shelves, store=store, job_name=JOB, ui=settings.ui)
+    out = Exit(shelves=shelves, store=store, job_name=JOB, ui=settings.ui, now=now)
     webhook, poll_s = webhook_of(settings.webhook, os.environ, backoff=HASTY), settings.poll_s
     return [
         uploads_sensor(door, poll_s=poll_s, inbox=settings.place("inbox")),
