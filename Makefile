@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 3000
+METRICS_PORT ?= 9464
 # Threads that spin while they wait halve the speed of training on a busy machine.
 export OMP_WAIT_POLICY ?= passive
 
@@ -43,9 +44,10 @@ bench: setup     ## time the CPU renderer and trainer on a tiny case, a minute o
 	$(BIN)/python benchmarks/cpu_splatting.py --seconds 20 --json build/cpu_splatting.json
 	$(BIN)/python benchmarks/cpu_scaling.py --quick --json build/cpu_scaling.json --svg build/cpu_scaling.svg
 
-dev: setup       ## the Dagster UI with its daemon on 127.0.0.1, watching the inbox
+dev: setup       ## the Dagster UI with its daemon, and figures for Prometheus, on 127.0.0.1; watches the inbox
 	@$(BIN)/splat init
 	@echo "Dagster UI                   http://127.0.0.1:$(PORT)"
+	@$(BIN)/splat metrics --port $(METRICS_PORT) & metrics=$$!; trap 'kill $$metrics' EXIT INT TERM; \
 	DAGSTER_HOME="$$($(BIN)/splat init --quiet)" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 readme: setup    ## write the README's generated tables anew
