@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 3000
 METRICS_PORT ?= 9464
+# Reports, films and viewers behind links in the UI.
+FILES  ?= 3001
 # Threads that spin while they wait halve the speed of training on a busy machine.
 export OMP_WAIT_POLICY ?= passive
 
@@ -47,8 +49,11 @@ bench: setup     ## time the CPU renderer and trainer on a tiny case, a minute o
 dev: setup       ## the Dagster UI with its daemon, and figures for Prometheus, on 127.0.0.1; watches the inbox
 	@$(BIN)/splat init
 	@echo "Dagster UI                   http://127.0.0.1:$(PORT)"
-	@$(BIN)/splat metrics --port $(METRICS_PORT) & metrics=$$!; trap 'kill $$metrics' EXIT INT TERM; \
-	DAGSTER_HOME="$$($(BIN)/splat init --quiet)" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+	@echo "files of artifacts           http://127.0.0.1:$(FILES) (linked from the UI)"
+	@$(BIN)/splat artifacts --port $(FILES) & files=$$!; $(BIN)/splat metrics --port $(METRICS_PORT) & metrics=$$!; \
+	trap "kill $$files $$metrics" EXIT; \
+	SPLAT_ARTIFACT_URL=http://127.0.0.1:$(FILES) DAGSTER_HOME="$$($(BIN)/splat init --quiet)" \
+	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 readme: setup    ## write the README's generated tables anew
 	SPLAT_WRITE_README=1 $(BIN)/python -m pytest -q tests/test_readme.py

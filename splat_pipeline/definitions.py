@@ -15,7 +15,7 @@ from resources.json_io import JsonIOManager
 from resources.logs import LOGGER, json_lines
 from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
-from resources.outlet import outlet_of
+from resources.outlet import Outlet
 from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
@@ -65,7 +65,11 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "loader": KeyframeImages(),
         "trainers": InstalledTrainers(),
         "movies": FfmpegWriter(),
-        "outlet": outlet_of(settings.deliver_to, webhook_of(settings.webhook, os.environ), links_s=settings.links_s),
+        "outlet": Outlet(
+            place=place_of(settings.place("delivered")),
+            webhook=webhook_of(settings.webhook, os.environ),
+            links_s=settings.links_s,
+        ),
         "json_io": JsonIOManager(place_of(f"{settings.place('store')}/ops")),
     }
 

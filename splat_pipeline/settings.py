@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from splat_pipeline.domain.costs import Budget, Prices
@@ -58,17 +58,23 @@ class Settings(BaseSettings):
         None, description="this machine's own: Dagster's home, scratch, copies; default <home>, or ~/splat beside a URL"
     )
     copies_gb: float = Field(20, gt=0, description="copies of artifacts in an object store that are kept, in GB")
-    deliver_to: str | None = Field(
-        None, description="packages go there too: a folder, s3://bucket/prefix or az://container/prefix"
-    )
     links_s: int | None = Field(
-        None, ge=60, le=604800, description="messages hold links to the files in deliver_to, good for so many seconds"
+        None,
+        ge=60,
+        le=604800,
+        description="messages hold links into a delivered that is a URL, good for so many seconds",
     )
     webhook: str | None = Field(
         None, description="http(s) address that gets signed messages; SPLAT_WEBHOOK_SECRET holds the secret"
     )
     stable_s: float = Field(30.0, ge=0, description="an upload is complete after this long without a change")
     ui: str = Field("http://127.0.0.1:3000", description="address of Dagster's UI, for links to runs")
+    artifact_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        description="address of `splat artifacts`, for links to reports, films and viewers; none: no links",
+        validation_alias=AliasChoices("SPLAT__ARTIFACT_URL", "SPLAT_ARTIFACT_URL", "artifact_url"),
+    )
     poll_s: int = Field(10, ge=5, description="how often the inbox is looked at")
     executor: Literal["multiprocess", "in_process"] = Field(
         "multiprocess", description="where steps run; the CLI uses in_process"
