@@ -112,7 +112,8 @@ def test_figures_are_those_of_the_tables_the_database_and_the_disk(store: FileSt
         verdict = judge("registered_well", 0.5)
         about = {"job": "a", "run_id": "r", "utc": "2026-11-20T00:00:00Z", "stage": "camera_poses"}
         gate = {"gate": verdict.gate, "metric": "m", "value": 0.5, "limit": 0.9, "scene_type": "auto", "because": "x"}
-        store.append(tables.GATES, [{**about, **gate, "severity": "WARN", "passed": False}])
+        empty = {column.name: None for column in tables.GATES.columns}
+        store.append(tables.GATES, [{**empty, **about, **gate, "severity": "WARN", "passed": False}])
         store.append(
             tables.FREED,
             [{"utc": "x", "kind": "uploads", "product": "p", "job": "a", "name": "n", "size_bytes": 5, "because": "b"}],
