@@ -117,7 +117,7 @@ def status(job: Annotated[str | None, typer.Argument(help="one job; default: a l
     from splat_pipeline.terminal import show
 
     settings = load()
-    show(stages_table(store_of(settings), job) if job else jobs_table(store_of(settings)))
+    show(stages_table(store_of(settings), job, settings.prices) if job else jobs_table(store_of(settings)))
 
 
 @app.command()
