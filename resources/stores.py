@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -53,8 +54,13 @@ class FileStore:
         *,
         local: Path | None = None,
         copies_bytes: int = COPIES_BYTES,
+        address: str | None = None,
     ) -> None:
-        """Remember the places; they are made when first written to. ``local`` is needed where ``root`` is a URL."""
+        """Remember the places; they are made when first written to. ``local`` is needed where ``root`` is a URL.
+
+        ``address``: where ``artifact_server`` gives the files of artifacts; None: nowhere.
+        """
+        self._address = address
         self.place: Place = place_of(root)
         mine = self.place.here() or local
         if mine is None:
@@ -128,6 +134,12 @@ class FileStore:
                 raise CorruptArtifact(f"{what}: {entry['name']} is not what was written", file=entry["name"])
         # Equal content may have been made twice: who reads the current version is told how it came to be last.
         return _artifact({**manifest, **latest}, version, folder)
+
+    def link(self, artifact: Artifact, name: str) -> str | None:
+        """Return where a file of an artifact can be looked at."""
+        if self._address is None:
+            return None
+        return "/".join([self._address.rstrip("/"), artifact.job, artifact.asset, artifact.version, quote(name)])
 
     def register(self, upload: Upload) -> None:
         """Remember, or move, a job's upload."""

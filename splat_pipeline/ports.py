@@ -22,6 +22,7 @@ from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.given import GivenPoses
 from splat_pipeline.domain.inbox import Seen
 from splat_pipeline.domain.memory import Footprint, Pictures
+from splat_pipeline.domain.metrics.exports import Film
 from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.domain.positions import Track
 from splat_pipeline.domain.recipe import PoseRecipe
@@ -151,6 +152,10 @@ class Store(Protocol):
 
         Raises ``MissingArtifact``, ``CorruptArtifact``.
         """
+        ...
+
+    def link(self, artifact: Artifact, name: str) -> str | None:
+        """Return an address where a person can look at a file of an artifact; None where nothing serves them."""
         ...
 
     def register(self, upload: Upload) -> None:
@@ -557,6 +562,20 @@ class TrainingViews:
     views: Sequence[View]
     keyframe_ids: Sequence[int]
 
+    def take(self, chosen: Sequence[int]) -> TrainingViews:
+        """Return those at some positions."""
+        return TrainingViews(
+            images=[self.images[i] for i in chosen],
+            views=[self.views[i] for i in chosen],
+            keyframe_ids=[self.keyframe_ids[i] for i in chosen],
+        )
+
+    def without(self, keyframe_ids: Collection[int]) -> TrainingViews:
+        """Return all others."""
+        if not keyframe_ids:
+            return self
+        return self.take([i for i, keyframe_id in enumerate(self.keyframe_ids) if keyframe_id not in keyframe_ids])
+
 
 class ImageLoader(Protocol):
     """From keyframes and poses to what a trainer reads."""
@@ -666,8 +685,15 @@ class SplatTrainers(Protocol):
 class MovieWriter(Protocol):
     """Encodes pictures."""
 
-    def write(self, path: Path, frames: Iterator[NDArray[np.uint8]], *, fps: int) -> None:
-        """Write (H, W, 3) RGB frames as H.264 yuv420p MP4 that plays while it loads. Raises ``ToolError``."""
+    def write(self, path: Path, frames: Iterator[NDArray[np.uint8]], *, fps: int, title: str = "") -> None:
+        """Write (H, W, 3) RGB frames as H.264 yuv420p MP4 that plays while it loads. Raises ``ToolError``.
+
+        ``title``: what players show.
+        """
+        ...
+
+    def read_back(self, path: Path) -> Film:
+        """Return what a film that was written holds, every frame decoded. Raises ``ToolError``."""
         ...
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from splat_pipeline.domain.errors import BadJobFile
@@ -66,6 +66,12 @@ class Settings(BaseSettings):
     )
     stable_s: float = Field(30.0, ge=0, description="an upload is complete after this long without a change")
     ui: str = Field("http://127.0.0.1:3000", description="address of Dagster's UI, for links to runs")
+    artifact_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        description="address of `splat artifacts`, for links to reports, films and viewers; none: no links",
+        validation_alias=AliasChoices("SPLAT__ARTIFACT_URL", "SPLAT_ARTIFACT_URL", "artifact_url"),
+    )
     poll_s: int = Field(10, ge=5, description="how often the inbox is looked at")
     executor: Literal["multiprocess", "in_process"] = Field(
         "multiprocess", description="where steps run; the CLI uses in_process"

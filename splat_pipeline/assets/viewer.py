@@ -26,11 +26,11 @@ from splat_pipeline.ports import ImageLoader, TrainingViews
 _BESIDE = Path(__file__).parent
 
 
-@job_asset(deps=[*FILMED, "splat"], kinds={"python"})
+@job_asset(deps=FILMED, kinds={"python"})
 def viewer(context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders) -> Result:
     """One page that shows the splat in a browser, without a network. Best effort, as the preview."""
     with stage(context, store, machine) as work:
-        for name in (*FILMED, "splat"):
+        for name in FILMED:
             work.input(name)
         try:
             told = _page(work, loader) if work.recipe.viewer.enabled else {"ok": False, "reason": None}
@@ -41,6 +41,7 @@ def viewer(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
             work.lasting = False
         (work.folder / "viewer.json").write_text(json.dumps(told, indent=1))
         work.publish(metadata={name: value for name, value in told.items() if value is not None})
+        work.links("viewer.html")
     return work.result()
 
 

@@ -67,7 +67,7 @@ FORMATS: dict[str, Format] = {
         header=True,
     ),
     "sog": Format(suffix=".sog", write=write_sog, read=read_sog, axes=Y_DOWN, order=by_place),
-    "glb": Format(suffix=".glb", write=write_glb, read=read_glb, axes=Y_UP),
+    "glb": Format(suffix=".glb", write=write_glb, read=read_glb, axes=Y_UP, header=True),
 }
 """By the names that settings and tables use."""
 
