@@ -43,8 +43,11 @@ class Deliveries:
             home.mkdir(parents=True, exist_ok=True)
             if not (home / artifact.version).exists():
                 half = home / f".{uuid.uuid4().hex}"
-                shutil.copytree(artifact.folder, half)
-                self._place.put_tree(half, name, MANIFEST)
+                try:
+                    shutil.copytree(artifact.folder, half)
+                    self._place.put_tree(half, name, MANIFEST)
+                finally:
+                    shutil.rmtree(half, ignore_errors=True)  # a rename took it away, unless the disk is full
             link = home / f".{uuid.uuid4().hex}"
             link.symlink_to(artifact.version)
             link.replace(home / LATEST)

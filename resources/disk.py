@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from splat_pipeline.domain.errors import DiskFull
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write(path: Path, text: str) -> None:
@@ -61,6 +64,8 @@ def disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # A tree that cannot be copied raises one error for all its files, which tells their reasons in words only.
+        several = isinstance(error, shutil.Error) and any(f"[Errno {number}]" in str(error) for number in _FULL)
+        if error.errno in _FULL or several:
             raise DiskFull(f"no space left while writing {error.filename or 'an artifact'}") from error
         raise

@@ -65,7 +65,7 @@ class FileStore:
         mine = self.place.here() or local
         if mine is None:
             raise ValueError(f"a store at {root} needs a folder of this machine for what is half made")
-        self._local = mine
+        self.local = mine
         self._copies = Copies(mine / "copies", most_bytes=copies_bytes)
         self._deliveries = Deliveries(place_of(delivered), self._copies)
         self._numbers: dict[Path, int] = {}
@@ -199,7 +199,7 @@ class FileStore:
 
     @contextmanager
     def _folder(self, name: str) -> Iterator[Path]:
-        folder = self._local / "scratch" / f"{name}-{uuid.uuid4().hex[:12]}"
+        folder = self.local / "scratch" / f"{name}-{uuid.uuid4().hex[:12]}"
         with disk_errors():
             folder.mkdir(parents=True)
         try:
@@ -230,7 +230,7 @@ class FileStore:
         return folder
 
     def _ongoing(self, job: str, asset: str) -> Path:
-        return self._local / "ongoing" / _checked(job) / _checked(asset)
+        return self.local / "ongoing" / _checked(job) / _checked(asset)
 
 
 def _artifact(manifest: Mapping[str, Any], version: str, folder: Path) -> Artifact:

@@ -703,6 +703,11 @@ class Usage:
 
     seconds: float = 0.0
     peak_rss_bytes: int = 0
+    peak_vram_bytes: int | None = None
+    """None, as those below: no GPU, or nobody who tells."""
+    gpu_share: float | None = None
+    """Of the time in which the busiest GPU ran a kernel."""
+    gpu_power_w: float | None = None
 
 
 class Machine(Protocol):

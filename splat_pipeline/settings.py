@@ -15,8 +15,11 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
+from splat_pipeline.domain.costs import Budget, Prices
 from splat_pipeline.domain.errors import BadJobFile
 from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.retention import STANDARD, KeepRules
+from splat_pipeline.domain.room import DiskRules
 
 Spot = Literal["inbox", "processed", "errors", "delivered", "store"]
 SCHEMES = ("s3", "az", "abfs", "abfss", "file")
@@ -78,6 +81,21 @@ class Settings(BaseSettings):
     )
     training_pool: Literal["auto", "gpu", "train_cpu"] = Field(
         "auto", description="Dagster pool of trainings; auto: gpu on a machine with an NVIDIA GPU, else train_cpu"
+    )
+    retention: dict[str, KeepRules] = Field(
+        {STANDARD: KeepRules()},
+        description="by product class: uploads, intermediates, checkpoints, packages; each "
+        "with days and gigabytes; classes without rules follow standard",
+    )
+    retention_cron: str = Field("17 3 * * *", description="when what has had its time is removed")
+    disk: DiskRules = Field(DiskRules(), description="when new runs wait for room")
+    prices: Prices = Field(Prices(), description="what the machine costs")
+    budgets: dict[str, Budget] = Field(
+        {},
+        description="by product class: hours or price that its jobs may take within days, and warn_at, a share of it",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="least level of the JSON lines that runs of uploads log"
     )
     recipe: Recipe = Field(Recipe(), description="defaults of every job: see the recipe table")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -37,9 +38,18 @@ def asset_table() -> str:
 def settings_table() -> str:
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        if name != "recipe":
-            rows.append(f"| `SPLAT__{name.upper()}` | `{field.default}` | {field.description} |")
+        if isinstance(field.default, BaseModel) and name != "recipe":
+            rows += _recipe_rows(type(field.default), f"SPLAT__{name.upper()}")
+        elif name != "recipe":
+            rows.append(f"| `SPLAT__{name.upper()}` | `{_plain(field.default)}` | {field.description} |")
     return "\n".join([*rows, *_recipe_rows(Recipe, "SPLAT__RECIPE")])
+
+
+def _plain(value: object) -> object:
+    """Return tables of rules as JSON, without what has no limit."""
+    if not isinstance(value, dict):
+        return value
+    return json.dumps({key: each.model_dump(exclude_none=True) for key, each in value.items()})
 
 
 def _recipe_rows(model: type[BaseModel], prefix: str) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from splat_pipeline.assets.checks import Gated
 from splat_pipeline.assets.cleaning import cleaned_gaussians
+from splat_pipeline.assets.discretion import hidden
 from splat_pipeline.assets.labels import plan_of
 from splat_pipeline.assets.pictures import Poster, captioned, data_uri, drawn, likenesses, save_jpeg
 from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, stage
@@ -48,7 +49,7 @@ def preview(  # noqa: PLR0917  # Dagster passes them by name
             context.log.warning(f"no preview: {error}")
             for half in work.folder.iterdir():
                 half.unlink()
-            told = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+            told = {"ok": False, "reason": hidden(f"{type(error).__name__}: {error}")}
             work.lasting = False
         (work.folder / "preview.json").write_text(json.dumps(told, indent=1))
         wanted = work.recipe.preview

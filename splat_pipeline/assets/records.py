@@ -26,13 +26,14 @@ def stage_row(
     attempts: int,
     error: BaseException | None,
 ) -> dict[str, Any]:
-    """Return a row of the ``stages`` table, its outcome still open. ``about``: job, run_id, utc, stage."""
+    """Return a row of the ``stages`` table, its outcome and product still open. ``about``: job, run_id, utc, stage."""
     return {
         **about,
         "seconds": usage.seconds,
         "peak_rss_bytes": usage.peak_rss_bytes,
-        "peak_vram_bytes": None,
-        "gpu_share": None,
+        "peak_vram_bytes": usage.peak_vram_bytes,
+        "gpu_share": usage.gpu_share,
+        "gpu_power_w": usage.gpu_power_w,
         "bytes_in": bytes_in,
         "bytes_out": bytes_out,
         "attempts": attempts,

@@ -73,16 +73,11 @@ def training_plan(
             if verdict.limit.lifted and not verdict.passed:
                 plan = plan.because(f"{verdict.gate}: {verdict.because}")
         (work.folder / "plan.json").write_text(json.dumps(plan_to_json(plan), indent=1))
-        work.publish(
-            metadata={
-                "detail": str(plan.detail),
-                "reasons": "; ".join(plan.reasons) or "none: full detail",
-                "trainer": trainer.name,
-                "why_trainer": why,
-                "left_out": len(plan.left_out),
-                "scene_type": work.scene_type,
-            }
-        )
+        reasons_told = "; ".join(plan.reasons) or "none: full detail"
+        told: dict[str, Any] = {"detail": str(plan.detail), "reasons": reasons_told, "trainer": trainer.name}
+        told |= {"trainer_because": why, "trainer_licence": trainer.licence}
+        told |= {"left_out": len(plan.left_out), "scene_type": work.scene_type}
+        work.publish(metadata=told)
     return work.result()
 
 

@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from splat_pipeline.assets.cleaning import cleaned_gaussians, weights_of
+from splat_pipeline.assets.discretion import hidden
 from splat_pipeline.assets.preview import FILMED, captured, path_of
 from splat_pipeline.assets.stages import Loaders, Machines, Result, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
@@ -37,7 +38,7 @@ def viewer(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
         except (SplatError, OSError, ValueError) as error:
             context.log.warning(f"no viewer: {error}")
             (work.folder / "viewer.html").unlink(missing_ok=True)
-            told = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+            told = {"ok": False, "reason": hidden(f"{type(error).__name__}: {error}")}
             work.lasting = False
         (work.folder / "viewer.json").write_text(json.dumps(told, indent=1))
         work.publish(metadata={name: value for name, value in told.items() if value is not None})

@@ -15,9 +15,11 @@ from typing import Any
 import dagster as dg
 
 from splat_pipeline.assets.checks import results_of, table_of
+from splat_pipeline.assets.discretion import hidden
 from splat_pipeline.assets.records import lineage_of
 from splat_pipeline.assets.traces import KEY, Present, recipe_of
 from splat_pipeline.domain.quality import Limit, Metrics, Verdict, judge_stage, write_verdicts
+from splat_pipeline.domain.retention import STANDARD
 from splat_pipeline.domain.scenes import SCENE_FILE
 from splat_pipeline.domain.watched import WatchedRecipe
 from splat_pipeline.ports import Artifact, Store, Usage
@@ -41,6 +43,8 @@ class Work:
     store: Store
     log: Callable[[str], None]
     """One line of progress, seen in the UI and on the terminal."""
+    product: str = STANDARD
+    """Class of the job: what it may cost and how long its things are kept hang on it."""
     present: Present | None = None
     """What the result rests on beside inputs and settings."""
     lasting: bool = True
@@ -154,7 +158,7 @@ class Work:
         """Return the stage's metadata with seconds, memory and bytes."""
         assert self.published is not None
         return {
-            **self.metadata,
+            **{name: hidden(value) if isinstance(value, str) else value for name, value in self.metadata.items()},
             **({"reused_from": self.reused_from} if self.reused_from else {}),
             "seconds": round(self.usage.seconds, 3),
             "peak_rss_bytes": self.usage.peak_rss_bytes,

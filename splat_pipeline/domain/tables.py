@@ -480,13 +480,29 @@ STAGES = TableSpec(
         Column("utc", S, "", "ISO 8601, at the end"),
         Column("seconds", D, "s", "wall time"),
         Column("peak_rss_bytes", L, "byte", "of the step's process and, apart, its largest child"),
-        Column("peak_vram_bytes", L, "byte", "", nullable=True),
-        Column("gpu_share", F, "", "of the wall time", nullable=True),
+        Column("peak_vram_bytes", L, "byte", "of the GPU that was taken most of", nullable=True),
+        Column("gpu_share", F, "", "of the time in which the busiest GPU ran a kernel", nullable=True),
+        Column("gpu_power_w", F, "W", "mean, of that GPU", nullable=True),
         Column("bytes_in", L, "byte", "artifacts, and of the upload, read"),
         Column("bytes_out", L, "byte", "artifact written"),
         Column("attempts", I, "", "of the step in this run"),
         Column("outcome", S, "", "success, reused (an earlier result holds) or failure"),
         Column("failure_signature", S, "", "class, stage and what was salient: alike failures have one", nullable=True),
+        Column("product", S, "", "class of the job", nullable=True),
+    ),
+)
+
+FREED = TableSpec(
+    "freed",
+    1,
+    (
+        Column("utc", S, "", "ISO 8601"),
+        Column("kind", S, "", "uploads, intermediates, checkpoints or packages"),
+        Column("product", S, "", "class of the job"),
+        Column("job", S, "", "empty: not known"),
+        Column("name", S, "", "where it lay"),
+        Column("size_bytes", L, "byte", ""),
+        Column("because", S, "", ""),
     ),
 )
 
@@ -507,7 +523,7 @@ CORRECTIONS = TableSpec(
 ALL: tuple[TableSpec, ...] = (
     VIDEOS, POSITIONS, FRAMES, SEGMENTS, KEYFRAMES, DECISIONS, GIVEN, FEATURES, PAIRS, LINKS, WINDOWS, ATTEMPTS, POSES,
     LOOPS, ALIGNMENT, POINTS, TRAINING, HELDOUT, LADDER, CLEANING, CONTRIBUTIONS, FORMATS,
-    GATES, STAGES, CORRECTIONS,
+    GATES, STAGES, CORRECTIONS, FREED,
 )  # fmt: skip
 
 

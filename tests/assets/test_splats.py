@@ -508,3 +508,16 @@ def test_what_is_too_much_for_the_gpu_steps_down_its_own_ladder(store: FileStore
     assert run(store, instance, trainer).success
     assert [plan.iterations for plan in trainer.plans] == [30_000, 15_000]
     assert plan_of(store)["reasons"] == ["OutOfMemory at full: CUDA out of memory"]
+
+
+def test_another_trainer_changes_no_file_s_name_and_nothing_before_the_plan(
+    store: FileStore, instance: dg.DagsterInstance
+):
+    given(store)
+    before = {name: store.fetch(JOB, name).digest for name in ("source_videos", "keyframes", "camera_poses")}
+    files = []
+    for trainer in (MoodyTrainer(), MoodyTrainer(name="other", device="gpu")):
+        assert run(store, instance, trainer).success
+        files.append(sorted(path.name for path in store.fetch(JOB, "splat").folder.iterdir()))
+    assert files[0] == files[1]
+    assert before == {name: store.fetch(JOB, name).digest for name in before}
