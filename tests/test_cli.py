@@ -73,6 +73,31 @@ def test_a_file_that_is_no_video_is_named_with_cause_and_remedy(
     assert (tmp_path / name).read_bytes() == content
 
 
+def test_progress_is_json_on_standard_output_for_programs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    monkeypatch.setattr("sys.argv", ["splat", "run", str(a_file(tmp_path, "a.mp4", b"")), "--progress", "json"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["stage"], line["status"]) for line in lines[:-1]] == [
+        ("", "started"),
+        ("source_videos", "running"),
+        ("source_videos", "failed"),
+    ]
+    assert all(line["percent"] == 0 for line in lines[:-1])
+    assert lines[-1]["error"]["class"] == "UnreadableMedia"
+
+
+def test_progress_to_a_webhook_that_is_not_set_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    code, told, _ = call(monkeypatch, capsys, "run", str(a_file(tmp_path, "a.mp4", b"")), "--progress", "webhook")
+    assert code == 1
+    assert told["error"]["class"] == "BadWebhook"  # type: ignore[index]
+    assert "SPLAT__WEBHOOK" in told["error"]["remedy"]  # type: ignore[index]
+
+
 def test_an_empty_folder_and_a_missing_one_are_the_callers_fault(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
