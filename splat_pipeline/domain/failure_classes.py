@@ -203,7 +203,7 @@ WORK = (
         filmed=NOT_YOURS, operator="Materialize the named stage again; where it recurs, look at the disk of the store.",
     ),
     FailureClass(
-        code="cancelled", errors=(), evidence="Who ended the run, in its event log.",
+        code="cancelled", errors=(e.Cancelled,), evidence="Who ended the run, in its event log.",
         filmed="Upload it again when it shall run after all.", operator="Run it again from the failed step, if it was not meant.",
     ),
     FailureClass(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from splat_pipeline.domain.alike import code_in, salient_of, signature_of
-from splat_pipeline.domain.errors import CorruptArtifact, SplatError, TooDark, ToolCrashed
+from splat_pipeline.domain.errors import Cancelled, CorruptArtifact, SplatError, TooDark, ToolCrashed
 
 
 def dark(clip: str, frames: int, luma: int, spans: str) -> TooDark:
@@ -58,6 +58,7 @@ def test_an_error_of_the_code_is_internal_and_says_its_type():
 
 def test_who_ended_a_run_is_not_an_internal_error():
     assert signature_of(KeyboardInterrupt(), "splat") == "cancelled | splat | KeyboardInterrupt"
+    assert code_in(signature_of(Cancelled("SIGTERM"), "splat")) == "cancelled"
 
 
 def test_a_long_cause_is_cut_and_a_row_of_before_is_its_own_class():
