@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 3000
+METRICS_PORT ?= 9464
 # Reports, films and viewers behind links in the UI.
 FILES  ?= 3001
 # Threads that spin while they wait halve the speed of training on a busy machine.
@@ -30,8 +31,8 @@ test: setup azurite  ## run all tests
 azurite: build/azurite/.ready   ## an Azure blob server for the tests, where npm is; without it they skip loudly
 build/azurite/.ready:
 	@mkdir -p build/azurite
-	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --ignore-scripts --prefix build/azurite azurite@3.35.0 && touch $@; \
-	else echo "no npm: what is said of Azure is not tested"; fi
+	@npm install --silent --no-audit --no-fund --ignore-scripts --prefix build/azurite azurite@3.35.0 && touch $@ \
+	|| echo "no azurite, for npm cannot install it: what is said of Azure is not tested"
 
 lint: setup      ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -45,11 +46,12 @@ bench: setup     ## time the CPU renderer and trainer on a tiny case, a minute o
 	$(BIN)/python benchmarks/cpu_splatting.py --seconds 20 --json build/cpu_splatting.json
 	$(BIN)/python benchmarks/cpu_scaling.py --quick --json build/cpu_scaling.json --svg build/cpu_scaling.svg
 
-dev: setup       ## the Dagster UI with its daemon on 127.0.0.1, watching the inbox
+dev: setup       ## the Dagster UI with its daemon, and figures for Prometheus, on 127.0.0.1; watches the inbox
 	@$(BIN)/splat init
 	@echo "Dagster UI                   http://127.0.0.1:$(PORT)"
 	@echo "files of artifacts           http://127.0.0.1:$(FILES) (linked from the UI)"
-	@$(BIN)/splat artifacts --port $(FILES) & trap "kill $$!" EXIT; \
+	@$(BIN)/splat artifacts --port $(FILES) & files=$$!; $(BIN)/splat metrics --port $(METRICS_PORT) & metrics=$$!; \
+	trap "kill $$files $$metrics" EXIT; \
 	SPLAT_ARTIFACT_URL=http://127.0.0.1:$(FILES) DAGSTER_HOME="$$($(BIN)/splat init --quiet)" \
 	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from splat_pipeline.domain.errors import DiskFull
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_FLUSHED = (errno.EINVAL, errno.ENOTSUP)
+"""What network mounts answer whose servers flush names by themselves (SMB, FUSE)."""
 
 
 def write(path: Path, text: str) -> None:
@@ -54,6 +56,9 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NOT_FLUSHED:
+            raise
     finally:
         os.close(handle)
 

@@ -23,6 +23,7 @@ from resources.shelves import Shelves
 from resources.trainers import InstalledTrainers
 from resources.webhooks import webhook_of
 from sensors.alerts import alerts_sensor
+from sensors.finals import finals_sensor
 from sensors.outcomes import Exit, outcomes_sensor
 from sensors.retention import retention_schedule
 from sensors.uploads import Door, uploads_sensor
@@ -108,7 +109,7 @@ def doors(settings: Settings) -> list[dg.SensorDefinition]:
         hold=watch.hold,
         log_level=settings.log_level,
     )
-    out = Exit(shelves=shelves, store=store, job_name=JOB, ui=settings.ui)
+    out = Exit(shelves=shelves, store=store, job_name=JOB, ui=settings.ui, now=now)
     webhook, poll_s = webhook_of(settings.webhook, os.environ, backoff=HASTY), settings.poll_s
     return [
         uploads_sensor(door, poll_s=poll_s, inbox=settings.place("inbox")),
@@ -130,7 +131,10 @@ def build(settings: Settings) -> dg.Definitions:
         assets=[*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))],
         jobs=[job],
         schedules=[overview_schedule(), retention_schedule(sweep_of(settings), cron=settings.retention_cron)],
-        sensors=doors(settings),
+        sensors=[
+            *doors(settings),
+            finals_sensor(store=store_of(settings), job=job, poll_s=settings.poll_s),
+        ],
         resources=resources_of(settings),
         loggers={LOGGER: json_lines},
         executor=executor_of(settings),

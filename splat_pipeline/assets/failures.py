@@ -12,9 +12,12 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from splat_pipeline.assets.discretion import DISCREET, guarded_streams, hidden
-from splat_pipeline.domain.errors import OutOfMemory, SplatError
+from splat_pipeline.domain.errors import Cancelled, OutOfMemory, SplatError
 from splat_pipeline.domain.taxonomy import named
 
+INTERRUPTED = "DagsterExecutionInterruptedError"
+"""What Dagster raises in a step whose process gets SIGTERM or SIGINT."""
+GOES_ON = "Run it again: what was finished is taken over, a training goes on from its last checkpoint."
 TOLD = ("class", "file", "cause", "remedy")
 Body = TypeVar("Body", bound=Callable[..., Any])
 
@@ -91,6 +94,9 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
             told = data.user_failure_data.metadata if data.user_failure_data else {}
             if "class" in told:
                 return in_full({key: str(told[key].value) or None for key in TOLD})
+            if INTERRUPTED in _root(data.error):
+                stopped = Cancelled(f"{event.step_key} was stopped", remedy=GOES_ON)
+                return in_full(stopped.to_json())
             unexpected = unexpected or f"{event.step_key}: {_root(data.error)}"
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
