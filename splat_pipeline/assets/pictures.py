@@ -43,11 +43,11 @@ def captioned(pictures: Iterable[Picture], text: str) -> Iterator[Picture]:
 class Poster:
     """Looks at a film's frames as they pass for the one to show in its place, and keeps three to show side by side."""
 
-    def __init__(self, *, frames: int) -> None:
-        """``frames``: how many will pass."""
-        self._third = [round(frames * share) for share in (0, 1 / 3, 2 / 3)]
+    def __init__(self, *, frames: int, returns: bool = False) -> None:
+        """``frames``: how many will pass. ``returns``: the second half shows the first one backwards."""
+        self._kept = [round(frames * share) for share in ((0, 1 / 4, 1 / 2) if returns else (0, 1 / 3, 2 / 3))]
         self.turns: list[Picture] = []
-        """Frames a third of the film apart."""
+        """Three frames as far apart as can be."""
         self._first: Picture | None = None
         self._best: Picture | None = None
         self._detail = -1.0
@@ -56,7 +56,7 @@ class Poster:
         """Give the (H, W, 3) RGB frames on."""
         for i, frame in enumerate(frames):
             self._first = frame if self._first is None else self._first
-            self.turns += [frame] if i in self._third else []
+            self.turns += [frame] if i in self._kept else []
             gray = frame[::2, ::2].mean(axis=2)
             detail = float(np.abs(np.diff(gray, axis=0)).mean() + np.abs(np.diff(gray, axis=1)).mean())
             if detail > self._detail:

@@ -102,7 +102,7 @@ def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any
     camera = path.views[0].camera
     work.log(f"filming {len(path.views)} frames, {path.kind}: {path.because}")
     (work.folder / "camera_path.json").write_text(json.dumps(orbit.nerfstudio_path(path, fps=fps)))
-    poster, detail = Poster(frames=len(path.views)), plan_of(work)["detail"]
+    poster, detail = Poster(frames=len(path.views), returns=path.kind == "flight"), plan_of(work)["detail"]
     pictures = drawn(gaussians, path.views)
     if detail != Detail.FULL:
         pictures = captioned(pictures, f"{detail} detail")

@@ -539,3 +539,6 @@ def test_the_poster_of_a_flight_is_its_frame_of_most_detail_and_of_an_orbit_its_
     assert poster.chosen(first=True) is flat
     assert poster.chosen(first=False) is fine
     assert [frame is other for frame, other in zip(poster.turns, [flat, fine, rough], strict=True)] == [True] * 3
+    there_and_back = Poster(frames=4, returns=True)
+    assert len(list(there_and_back.watching([flat, fine, rough, fine]))) == 4
+    assert [id(frame) for frame in there_and_back.turns] == [id(flat), id(fine), id(rough)]

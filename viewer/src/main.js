@@ -148,7 +148,7 @@ class Viewer {
     const { display } = this.spark.defaultView;
     if (display && display.accumulator !== this.shown) [this.shown, this.turn] = [display.accumulator, this.turn + 1];
     const [eye, lens] = [this.camera.matrixWorld.elements, this.camera.projectionMatrix.elements];
-    const numbers = [...eye, ...lens, ...(display ? display.viewToWorld.elements : [])].map((x) => x.toPrecision(6));
+    const numbers = [...eye, ...lens, ...(display ? display.viewToWorld.elements : [])].map((x) => Math.round(x * 1e6));
     return [...numbers, this.turn, this.resizes, this.frames.visible].join();
   }
 
