@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import dagster as dg
@@ -13,9 +15,11 @@ from resources.guarded import GuardedReader
 from resources.images import KeyframeImages
 from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
+from resources.lifeline import end_with_parent
 from resources.machine import LocalMachine
 from resources.movies import FfmpegWriter
 from resources.pose_sources import InstalledSources
+from resources.run_workers import steps_in_processes
 from resources.sheets import ContactSheets
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.uploads import uploads_sensor
@@ -24,6 +28,7 @@ from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, load
 
 JOB = "video_to_splat"
+STAGES = (intake, frames, linking, reconstructions, poses, splats, delivery)
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
 
@@ -49,15 +54,11 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
     """Return where steps run."""
     if settings.executor == "in_process":
         return dg.in_process_executor
-    start: dict[str, Any] = {"forkserver": {"preload_modules": PRELOAD}}
-    chosen: dg.ExecutorDefinition = dg.multiprocess_executor.configured(
-        {"max_concurrent": 1, "start_method": start}, name="steps_in_processes"
-    )
-    return chosen
+    return steps_in_processes(PRELOAD)
 
 
-def build(settings: Settings) -> dg.Definitions:
-    """Return the code location: assets, checks, job, resources, sensors."""
+def build(settings: Settings, *, stages: Sequence[ModuleType] = STAGES) -> dg.Definitions:
+    """Return the code location: assets (those of the modules ``stages``), checks, job, resources, sensors."""
     job = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.all(),
@@ -77,7 +78,7 @@ def build(settings: Settings) -> dg.Definitions:
         poll_s=settings.poll_s,
     )
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([intake, frames, linking, reconstructions, poses, splats, delivery]),
+        assets=dg.load_assets_from_modules(stages),
         jobs=[job],
         sensors=[uploads, *outcome_sensors(shelves, store=store, job=job)],
         resources=resources_of(settings),
@@ -87,5 +88,6 @@ def build(settings: Settings) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Load the code location of this installation."""
+    """Load the code location of this installation: first thing in every process of a run."""
+    end_with_parent()
     return build(load())

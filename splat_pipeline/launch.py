@@ -11,6 +11,7 @@ from typing import Any, get_args
 import dagster as dg
 
 from resources.machine import is_gone, this_process
+from resources.run_workers import OWNER
 from splat_pipeline.assets.failures import explain
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.definitions import JOB, build
@@ -21,8 +22,6 @@ from splat_pipeline.settings import Folder, Settings
 
 Listener = Callable[[dg.EventLogEntry], None]
 Reason = dict[str, str | None]
-OWNER = "splat/owner"
-"""Tag of a run without a daemon: the process that runs it."""
 SILENT: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The terminal shows our own lines; Dagster's go to its event log."""
 
@@ -82,12 +81,12 @@ def run_job(
 
 
 def bury_dead(instance: dg.DagsterInstance) -> None:
-    """End the runs of commands that were killed: nobody else would, and they keep their pool slots for ever."""
+    """End the runs whose process was killed: without a daemon nobody else would, and they keep their pool slots."""
     running = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     for run in instance.get_runs(running):
         owner = run.tags.get(OWNER)
-        if owner is not None and is_gone(owner):
-            instance.report_run_failed(run, "the command that ran it was killed")
+        if owner and is_gone(owner):
+            instance.report_run_failed(run, "the process that computed it was killed")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
