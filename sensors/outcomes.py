@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from sensors.second_chances import is_owed_a_retry
 from splat_pipeline.assets.failures import explain
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.ports import Store
@@ -74,8 +75,9 @@ def outcome_sensors(
         description=f"Moves the upload of a failed run to {shelves.errors}, with its reason beside it.",
     )
     def failed(context: dg.RunFailureSensorContext) -> None:
-        if context.dagster_run.tags.get(WILL_RETRY) == "true":
-            context.log.info("Dagster runs it again: the upload stays")
+        run = context.dagster_run
+        if run.tags.get(WILL_RETRY) == "true" or is_owed_a_retry(context.instance, run):
+            context.log.info("it is run again: the upload stays")
             return
         run_id = context.dagster_run.run_id
         records = context.instance.all_logs(run_id)

@@ -22,6 +22,7 @@ from resources.pose_sources import InstalledSources
 from resources.run_workers import steps_in_processes
 from resources.sheets import ContactSheets
 from sensors.outcomes import Shelves, outcome_sensors
+from sensors.second_chances import second_chances_sensor
 from sensors.uploads import uploads_sensor
 from splat_pipeline.assets import delivery, frames, intake, linking, poses, reconstructions, splats
 from splat_pipeline.overview import store_of
@@ -80,7 +81,7 @@ def build(settings: Settings, *, stages: Sequence[ModuleType] = STAGES) -> dg.De
     return dg.Definitions(
         assets=dg.load_assets_from_modules(stages),
         jobs=[job],
-        sensors=[uploads, *outcome_sensors(shelves, store=store, job=job)],
+        sensors=[uploads, *outcome_sensors(shelves, store=store, job=job), second_chances_sensor(job_name=JOB)],
         resources=resources_of(settings),
         executor=executor_of(settings),
     )

@@ -35,14 +35,13 @@ LOCATION = "splat_pipeline"
 HERE = Path(__file__).parent
 LOOK_S = 0.2
 QUICK: dict[str, Any] = {
-    "run_coordinator": {
-        "module": "dagster.core.run_coordinator",
-        "class": "QueuedRunCoordinator",
-        "config": {"dequeue_interval_seconds": 1},
-    },
-    "run_monitoring": {"poll_interval_seconds": 2},
+    "run_coordinator": {"config": {"dequeue_interval_seconds": 1, "user_code_failure_retry_delay": 2}},
+    "run_monitoring": {"poll_interval_seconds": 2, "start_timeout_seconds": 30, "free_slots_after_run_end_seconds": 5},
 }
 """Laid over the packaged dagster.yaml: intervals of a test, in place of those of a laptop."""
+DEAD = {"Z", "X", ""}
+OTHERS = ("multiprocessing.resource_tracker", "watch_orphans.py", "tail -F", "file -b")
+"""In the command lines of Python's and Dagster's own helpers."""
 
 
 @dataclass(kw_only=True)
@@ -200,7 +199,7 @@ def free_port() -> int:
 def marked(mark: str) -> list[int]:
     """Return the living processes that were started with this mark in their environment."""
     wanted = f"{MARK}={mark}".encode()
-    return [pid for pid in _pids() if wanted in _read(pid, "environ").split(b"\0") and _state(pid) not in {"Z", "X", ""}]
+    return [pid for pid in _pids() if wanted in _read(pid, "environ").split(b"\0") and _state(pid) not in DEAD]
 
 
 def role(pid: int) -> str:
@@ -210,7 +209,7 @@ def role(pid: int) -> str:
         return "code"
     if "dagster._daemon" in line:
         return "daemon"
-    if "multiprocessing.resource_tracker" in line:
+    if any(word in line for word in OTHERS):
         return "other"
     if "multiprocessing.forkserver" in line:
         return "step" if "multiprocessing.forkserver" in _command(_parent(pid)) else "other"
