@@ -23,8 +23,8 @@ MIN_ASIDE_TRACK = 3
 """Images that see a track set aside: what two see tells little of how well they agree."""
 MAX_ERROR_PX, MIN_ANGLE_DEG = 4.0, 1.5
 """COLMAP's own bounds on points."""
-NARROW = {"SIMPLE_PINHOLE": 3, "SIMPLE_RADIAL": 4, "RADIAL": 5}
-"""Models that become OPENCV, with their number of parameters."""
+NARROW = {"SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"}
+"""Models of the mappers, with the principal point at the centre: they become RADIAL with a free one."""
 Track = list[tuple[int, int]]
 
 
@@ -113,8 +113,8 @@ def _widen(model: pc.Reconstruction, cameras: Iterable[int]) -> None:
     for camera_id in cameras:
         camera = model.camera(camera_id)
         focal, cx, cy, *radial = camera.params
-        camera.model = pc.CameraModelId.OPENCV
-        camera.params = [focal, focal, cx, cy, *radial, *([0.0] * (4 - len(radial)))]
+        camera.model = pc.CameraModelId.RADIAL
+        camera.params = [focal, cx, cy, *radial, *([0.0] * (2 - len(radial)))]
 
 
 def _settle(model: pc.Reconstruction, widened: Sequence[int], request: Request) -> None:

@@ -74,6 +74,10 @@ class GuardedReader:
         message = {"command": "unpack", "out": str(folder.absolute())}
         return int(self._ask(path, message, time_limit_s=limit_s, file_bytes=MOST_BYTES)["files"])
 
+    def check_tables(self, folder: Path) -> None:
+        """See ``MediaReader``."""
+        self._ask(folder, {"command": "tables"}, time_limit_s=self.least_s)
+
     def digest(self, path: Path) -> tuple[str, int]:
         """See ``MediaReader``. Bytes are hashed here: that parses nothing."""
         return PyAvReader().digest(path)

@@ -19,15 +19,17 @@ from resources.measures import Meter
 from resources.photos import image_names, load_image, probe_images
 from resources.positions import track_of_clip, track_of_images
 from resources.upright import fitted, upright
-from splat_pipeline.domain.errors import UnreadableMedia
+from splat_pipeline.domain.errors import BadTable, UnreadableMedia
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.positions import Track
+from splat_pipeline.domain.tables import ALL, FEATURES, read_table
 from splat_pipeline.domain.uploads import VideoFacts
 
 if TYPE_CHECKING:
     from splat_pipeline.ports import Say  # no more than this: the child that reads uploads starts in half the time
 
 THUMBNAIL_PX = 160
+_SPECS = {spec.name: spec for spec in ALL}
 AHEAD = 8
 """Frames at analysis size that wait to be measured while the next are decoded."""
 
@@ -55,6 +57,14 @@ class PyAvReader:
     def unpack(self, path: Path, folder: Path) -> int:
         """See ``MediaReader``."""
         return unpack(path, folder)
+
+    def check_tables(self, folder: Path) -> None:
+        """See ``MediaReader``."""
+        for path in sorted(folder.rglob("*.parquet")):
+            spec = FEATURES if path.parent.name == FEATURES.name else _SPECS.get(path.stem)
+            if spec is None:
+                raise BadTable(f"{path.name} is no table of the pipeline", file=path.name)
+            read_table(path, spec)
 
     def digest(self, path: Path) -> tuple[str, int]:
         """See ``MediaReader``."""

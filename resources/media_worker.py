@@ -68,6 +68,12 @@ def unpack(request: Request) -> dict[str, Any]:
     return {"files": PyAvReader().unpack(Path(request["path"]), Path(request["out"]))}
 
 
+def tables(request: Request) -> dict[str, Any]:
+    """Read every table of a folder."""
+    PyAvReader().check_tables(Path(request["path"]))
+    return {}
+
+
 def facts_of(told: dict[str, Any]) -> VideoFacts:
     """Return what ``asdict`` made of the facts, and JSON of that."""
     sizes = {name: (width, height) for name, (width, height) in told["image_sizes"].items()}
@@ -91,6 +97,7 @@ COMMANDS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "probe": probe,
     "positions": positions,
     "unpack": unpack,
+    "tables": tables,
     "measure": measure,
     "extract": extract,
 }

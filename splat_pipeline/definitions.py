@@ -24,12 +24,12 @@ from resources.sheets import ContactSheets
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.second_chances import second_chances_sensor
 from sensors.uploads import uploads_sensor
-from splat_pipeline.assets import delivery, frames, intake, linking, poses, reconstructions, splats
+from splat_pipeline.assets import cleaning, delivery, frames, intake, linking, poses, reconstructions, splats
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, load
 
 JOB = "video_to_splat"
-STAGES = (intake, frames, linking, reconstructions, poses, splats, delivery)
+STAGES = (intake, frames, linking, reconstructions, poses, splats, cleaning, delivery)
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
 

@@ -121,6 +121,10 @@ class MediaReader(Protocol):
         """Return sha256 and size in bytes of a clip, or of the listing and all images of a set."""
         ...
 
+    def check_tables(self, folder: Path) -> None:
+        """Read every Parquet file below ``folder``. Raises ``BadTable`` naming one that is no table of the pipeline."""
+        ...
+
     def measure(
         self, path: Path, facts: VideoFacts, *, fps: float, longer_side_px: int, say: Say
     ) -> Iterator[FrameMeasure]:
@@ -308,7 +312,7 @@ class Refinement:
         """Say what became of the lenses."""
         if not self.cameras:
             return f"as the mapper left it: {self.why}"
-        return f"OPENCV, principal point free: {self.narrow_px:.3f} px before, {self.wide_px:.3f} px after"
+        return f"RADIAL, principal point free: {self.narrow_px:.3f} px before, {self.wide_px:.3f} px after"
 
 
 class SfmBackend(Protocol):
@@ -522,4 +526,12 @@ class Machine(Protocol):
 
     def metered(self) -> AbstractContextManager[Usage]:
         """Measure wall time and peak memory of what runs inside, children included."""
+        ...
+
+
+class Messenger(Protocol):
+    """Tells the outside that something happened."""
+
+    def post(self, event: str, message: Mapping[str, Any]) -> int:
+        """Send ``message``, plain JSON values, and return how many attempts it took. Raises ``WebhookFailed``."""
         ...

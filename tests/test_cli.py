@@ -9,6 +9,7 @@ import pytest
 
 from splat_pipeline import cli
 from splat_pipeline.domain.errors import StoreUnavailable
+from splat_pipeline.verbs import jobs
 
 
 @pytest.fixture(autouse=True)
@@ -110,11 +111,11 @@ def test_all_that_was_delivered_is_copied_out_and_a_place_that_cannot_be_written
     delivered.mkdir()
     for name in ("delivery.json", "model-1.ply", "artifact.json"):
         (delivered / name).write_text(name)
-    outputs = cli.copied({"ply": str(delivered / "model-1.ply")}, delivered, tmp_path / "out")
+    outputs = jobs.copied({"ply": str(delivered / "model-1.ply")}, delivered, tmp_path / "out")
     assert outputs == {"ply": str(tmp_path / "out" / "model-1.ply")}
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["delivery.json", "model-1.ply"]
     with pytest.raises(StoreUnavailable, match="cannot be written"):
-        cli.copied(outputs, delivered, a_file(tmp_path, "file", b"") / "below")
+        jobs.copied(outputs, delivered, a_file(tmp_path, "file", b"") / "below")
 
 
 def test_init_tells_where_to_drop_and_makes_the_folders(

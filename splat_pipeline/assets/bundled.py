@@ -10,10 +10,10 @@ from typing import Any
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.bundles import MAX_BYTES, Bundle, BundledFile, read_bundle
 from splat_pipeline.domain.contents import BUNDLE_FILE
-from splat_pipeline.domain.errors import BadBundle, BadTable
+from splat_pipeline.domain.errors import BadBundle, BadTable, InputError
 from splat_pipeline.domain.keyframes import share_of_sharp
 from splat_pipeline.domain.recipe import Recipe
-from splat_pipeline.domain.tables import ALL, FRAMES, KEYFRAMES, read_table
+from splat_pipeline.domain.tables import FRAMES, KEYFRAMES, read_table
 from splat_pipeline.domain.uploads import safe_name
 from splat_pipeline.ports import MediaReader
 
@@ -43,13 +43,10 @@ def take(work: Work, bundle: Bundle, reader: MediaReader) -> None:
         shutil.copyfile(source, target, follow_symlinks=False)
         _require_same(work.asset, file, reader.digest(target))
         work.uploaded_bytes += file.size_bytes
-    for spec in ALL:
-        path = work.folder / f"{spec.name}.parquet"
-        if path.is_file():
-            try:
-                read_table(path, spec)
-            except (BadTable, OSError, ValueError) as error:
-                raise _bad(work.asset, path.name, f"it is no table of {spec.name}: {error}") from None
+    try:
+        reader.check_tables(work.folder)
+    except (BadTable, InputError) as error:
+        raise _bad(work.asset, error.file or "", str(error)) from None
     work.log(f"{work.asset}: {len(bundle.stages[work.asset])} files taken from the bundle of {bundle.title}")
 
 

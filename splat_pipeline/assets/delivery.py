@@ -13,13 +13,13 @@ from typing import Any
 import dagster as dg
 
 from splat_pipeline.assets import pages
-from splat_pipeline.assets.pictures import Poster, compared, drawn, save_jpeg
+from splat_pipeline.assets.cleaning import cleaned_gaussians, cleaning_told
+from splat_pipeline.assets.pictures import Poster, compared, drawn, evenly, save_jpeg
 from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, lineage_of, stage
 from splat_pipeline.domain import orbit, tables
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.formats.exports import export
-from splat_pipeline.domain.formats.ply import read_ply
 from splat_pipeline.domain.reference import header_lines
 from splat_pipeline.domain.report import Summary, data_type_of, in_order
 from splat_pipeline.ports import ImageLoader, MovieWriter
@@ -28,8 +28,8 @@ POSES_ONLY_PX = 96
 """The loader gives pictures with their poses; where only poses are wanted, the pictures are small."""
 COMPARED_PX, COMPARED_VIEWS = 480, 3
 """What a format loses is seen in so many pictures of this size."""
-FILMED = ("source_videos", "keyframes", "camera_poses", "point_cloud", "splat")
-TOLD = (*FILMED, "frame_quality", "exports", "preview")
+FILMED = ("source_videos", "keyframes", "camera_poses", "point_cloud", "cleaned")
+TOLD = (*FILMED, "splat", "frame_quality", "exports", "preview")
 CARRIED = {
     "exports": None,
     "preview": None,
@@ -37,6 +37,7 @@ CARRIED = {
     "point_cloud": ("points.ply", "frame_of_reference.json"),
     "camera_poses": ("poses.parquet",),
     "splat": ("heldout.parquet",),
+    "cleaned": ("cleaning.parquet",),
 }
 """What a package takes from which artifact; None: all its files."""
 PACKAGES = (
@@ -52,11 +53,11 @@ PACKAGES = (
 )
 
 
-@job_asset(deps=["keyframes", "camera_poses", "point_cloud", "splat"], kinds={"python"})
+@job_asset(deps=["keyframes", "camera_poses", "point_cloud", "cleaned"], kinds={"python"})
 def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders) -> Result:
     """The splat in the formats that viewers read, each read back, drawn and compared."""
     with stage(context, store, machine) as work:
-        gaussians = read_ply(work.input("splat") / "gaussians.ply")
+        gaussians = cleaned_gaussians(work)
         views = evenly(_captured(work, loader, longer_side_px=COMPARED_PX), COMPARED_VIEWS)
         # The time in the name is the contract with those who collect files; it gives equal Gaussians a new digest.
         stamp = machine.utc().translate(str.maketrans("", "", "-:TZ"))
@@ -100,7 +101,7 @@ def report(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
     return work.result()
 
 
-@job_asset(deps=[*FILMED, "exports", "preview", "report"], kinds={"python"})
+@job_asset(deps=[*FILMED, "splat", "exports", "preview", "report"], kinds={"python"})
 def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> Result:
     """All that is handed over, with checksums, and what is needed to make it again."""
     with stage(context, store, machine) as work:
@@ -131,14 +132,9 @@ def _captured(work: Work, loader: ImageLoader, *, longer_side_px: int) -> Sequen
     return loader.load(*folders, longer_side_px=longer_side_px, holdout=False).views
 
 
-def evenly(views: Sequence[View], most: int) -> list[View]:
-    """Return at most so many of ``views``, evenly spread."""
-    return [views[i] for i in sorted({round(i * (len(views) - 1) / max(1, most - 1)) for i in range(most)}) if views]
-
-
 def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any]:
     recipe = work.recipe.preview
-    gaussians = read_ply(work.input("splat") / "gaussians.ply")
+    gaussians = cleaned_gaussians(work)
     captured = _captured(work, loader, longer_side_px=POSES_ONLY_PX)
     if not captured or not len(gaussians):
         raise SplatError("there is nothing to film: no Gaussians or no cameras")
@@ -179,6 +175,7 @@ def _delivery(work: Work, summary: Summary, files: list[dict[str, Any]]) -> dict
         "files": files,
         "metrics": summary.metrics,
         "gates": [pages.gate_of(verdict) for verdict in summary.gates],
+        "cleaning": cleaning_told(work),
         "frame_of_reference": pages.frame_of(work),
         "timings": dict(in_order({name: about["seconds"] for name, about in lineage.items()})),
     }

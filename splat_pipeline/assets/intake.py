@@ -33,6 +33,8 @@ class JobOverrides(dg.Config):
 
     detail: str | None = None
     seed: int | None = None
+    recipe: dict[str, Any] | None = None
+    """Any other settings of the job, nested like ``job.yaml``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +103,8 @@ def resolve(
         path = Path(upload.location) / contents.job_file
         with path.open("rb") as stream:
             wanted = read_job_file(stream.read(MAX_BYTES + 1).decode(errors="replace"))
-    launched = {key: value for key, value in config.model_dump().items() if value is not None}
+    chosen = config.model_dump(exclude_none=True)
+    launched = {**chosen.pop("recipe", {}), **chosen}
     resolved = recipe.overridden(wanted, source=JOB_FILE).overridden(launched, source="run config")
     return resolved, {JOB_FILE: sorted(wanted), "run config": sorted(launched)}
 

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.gaussians import Gaussians
 
 Picture = NDArray[np.uint8]
+Item = TypeVar("Item")
 SAME_DB = 100.0
 
 
@@ -69,6 +71,25 @@ def compared(gaussians: Gaussians, views: Sequence[View]) -> Callable[[Gaussians
         return float(np.mean(scores))
 
     return compare
+
+
+def likeness(views: Sequence[View], truths: Sequence[Picture]) -> Callable[[Gaussians], float]:
+    """Return what gives the mean PSNR in dB of Gaussians' pictures of ``views`` against ``truths`` (H, W, 3) RGB."""
+    from splat_pipeline.splatting.film import film
+    from splat_pipeline.splatting.metrics import psnr
+
+    wanted = [(truth / np.float32(255)).astype(np.float32) for truth in truths]
+
+    def score(gaussians: Gaussians) -> float:
+        pictures = (np.clip(picture, 0, 1) for picture in film(gaussians, views))
+        return float(np.mean([min(SAME_DB, psnr(seen, truth)) for seen, truth in zip(pictures, wanted, strict=True)]))
+
+    return score
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """Return at most so many of ``items``, evenly spread."""
+    return [items[i] for i in sorted({round(i * (len(items) - 1) / max(1, most - 1)) for i in range(most)}) if items]
 
 
 def save_jpeg(picture: Picture, path: Path, *, quality: int = 90) -> None:

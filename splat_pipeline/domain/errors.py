@@ -29,6 +29,8 @@
     │   └── BadAnswer             it ended well and its answer breaks the contract
     └── ResourceError         the machine is at fault: the same job may succeed later
         ├── OutOfMemory  DiskFull  StoreUnavailable
+        ├── BadWebhook            its address or its secret cannot be used
+        └── WebhookFailed         nobody took a message in time
 
 Each class carries a ``remedy`` for the person who can do something about it, and ``retry``:
 ``never`` (the content is at fault), ``same`` (transient: the identical step may succeed) or
@@ -243,6 +245,15 @@ class DiskFull(ResourceError):
 
 class StoreUnavailable(ResourceError):
     remedy = "Check the store's address, credentials and network, then run the job again."
+
+
+class BadWebhook(ResourceError):
+    remedy = "Set the webhook's address to an http(s) URL and SPLAT_WEBHOOK_SECRET to 16 bytes or more of chance."
+    retry: ClassVar[Retry] = "never"
+
+
+class WebhookFailed(ResourceError):
+    remedy = "Check the server that takes the webhook's messages: its log, its certificate, and that it is reached."
 
 
 def told(message: Mapping[str, str | None]) -> SplatError:

@@ -31,7 +31,7 @@ _FREE = {
     "SIMPLE_PINHOLE": (0,),
     "PINHOLE": (0, 1),
     "SIMPLE_RADIAL": (0, 3),
-    "RADIAL": (0, 3, 4),
+    "RADIAL": (0, 1, 2, 3, 4),  # what a widened lens becomes
     "OPENCV": tuple(range(8)),
 }
 """Parameters that a bundle adjustment moves, as COLMAP orders them."""

@@ -92,6 +92,10 @@ class ExportRecipe(_Section):
     formats: tuple[Literal["ply", "splat", "spz", "compressed_ply", "glb"], ...] = Field(
         ("ply", "splat", "spz", "compressed_ply"), min_length=1, description="of the splat"
     )
+    keep_all: bool = Field(default=False, description="deliver every Gaussian that was trained; nothing is cleaned")
+    crop: float | None = Field(
+        None, gt=0, le=100, description="keep what lies within so many captured radii of the middle; none: everything"
+    )
 
 
 class PreviewRecipe(_Section):

@@ -394,6 +394,26 @@ HELDOUT = TableSpec(
     ),
 )
 
+CLEANING = TableSpec(
+    "cleaning",
+    1,
+    (
+        Column("rule", S, "", "see domain/cleaning.py"),
+        Column("says", S, "", "its condition, with numbers"),
+        Column("found", I, "", "Gaussians that it marks"),
+        Column("removed", I, "", "of them; 0 where the rule was not applied"),
+        Column("psnr_before_db", F, "dB", "mean of the held-out views, before", nullable=True),
+        Column("psnr_after_db", F, "dB", "without those that it marks", nullable=True),
+        Column("because", S, "", "why it was applied, or was not"),
+    ),
+)
+
+CONTRIBUTIONS = TableSpec(
+    "contributions",
+    1,
+    (Column("weight_px", F, "px", "of each kept Gaussian: blending weight summed over all training views"),),
+)
+
 FORMATS = TableSpec(
     "formats",
     1,
@@ -450,7 +470,8 @@ STAGES = TableSpec(
 
 ALL: tuple[TableSpec, ...] = (
     VIDEOS, POSITIONS, FRAMES, SEGMENTS, KEYFRAMES, DECISIONS, GIVEN, FEATURES, PAIRS, LINKS, WINDOWS, ATTEMPTS, POSES,
-    LOOPS, ALIGNMENT, POINTS, TRAINING, HELDOUT, FORMATS, GATES, STAGES,
+    LOOPS, ALIGNMENT, POINTS, TRAINING, HELDOUT, CLEANING, CONTRIBUTIONS, FORMATS,
+    GATES, STAGES,
 )  # fmt: skip
 
 

@@ -17,14 +17,14 @@ from PIL import Image
 from resources.machine import LocalMachine
 from resources.movies import FfmpegWriter
 from resources.stores import FileStore
-from splat_pipeline.assets import delivery
+from splat_pipeline.assets import cleaning, delivery
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.pictures import Poster
 from splat_pipeline.assets.stages import GATES_FILE
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import ToolCrashed
-from splat_pipeline.domain.formats.ply import write_ply
+from splat_pipeline.domain.formats.ply import read_ply, write_ply
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.orbit import look_at
 from splat_pipeline.domain.quality import judge, write_verdicts
@@ -35,7 +35,7 @@ from splat_pipeline.ports import TrainingViews
 JOB = "garden-1a2b3c4d"
 HOSTILE = '<script>alert("1")</script> & "garden" {{ 7 * 7 }}'
 UPSTREAM = ("source_videos", "frame_quality", "keyframes", "camera_poses", "point_cloud", "splat")
-ASSETS = [delivery.exports, delivery.preview, delivery.report, delivery.package]
+ASSETS = [cleaning.cleaned, delivery.exports, delivery.preview, delivery.report, delivery.package]
 CAMERA = Camera(width_px=160, height_px=90, fx_px=130, fy_px=130, cx_px=80, cy_px=45)
 
 
@@ -116,18 +116,28 @@ def write_inputs(folders: dict[str, Path]) -> None:
     tables.write_table(folders["point_cloud"] / "points.parquet", tables.POINTS, points)
     (folders["point_cloud"] / "frame_of_reference.json").write_text(json.dumps(FRAME))
     (folders["point_cloud"] / "points.ply").write_bytes(b"ply\n")
-    write_ply(folders["splat"] / "gaussians.ply", blob())
+    trained = blob(620)
+    trained.logit_opacities[600:] = -8  # nobody sees them
+    write_ply(folders["splat"] / "gaussians.ply", trained)
     step = {"rung": "reduced", "psnr_db": 20.0, "gaussians": 600, "factor": 1, "seconds": 1.0}
     history = [{**step, "iteration": i, "loss": 1 / (i + 2)} for i in range(9)]
     tables.write_table(folders["splat"] / "training.parquet", tables.TRAINING, history)
     heldout = [{"keyframe_id": i, "psnr_db": 20.0 + i, "ssim": 0.8, "psnr_corrected_db": None} for i in (4, 12)]
     tables.write_table(folders["splat"] / "heldout.parquet", tables.HELDOUT, heldout)
-    plan = {"detail": "reduced", "reasons": ["reprojection_well: 2.1 px <script>"], "attempts": [], "iterations": 9}
+    plan = {
+        "detail": "reduced",
+        "reasons": ["reprojection_well: 2.1 px <script>"],
+        "attempts": [],
+        "iterations": 9,
+        "longer_side_px": 160,
+    }
     (folders["splat"] / "plan.json").write_text(json.dumps(plan))
     write_verdicts(folders["splat"] / GATES_FILE, [judge("learned", 28.0), judge("learned_well", 28.0)])
 
 
-def deliver(folder: Path, movies: Any) -> tuple[FileStore, dg.ExecuteInProcessResult]:
+def deliver(
+    folder: Path, movies: Any, config: dict[str, Any] | None = None
+) -> tuple[FileStore, dg.ExecuteInProcessResult]:
     store = FileStore(folder / "store", folder / "delivered")
     store.register(Upload(job=JOB, title=HOSTILE, location="/nowhere", files=()))
     scratch = {name: folder / "made" / name for name in UPSTREAM}
@@ -139,7 +149,7 @@ def deliver(folder: Path, movies: Any) -> tuple[FileStore, dg.ExecuteInProcessRe
     resources = {"store": store, "machine": LocalMachine(), "loader": RingLoader(), "movies": movies}
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(jobs.name, [JOB])
-        result = dg.materialize(ASSETS, instance=instance, resources=resources, partition_key=JOB)
+        result = dg.materialize(ASSETS, instance=instance, resources=resources, partition_key=JOB, run_config=config)
     return store, result
 
 
@@ -187,7 +197,7 @@ def test_a_package_says_detail_reasons_warnings_figures_and_times(delivered) -> 
 def test_a_snapshot_names_settings_versions_and_every_input(delivered) -> None:
     snapshot = json.loads((folder_of(delivered, "package") / "snapshot.json").read_text())
     assert Recipe.model_validate(snapshot["recipe"]).preview.width_px == 160
-    assert set(snapshot["artifacts"]) == {*UPSTREAM, "exports", "preview", "report"}
+    assert set(snapshot["artifacts"]) == {*UPSTREAM, "cleaned", "exports", "preview", "report"}
     assert snapshot["uploaded"] == {"<b>a.mp4": "0" * 64}
     assert snapshot["versions"]["numba"]
 
@@ -202,6 +212,39 @@ def test_exports_carry_the_time_and_the_count_that_was_read_back(delivered) -> N
     assert seen["ply"] == 100  # the same pictures
     assert seen["compressed_ply"] > 45
     assert 45 > seen["spz"] > 25 > seen["splat"] > 10  # the last has lost these Gaussians' strong harmonics
+
+
+def test_what_nobody_sees_is_not_delivered_and_it_is_told_by_which_rule_it_went(delivered) -> None:
+    assert len(read_ply(folder_of(delivered, "splat") / "gaussians.ply")) == 620
+    kept = folder_of(delivered, "cleaned")
+    assert len(read_ply(kept / "gaussians.ply")) == 600
+    weights = tables.read_table(kept / "contributions.parquet", tables.CONTRIBUTIONS)["weight_px"]
+    assert len(weights) == 600
+    assert (weights > 0).all()
+    told = json.loads((folder_of(delivered, "package") / "delivery.json").read_text())["cleaning"]
+    assert told["removed"] == 20
+    rules = {rule["rule"]: rule for rule in told["rules"]}
+    assert (rules["transparent"]["found"], rules["transparent"]["removed"]) == (20, 20)
+    assert rules["transparent"]["psnr_before_db"] - rules["transparent"]["psnr_after_db"] < 0.05
+    shown = metadata_of(delivered[1], "cleaned")
+    assert (shown["gaussians"], shown["removed"], shown["removed_transparent"]) == (600, 20, 20)
+    assert "| transparent | 20 | 20 |" in shown["rules"]
+
+
+def test_all_gaussians_are_delivered_where_that_is_asked_for_and_a_crop_is_told(tmp_path: Path) -> None:
+    def rules(name: str, **asked: Any) -> tuple[int, dict[str, Any]]:
+        config = {"ops": {"cleaned": {"config": asked}}}
+        store, _ = deliver(tmp_path / name, BrokenMovies(), config)
+        rows = tables.read_rows(store.fetch(JOB, "cleaned").folder / "cleaning.parquet", tables.CLEANING)
+        [model] = store.fetch(JOB, "exports").folder.glob("model-*.splat")
+        return model.stat().st_size // 32, {row["rule"]: row for row in rows}
+
+    count, told = rules("all", keep_all=True)
+    assert count == 620
+    assert {(row["removed"], row["because"]) for row in told.values()} == {(0, "exports.keep_all is set")}
+    count, told = rules("crop", crop=0.2)
+    assert 0 < count < 600
+    assert told["crop"]["removed"] == 600 - count
 
 
 def test_a_ply_and_the_report_say_units_axes_and_place(delivered) -> None:

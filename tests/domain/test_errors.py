@@ -20,7 +20,8 @@ def test_every_class_is_drawn_in_the_tree_and_says_what_to_do(kind: type[errors.
 
 
 def test_only_faults_of_the_machine_are_retried_unchanged():
-    assert {c.__name__ for c in CLASSES if c.retry == "same"} == {"ResourceError", "DiskFull", "StoreUnavailable"}
+    transient = {"ResourceError", "DiskFull", "StoreUnavailable", "WebhookFailed"}
+    assert {c.__name__ for c in CLASSES if c.retry == "same"} == transient
 
 
 def test_an_error_tells_class_file_cause_and_remedy():

@@ -10,8 +10,8 @@ NARROW = ColmapCamera(model="SIMPLE_RADIAL", width_px=720, height_px=1280, param
 
 
 def wide(**changes):
-    values = {"fx": 917.0, "fy": 917.0, "cx": 373.0, "cy": 643.0, "k1": 0.05, "k2": -0.08, "p1": 0.001, "p2": 0.0}
-    return ColmapCamera(model="OPENCV", width_px=720, height_px=1280, params=tuple((values | changes).values()))
+    values = {"focal": 917.0, "cx": 373.0, "cy": 643.0, "k1": 0.05, "k2": -0.08}
+    return ColmapCamera(model="RADIAL", width_px=720, height_px=1280, params=tuple((values | changes).values()))
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,7 @@ def test_each_weakness_is_enough_to_leave_the_lens_alone(change, word):
         ({"cx": 360 + 0.09 * 720}, "principal point"),
         ({"cy": 640 - 0.09 * 1280}, "principal point"),
         ({"k2": 0.6}, "radial"),
-        ({"p2": -0.03}, "tangential"),
-        ({"fy": 960.0}, "both axes"),
-        ({"fx": 1100.0, "fy": 1100.0}, "change of the focal"),
+        ({"focal": 1100.0}, "change of the focal"),
         ({"k1": float("nan")}, "nan"),
     ],
 )
@@ -48,7 +46,7 @@ def test_a_lens_that_cannot_be_right_is_named(change, word):
 
 def test_a_wider_lens_must_pay_on_the_tracks_set_aside_without_bending_the_path():
     assert Widening(narrow_px=0.63, wide_px=0.59, shift=0.001).refusal is None
-    assert "set aside" in Widening(narrow_px=0.63, wide_px=0.6295, shift=0.0).refusal
+    assert "set aside" in Widening(narrow_px=0.63, wide_px=0.625, shift=0.0).refusal
     assert "set aside" in Widening(narrow_px=0.63, wide_px=0.7, shift=0.0).refusal
     assert "set aside" in Widening(narrow_px=float("nan"), wide_px=float("nan"), shift=0.0).refusal
     assert "path" in Widening(narrow_px=0.63, wide_px=0.5, shift=0.2).refusal

@@ -6,14 +6,17 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from resources import guarded
 from resources.clips import DamagedError, Decoder
 from resources.guarded import GuardedReader
 from resources.media import PyAvReader
-from splat_pipeline.domain.errors import NoVideoStream, TooLong, UnreadableMedia, UnsafeUpload
+from splat_pipeline.domain.errors import BadTable, InputError, NoVideoStream, TooLong, UnreadableMedia, UnsafeUpload
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
+from splat_pipeline.domain.tables import FRAMES, write_table
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +123,28 @@ def test_a_clip_that_kills_its_reader_is_refused_and_nothing_else(clip: Path, tm
 def test_a_clip_that_takes_for_ever_is_given_up(clip: Path) -> None:
     with pytest.raises(TooLong, match=r"walk\.mp4 was not read within 0 s"):
         GuardedReader(probe_s=0.05).probe(clip)
+
+
+def test_a_table_that_unfolds_into_more_than_the_memory_is_refused_by_the_child(tmp_path: Path) -> None:
+    rows = 1_000_000
+    columns = {
+        column.name: pa.nulls(rows, column.type)
+        if column.nullable
+        else pa.repeat(pa.scalar("x" if pa.types.is_string(column.type) else 0).cast(column.type), rows)
+        for column in FRAMES.columns
+    }
+    chunk = pa.table(columns, schema=FRAMES.schema)
+    with pq.ParquetWriter(tmp_path / "frames.parquet", FRAMES.schema, compression="zstd") as writer:
+        for _ in range(8):
+            writer.write_table(chunk)
+    assert (tmp_path / "frames.parquet").stat().st_size < 1 << 20
+    with pytest.raises(InputError, match="memory"):
+        GuardedReader(memory_bytes=2 << 30).check_tables(tmp_path)
+
+
+def test_tables_of_the_pipeline_pass_and_others_are_named(tmp_path: Path) -> None:
+    write_table(tmp_path / "frames.parquet", FRAMES, [])
+    GuardedReader().check_tables(tmp_path)
+    (tmp_path / "surprise.parquet").write_bytes((tmp_path / "frames.parquet").read_bytes())
+    with pytest.raises(BadTable, match=r"surprise\.parquet"):
+        GuardedReader().check_tables(tmp_path)

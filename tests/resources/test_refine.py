@@ -8,8 +8,8 @@ from resources.colmap import ColmapBackend
 from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.poses import rms_px
 
-WIDE = [900.0, 900.0, 412.0, 290.0, 0.05, -0.06, 0.001, -0.001]
-"""Principal point 12 and 10 px off the centre of 800x600."""
+WIDE = [900.0, 412.0, 290.0, 0.05, -0.06]
+"""RADIAL; principal point 12 and 10 px off the centre of 800x600."""
 NARROW = [900.0, 400.0, 300.0, 0.04]
 
 
@@ -41,16 +41,15 @@ def refined(tmp_path, *args, **options):
 
 
 def test_a_lens_off_centre_is_found(tmp_path):
-    before, found, after = refined(tmp_path, "OPENCV", WIDE)
+    before, found, after = refined(tmp_path, "RADIAL", WIDE)
     assert list(found.cameras) == [1]
     assert found.wide_px < 0.97 * found.narrow_px
     camera = read_model(after).cameras[1]
-    assert camera.model == "OPENCV"
-    assert camera.params[:4] == pytest.approx(WIDE[:4], abs=4.0)
-    assert camera.params[4] == pytest.approx(WIDE[4], abs=0.02)
-    assert camera.params[6:] == pytest.approx(WIDE[6:], abs=0.003)
+    assert camera.model == "RADIAL"
+    assert camera.params[:3] == pytest.approx(WIDE[:3], abs=4.0)
+    assert camera.params[3] == pytest.approx(WIDE[3], abs=0.02)
     assert rms_px(read_model(after)) < 0.97 * rms_px(read_model(before))
-    assert "OPENCV" in found.words
+    assert "RADIAL" in found.words
 
 
 def test_a_plain_lens_is_left_alone(tmp_path):
@@ -61,13 +60,13 @@ def test_a_plain_lens_is_left_alone(tmp_path):
 
 
 def test_few_images_are_not_asked(tmp_path):
-    _, found, after = refined(tmp_path, "OPENCV", WIDE, images=8)
+    _, found, after = refined(tmp_path, "RADIAL", WIDE, images=8)
     assert (list(found.cameras), after.exists()) == ([], False)
     assert "8 images, 20 are needed" in found.why
 
 
 def test_a_lens_that_cannot_be_right_is_not_kept(tmp_path):
-    _, found, after = refined(tmp_path, "OPENCV", [900.0, 900.0, 490.0, 300.0, 0.0, 0.0, 0.0, 0.0])
+    _, found, after = refined(tmp_path, "RADIAL", [900.0, 490.0, 300.0, 0.0, 0.0])
     assert (list(found.cameras), after.exists()) == ([], False)
     assert "principal point" in found.why
 
