@@ -60,5 +60,10 @@ def test_every_gate_is_a_check_and_only_errors_block(defs: dg.Definitions):
 def test_the_job_holds_every_asset_and_the_sensors_watch_it(defs: dg.Definitions):
     job = defs.resolve_job_def(JOB)
     assert job.asset_layer.executable_asset_keys == set(defs.resolve_asset_graph().get_all_asset_keys())
-    assert {sensor.name for sensor in defs.sensors or []} == {"uploads", "shelve_processed", "shelve_failed"}
+    assert {sensor.name for sensor in defs.sensors or []} == {
+        "uploads",
+        "shelve_processed",
+        "shelve_failed",
+        "second_chances",
+    }
     assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in defs.sensors or [])

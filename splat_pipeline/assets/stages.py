@@ -25,7 +25,7 @@ from typing import Any
 import dagster as dg
 
 from splat_pipeline.assets.checks import results_of, specs_of
-from splat_pipeline.assets.failures import classified
+from splat_pipeline.assets.failures import RETRIES, classified
 from splat_pipeline.assets.partitions import GROUP, jobs
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import SplatError
@@ -249,6 +249,7 @@ def job_asset(
             group_name=GROUP,
             kinds=kinds,
             pool=pool,
+            retry_policy=RETRIES,
             check_specs=specs_of(body.__name__),
             description=body.__doc__,
         )(classified(body))

@@ -28,7 +28,7 @@
     │   ├── ToolCrashed  ToolTimeout  ToolMissing
     │   └── BadAnswer             it ended well and its answer breaks the contract
     └── ResourceError         the machine is at fault: the same job may succeed later
-        ├── OutOfMemory  DiskFull  StoreUnavailable
+        ├── OutOfMemory  DiskFull  StoreUnavailable  ProcessKilled
         ├── BadWebhook            its address or its secret cannot be used
         └── WebhookFailed         nobody took a message in time
 
@@ -254,6 +254,10 @@ class BadWebhook(ResourceError):
 
 class WebhookFailed(ResourceError):
     remedy = "Check the server that takes the webhook's messages: its log, its certificate, and that it is reached."
+
+
+class ProcessKilled(ResourceError):
+    remedy = "Look whether the machine ran out of memory or was restarted, then upload again."
 
 
 def told(message: Mapping[str, str | None]) -> SplatError:

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from resources.sandbox import run_child
-from splat_pipeline.assets.failures import classified
+from splat_pipeline.assets.failures import RETRIES, classified
 from splat_pipeline.assets.partitions import GROUP, jobs
 from splat_pipeline.assets.stages import Machines, Stores, job_asset, stage
 from splat_pipeline.domain.errors import CorruptArtifact, MissingWindow, UnreadableMedia
@@ -61,7 +61,7 @@ def source(context: dg.AssetExecutionContext, store: Stores, machine: Machines) 
     return work.result()
 
 
-@dg.op(ins={"source": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key="json_io"))
+@dg.op(ins={"source": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key="json_io"), retry_policy=RETRIES)
 @classified
 def plan_pieces(context: dg.OpExecutionContext) -> list[dg.DynamicOutput[int]]:
     """Name the pieces."""
@@ -69,7 +69,7 @@ def plan_pieces(context: dg.OpExecutionContext) -> list[dg.DynamicOutput[int]]:
     return [dg.DynamicOutput(i, mapping_key=f"piece_{i}") for i in range(PIECES)]
 
 
-@dg.op(out=dg.Out(io_manager_key="json_io"), pool="train_cpu")
+@dg.op(out=dg.Out(io_manager_key="json_io"), pool="train_cpu", retry_policy=RETRIES)
 @classified
 def piece(context: dg.OpExecutionContext, store: Stores, machine: Machines, number: int) -> dict[str, Any]:
     """Let a program of its own process compute one piece."""
@@ -82,7 +82,7 @@ def piece(context: dg.OpExecutionContext, store: Stores, machine: Machines, numb
     return {"number": number, "digest": work.published.digest}
 
 
-@dg.op(out=dg.Out(io_manager_key="json_io"))
+@dg.op(out=dg.Out(io_manager_key="json_io"), retry_policy=RETRIES)
 @classified
 def gather_pieces(
     context: dg.OpExecutionContext, store: Stores, machine: Machines, done: list[dict[str, Any]]

@@ -1,6 +1,6 @@
 """An installation as in production, for tests that break it: code server, daemon, and what they start.
 
-    with Plant(tmp_path, stages="tests_stages").running() as plant:
+    with Plant(home=tmp_path).running() as plant:
         plant.drop("garden", {"a.mp4": b"..."})
         plant.until(lambda: plant.delivered() == 1, within_s=120)
 
@@ -32,8 +32,8 @@ from splat_pipeline.settings import Settings
 
 MARK = "SPLAT_TEST_PLANT"
 LOCATION = "splat_pipeline"
-HERE = Path(__file__).parent
-LOOK_S = 0.2
+HERE = Path(__file__).resolve().parent
+LOOK_S = 0.5
 QUICK: dict[str, Any] = {
     "run_coordinator": {"config": {"dequeue_interval_seconds": 1, "user_code_failure_retry_delay": 2}},
     "run_monitoring": {"poll_interval_seconds": 2, "start_timeout_seconds": 30, "free_slots_after_run_end_seconds": 5},
@@ -75,7 +75,7 @@ class Plant:
     @property
     def environment(self) -> dict[str, str]:
         """Of every process of the plant."""
-        paths = [str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]
+        paths = [str(HERE / "faults"), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("SPLAT__")},
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
@@ -104,8 +104,8 @@ class Plant:
             self.tend()
             yield self
         finally:
-            self.wanted = {}
             self.crash()
+            self.wanted = {}
 
     def tend(self) -> None:
         """Start what should run and does not."""
@@ -122,10 +122,9 @@ class Plant:
         while alive := self.processes():
             for pid in alive:
                 kill(pid)
-            for process in self.wanted.values():
-                if process is not None:
-                    process.wait()
-            time.sleep(LOOK_S / 10)
+        for process in self.wanted.values():
+            if process is not None:
+                process.wait()
 
     def stop(self, *, within_s: float) -> float:
         """End it as a service manager does, with SIGTERM; return after how many seconds nothing of it was left."""
