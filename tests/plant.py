@@ -36,7 +36,7 @@ HERE = Path(__file__).resolve().parent
 LOOK_S = 0.5
 QUICK: dict[str, Any] = {
     "run_coordinator": {"config": {"dequeue_interval_seconds": 1, "user_code_failure_retry_delay": 2}},
-    "run_monitoring": {"poll_interval_seconds": 2, "start_timeout_seconds": 30, "free_slots_after_run_end_seconds": 5},
+    "run_monitoring": {"poll_interval_seconds": 2, "start_timeout_seconds": 60, "free_slots_after_run_end_seconds": 5},
 }
 """Laid over the packaged dagster.yaml: intervals of a test, in place of those of a laptop."""
 DEAD = {"Z", "X", ""}
@@ -71,6 +71,7 @@ class Plant:
         (dagster / "dagster.yaml").write_text(yaml.safe_dump(over(over(template, QUICK), self.instance)))
         server = {"host": "127.0.0.1", "port": self.port, "location_name": LOCATION}
         (dagster / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+        self.runs()  # makes the database: two processes that both find none leave it broken
 
     @property
     def environment(self) -> dict[str, str]:
@@ -175,11 +176,22 @@ class Plant:
         return time.monotonic() - began_s
 
     def told(self) -> str:
-        """Return what the processes said last."""
-        return "\n".join(
-            f"--- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-30:])
-            for path in sorted(self.home.glob("*.log"))
-        )
+        """Return how each run went, and what the processes said last."""
+        lines = [f"--- inbox: {sorted(path.name for path in self.settings.folder('inbox').iterdir())}"]
+        with dg.DagsterInstance.from_config(str(self.settings.folder("dagster"))) as instance:
+            for run in instance.get_runs():
+                lines.append(f"--- run {run.run_id} {run.status.value} {run.tags}")
+                events = [entry for entry in instance.all_logs(run.run_id) if entry.dagster_event]
+                lines += [f"{e.timestamp:.1f} {e.step_key or ''} {e.message[:200]!r}" for e in events if is_news(e)]
+        for path in sorted(self.home.glob("*.log")):
+            lines += [f"--- {path.name}", *path.read_text(errors="replace").splitlines()[-40:]]
+        return "\n".join(lines)
+
+
+def is_news(entry: dg.EventLogEntry) -> bool:
+    """Tell whether an event is of interest to whoever asks what went wrong."""
+    kind = entry.get_dagster_event().event_type_value
+    return kind.startswith(("PIPELINE_", "ENGINE_")) or kind in {"STEP_FAILURE", "STEP_UP_FOR_RETRY", "STEP_RESTARTED"}
 
 
 def over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

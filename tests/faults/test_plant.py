@@ -7,7 +7,7 @@ from pathlib import Path
 from cheap_stages import BAD, expected
 from plant import Plant
 
-STOP_S = 60
+STOP_S = 120
 
 
 def test_an_upload_becomes_a_package_and_a_service_manager_can_stop_all_of_it(tmp_path: Path):
@@ -15,7 +15,7 @@ def test_an_upload_becomes_a_package_and_a_service_manager_can_stop_all_of_it(tm
     with Plant(home=tmp_path, module="cheap").running() as plant:
         plant.drop("good", good)
         plant.drop("bad", {"a.mp4": BAD})
-        plant.until(plant.ended, within_s=300)
+        plant.until(plant.ended, within_s=900)
         (result,) = plant.settings.folder("delivered").glob("good-*/latest/result.txt")
         assert result.read_text() == expected(good)
         assert (plant.settings.folder("errors") / "bad.reason.json").is_file()
