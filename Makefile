@@ -7,7 +7,7 @@ PORT   ?= 3000
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench dev readme golden clean
+.PHONY: help setup demo test lint bench dev readme golden viewer clean
 
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ readme: setup    ## write the README's generated tables anew
 golden: setup    ## write the golden asset graph anew
 	SPLAT_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_definitions.py
 
+viewer:          ## bundle the viewer's JavaScript anew; needs Node 20 or newer, and nothing else does
+	cd viewer && npm ci --ignore-scripts && npm run build
+
 clean:           ## remove the environment and caches; jobs and results stay
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build viewer/node_modules *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

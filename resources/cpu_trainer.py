@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.eyes import OurEyes
 from splat_pipeline.domain.errors import OutOfMemory
-from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.memory import Footprint
 from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.ports import Say, TrainingResult, TrainingViews
 
 
-class CpuTrainer:
+class CpuTrainer(OurEyes):
     """Trains in this process, on as many threads as numba is given (``NUMBA_NUM_THREADS``).
 
     Where cores are shared, start the process with ``OMP_WAIT_POLICY=passive``: GNU OpenMP's threads wait for each other
     in a busy loop otherwise, which halves the speed as soon as another program wants one of the cores.
     """
 
-    name = "cpu"
+    name: str = "cpu"
+    device: Literal["cpu", "gpu"] = "cpu"
+    licence: str = "Apache-2.0"
+    options: Collection[str] = frozenset(
+        {"strategy", "exposure", "background", "antialias", "opacity_weight", "scale_weight"}
+    )
+
+    def unavailable(self) -> str | None:
+        """Return None: it needs nothing."""
+        return None
 
     def train(
         self,
@@ -65,14 +76,9 @@ class CpuTrainer:
 
         return footprint(sh_degree)
 
-    def evaluate(self, gaussians: Gaussians, views: TrainingViews) -> list[tuple[float, float]]:
-        """Return (PSNR in dB, SSIM) of each view."""
-        from splat_pipeline.splatting.train import evaluate
+    def free_bytes(self) -> int | None:
+        """Return None: it takes the machine's own memory."""
+        return None
 
-        return evaluate(gaussians, views.images, views.views)
 
-    def evaluate_corrected(self, gaussians: Gaussians, views: TrainingViews) -> list[float]:
-        """Return the PSNR in dB of each view after the affine change of its colours that fits its image best."""
-        from splat_pipeline.splatting.train import evaluate_corrected
-
-        return evaluate_corrected(gaussians, views.images, views.views)
+TRAINER = CpuTrainer()

@@ -47,6 +47,11 @@ class LocalMachine:
         return free_bytes()
 
 
+def has_nvidia_gpu(devices: Path = Path("/dev")) -> bool:
+    """Tell whether the driver shows a GPU; says nothing of whether CUDA works (WSL shows one as ``dxg``)."""
+    return any(devices.glob("nvidia[0-9]*")) or (devices / "dxg").exists()
+
+
 def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """Return how many cores this process may use: by affinity, and by a container's quota (cgroup v2), at least 1."""
     affinity = getattr(os, "sched_getaffinity", None)

@@ -11,8 +11,8 @@ from splat_pipeline.domain.errors import BadPoses, ToolMissing
 from splat_pipeline.domain.given import GivenPoses
 from splat_pipeline.ports import PoseRequest, PoseSource, Say
 
-GROUP = "splat_pipeline.pose_backends"
-"""Entry points of this group name a ``PoseSource``, such as ``resources.external_poses.CommandPoses``."""
+GROUPS = ("splat_pipeline.pose_backends", "splat_pipeline.sfm")
+"""Entry points of these groups, two names of one thing, name a ``PoseSource``: ``external_poses.CommandPoses``, say."""
 UPLOADED = ("nerfstudio", "colmap")
 OURS = {
     "sfm": "our own structure from motion, by COLMAP",
@@ -72,7 +72,8 @@ class InstalledSources:
     @cached_property
     def _known(self) -> Mapping[str, PoseSource]:
         ours: dict[str, PoseSource] = {name: UploadedPoses(name=name) for name in UPLOADED}
-        return ours | {point.name: _loaded(point) for point in entry_points(group=GROUP) if point.name not in ours}
+        points = [point for group in GROUPS for point in entry_points(group=group)]
+        return ours | {point.name: _loaded(point) for point in points if point.name not in ours}
 
     def names(self) -> Sequence[str]:
         """Return all names, those of uploads first."""

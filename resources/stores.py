@@ -88,15 +88,18 @@ class FileStore:
     def fetch(self, job: str, asset: str, version: str | None = None) -> Artifact:
         """Return an artifact whose every file was checked against its size and sha256."""
         home = self._root / "jobs" / _checked(job) / _checked(asset)
+        latest: Mapping[str, Any] = {}
         if version is None:
-            version = self._current(home, job, asset)
+            latest = self._current(home, job, asset)
+            version = str(latest["version"])
         try:
             manifest = json.loads((home / _checked(version) / MANIFEST).read_text())
         except FileNotFoundError:
             raise MissingArtifact(f"{asset} of job {job} has no version {version}") from None
         for entry in manifest["files"]:
             _verify(home / version / entry["name"], entry, what=f"{asset} of job {job}")
-        return self._artifact(job, asset, version, manifest)
+        # Equal content may have been made twice: who reads the current version is told how it came to be last.
+        return self._artifact(job, asset, version, {**manifest, **{k: latest[k] for k in latest if k != "version"}})
 
     def register(self, upload: Upload) -> None:
         """Remember, or move, a job's upload."""
@@ -160,9 +163,9 @@ class FileStore:
     def _ongoing(self, job: str, asset: str) -> Path:
         return self._root / "ongoing" / _checked(job) / _checked(asset)
 
-    def _current(self, home: Path, job: str, asset: str) -> str:
+    def _current(self, home: Path, job: str, asset: str) -> dict[str, Any]:
         try:
-            return str(json.loads((home / CURRENT).read_text())["version"])
+            return dict(json.loads((home / CURRENT).read_text()))
         except FileNotFoundError:
             remedy = f"Materialize {asset} for partition {job} first."
             raise MissingArtifact(f"{asset} of job {job} was never made", remedy=remedy) from None

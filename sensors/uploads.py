@@ -12,6 +12,7 @@ import dagster as dg
 
 from sensors.outcomes import Shelves
 from splat_pipeline.assets.partitions import jobs
+from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.domain import inbox as rules
 from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.uploads import Upload
@@ -92,7 +93,8 @@ def _read(name: str, shelves: Shelves, list_upload: ListUpload, context: dg.Sens
 
 def _request(upload: Upload, stamp: str) -> dg.RunRequest:
     # The stamp is part of the key, so that an upload that comes again after it was moved away runs again.
-    return dg.RunRequest(run_key=f"{upload.job}:{stamp}", partition_key=upload.job, tags={"splat/title": upload.title})
+    tags = {"splat/title": upload.title, REUSE_TAG: "true"}
+    return dg.RunRequest(run_key=f"{upload.job}:{stamp}", partition_key=upload.job, tags=tags)
 
 
 def _why_nothing(seen: dict[str, rules.Seen]) -> str:

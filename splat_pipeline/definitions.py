@@ -4,32 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import dagster as dg
 
 from resources.colmap import ColmapBackend
-from resources.cpu_trainer import CpuTrainer
 from resources.guarded import GuardedReader
 from resources.images import KeyframeImages
 from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
 from resources.lifeline import end_with_parent
-from resources.machine import LocalMachine
+from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
 from resources.pose_sources import InstalledSources
 from resources.run_workers import steps_in_processes
 from resources.sheets import ContactSheets
+from resources.trainers import InstalledTrainers
 from sensors.outcomes import Shelves, outcome_sensors
 from sensors.second_chances import second_chances_sensor
 from sensors.uploads import uploads_sensor
-from splat_pipeline.assets import cleaning, delivery, frames, intake, linking, poses, reconstructions, splats
+from splat_pipeline.assets import (
+    cleaning,
+    delivery,
+    frames,
+    intake,
+    linking,
+    poses,
+    preview,
+    reconstructions,
+    splats,
+    viewer,
+)
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, load
 
 JOB = "video_to_splat"
-STAGES = (intake, frames, linking, reconstructions, poses, splats, cleaning, delivery)
+STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
 
@@ -45,10 +55,17 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "sfm": ColmapBackend(),
         "sources": InstalledSources(),
         "loader": KeyframeImages(),
-        "trainer": CpuTrainer(),
+        "trainers": InstalledTrainers(),
         "movies": FfmpegWriter(),
         "json_io": JsonIOManager(settings.folder("store") / "ops"),
     }
+
+
+def training_pool_of(settings: Settings) -> str:
+    """Return the pool that trainings of this installation take: one a machine, so that its GPU is never shared."""
+    if settings.training_pool != "auto":
+        return settings.training_pool
+    return "gpu" if has_nvidia_gpu() else "train_cpu"
 
 
 def executor_of(settings: Settings) -> dg.ExecutorDefinition:
@@ -58,8 +75,13 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
     return steps_in_processes(PRELOAD)
 
 
-def build(settings: Settings, *, stages: Sequence[ModuleType] = STAGES) -> dg.Definitions:
-    """Return the code location: assets (those of the modules ``stages``), checks, job, resources, sensors."""
+def assets_of(settings: Settings) -> list[Any]:
+    """Return the assets of an installation."""
+    return [*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))]
+
+
+def build(settings: Settings, *, stages: Sequence[Any] | None = None) -> dg.Definitions:
+    """Return the code location: assets (``stages``, where they are others), checks, job, resources, sensors."""
     job = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.all(),
@@ -79,7 +101,7 @@ def build(settings: Settings, *, stages: Sequence[ModuleType] = STAGES) -> dg.De
         poll_s=settings.poll_s,
     )
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(stages),
+        assets=list(assets_of(settings) if stages is None else stages),
         jobs=[job],
         sensors=[uploads, *outcome_sensors(shelves, store=store, job=job), second_chances_sensor(job_name=JOB)],
         resources=resources_of(settings),

@@ -14,6 +14,7 @@ from resources.machine import is_gone, this_process
 from resources.run_workers import OWNER
 from splat_pipeline.assets.failures import explain
 from splat_pipeline.assets.partitions import jobs
+from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.definitions import JOB, build
 from splat_pipeline.domain.errors import StoreUnavailable
 from splat_pipeline.domain.uploads import Upload
@@ -50,15 +51,25 @@ def run_upload(
     config: dict[str, Any],
     listener: Listener,
     assets: Sequence[str] | None = None,
+    reuse: bool = False,
 ) -> tuple[bool, Reason | None]:
-    """Register ``upload`` and run the whole job, or some ``assets``, on it. Returns success, and why it failed."""
+    """Register ``upload`` and run the whole job, or some ``assets``, on it. Returns success, and why it failed.
+
+    ``reuse``: take over what still holds of an earlier run.
+    """
     make_home(settings)
     store_of(settings).register(upload)
-    return run_job(settings, upload.job, assets=assets, config=config, listener=listener)
+    return run_job(settings, upload.job, assets=assets, config=config, listener=listener, reuse=reuse)
 
 
 def run_job(
-    settings: Settings, job: str, *, assets: Sequence[str] | None, config: dict[str, Any], listener: Listener
+    settings: Settings,
+    job: str,
+    *,
+    assets: Sequence[str] | None,
+    config: dict[str, Any],
+    listener: Listener,
+    reuse: bool = False,
 ) -> tuple[bool, Reason | None]:
     """Materialize ``assets`` (None: all) of one job, in this process."""
     definitions = build(settings.model_copy(update={"executor": "in_process"}))
@@ -73,7 +84,8 @@ def run_job(
             partition_key=job,
             run_id=run_id,
             raise_on_error=False,
-            tags={OWNER: this_process(), "dagster/max_retries": "0"},  # who killed it decides whether to try again
+            # Who killed it decides whether to try again.
+            tags={OWNER: this_process(), "dagster/max_retries": "0", REUSE_TAG: str(reuse).lower()},
             run_config={**SILENT, "ops": config} if config else SILENT,
             asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
         )

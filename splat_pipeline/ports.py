@@ -5,11 +5,11 @@ Assets see these names only; ``definitions.py`` decides which object stands behi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -451,8 +451,8 @@ class TrainingResult:
     """What a trainer hands back."""
 
     gaussians: Gaussians
-    history: Sequence[Mapping[str, float]] = field(default_factory=list)
-    """Rows of ``tables.TRAINING`` without ``rung``."""
+    history: Sequence[Mapping[str, float | None]] = field(default_factory=list)
+    """Rows of ``tables.TRAINING`` without ``rung``; what is not known is NaN or None."""
 
 
 class SplatTrainer(Protocol):
@@ -461,6 +461,25 @@ class SplatTrainer(Protocol):
     @property
     def name(self) -> str:
         """As in settings and metadata."""
+        ...
+
+    @property
+    def device(self) -> Literal["cpu", "gpu"]:
+        """Where it trains: decides the ladder of ``domain.plans.LADDERS``."""
+        ...
+
+    @property
+    def licence(self) -> str:
+        """Under which terms it may be used, for a person who must decide that."""
+        ...
+
+    @property
+    def options(self) -> Collection[str]:
+        """Those of ``recipe.TrainingOptions`` that it heeds; a job that asks for another one is refused."""
+        ...
+
+    def unavailable(self) -> str | None:
+        """Return why it cannot be used here, in words; None when it can."""
         ...
 
     def train(
@@ -481,8 +500,12 @@ class SplatTrainer(Protocol):
         """
         ...
 
-    def footprint(self, sh_degree: int) -> Footprint:
-        """Return what a training takes of the machine's memory, with harmonics up to a degree."""
+    def footprint(self, sh_degree: int) -> Footprint | None:
+        """Return what a training takes of the memory of ``device``, with harmonics up to a degree; None: not known."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Return how much memory of an accelerator may still be taken; None: the memory is the machine's."""
         ...
 
     def evaluate(self, gaussians: Gaussians, views: TrainingViews) -> list[tuple[float, float]]:
@@ -494,6 +517,22 @@ class SplatTrainer(Protocol):
 
         The camera's own exposure and white balance of a view that was not trained on do not count in it.
         """
+        ...
+
+
+class SplatTrainers(Protocol):
+    """The trainers of this installation."""
+
+    def names(self) -> Sequence[str]:
+        """Return all that may be asked for."""
+        ...
+
+    def named(self, name: str) -> SplatTrainer:
+        """Return one that can be used. Raises ``ToolMissing`` that says what is missing, or lists those known."""
+        ...
+
+    def chosen(self, asked: str) -> tuple[SplatTrainer, str]:
+        """Return the one that ``asked``, a name or ``auto``, stands for here, and why. Raises ``ToolMissing``."""
         ...
 
 

@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     executor: Literal["multiprocess", "in_process"] = Field(
         "multiprocess", description="where steps run; the CLI uses in_process"
     )
+    training_pool: Literal["auto", "gpu", "train_cpu"] = Field(
+        "auto", description="Dagster pool of trainings; auto: gpu on a machine with an NVIDIA GPU, else train_cpu"
+    )
     recipe: Recipe = Field(Recipe(), description="defaults of every job: see the recipe table")
 
     @classmethod

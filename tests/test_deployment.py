@@ -69,15 +69,17 @@ def test_the_image_copies_what_exists_and_names_no_secret():
 
 def test_the_wheel_holds_our_three_packages_and_nothing_else(tmp_path: Path):
     source = tmp_path / "source"  # a build leaves folders beside what it builds
-    ignored = shutil.ignore_patterns(".venv", ".git", "build", "*.egg-info", ".*_cache", "__pycache__")
+    ignored = shutil.ignore_patterns(".venv", ".git", "build", "*.egg-info", ".*_cache", "__pycache__", "node_modules")
     shutil.copytree(ROOT, source, ignore=ignored)
     flags = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(tmp_path)]
     subprocess.run([sys.executable, "-m", "pip", "wheel", *flags, str(source)], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == OURS
-    for data in ("splat_pipeline/dagster.yaml", "splat_pipeline/assets/report.html", "splat_pipeline/py.typed"):
-        assert data in names
+    pages = {
+        f"splat_pipeline/assets/{name}" for name in ("report.html", "viewer.html", "viewer.js", "viewer.licences.txt")
+    }
+    assert {"splat_pipeline/dagster.yaml", "splat_pipeline/py.typed", *pages} <= set(names)
     sources = {p.relative_to(ROOT).as_posix() for top in OURS for p in (ROOT / top).rglob("*.py")}
     assert sources <= set(names)
 

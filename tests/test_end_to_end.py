@@ -156,6 +156,29 @@ def test_a_stage_is_computed_again_from_the_command_line_with_all_that_follows(
     assert len(store.rows(tables.STAGES)) == rows + 3
 
 
+def test_after_a_change_of_the_training_nothing_before_its_plan_is_computed(settings: Settings, job: str, folder: Path):
+    store = store_of(settings)
+    rows = len(store.rows(tables.STAGES))
+    changed = {"recipe": settings.recipe.overridden({"training": {"iterations": 250}}, source="test")}
+    told: list[str] = []
+    success, reason = run_upload(
+        settings.model_copy(update=changed),
+        list_upload(folder / SAMPLE, title="Small <scene>"),
+        config={},
+        listener=lambda entry: told.append(entry.user_message),
+        reuse=True,
+    )
+    assert success, reason
+    outcomes = store.rows(tables.STAGES).iloc[rows:].groupby("outcome")["stage"].agg(set)
+    assert outcomes["success"] == {"training_plan", "splat", "cleaned", "exports", "preview", "report", "package"}
+    before = {"source_videos", "frame_quality", "keyframes", "features", "match_graph", "linking_frames"}
+    assert outcomes["reused"] == before | {"window_0000", "local_reconstructions", "camera_poses", "point_cloud"}
+    version = store.fetch(job, "keyframes").version
+    assert any(line.startswith(f"keyframes: reused from {version}") for line in told)
+    plan = json.loads((store.fetch(job, "splat").folder / "plan.json").read_text())
+    assert plan["iterations"] == 250
+
+
 def test_the_command_line_shows_the_job_and_its_stages(settings: Settings, job: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SPLAT__HOME", str(settings.home))
     assert job in CliRunner().invoke(app, ["status"]).stdout

@@ -1,4 +1,4 @@
-"""From Gaussians to what people receive: files in common formats, a film, a report, one package."""
+"""From Gaussians to what people receive: files in common formats, a report, one package."""
 
 from __future__ import annotations
 
@@ -14,25 +14,21 @@ import dagster as dg
 
 from splat_pipeline.assets import pages
 from splat_pipeline.assets.cleaning import cleaned_gaussians, cleaning_told
-from splat_pipeline.assets.pictures import Poster, compared, drawn, evenly, save_jpeg
-from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, lineage_of, stage
-from splat_pipeline.domain import orbit, tables
-from splat_pipeline.domain.cameras import View
-from splat_pipeline.domain.errors import SplatError
+from splat_pipeline.assets.pictures import compared, evenly
+from splat_pipeline.assets.preview import FILMED, captured
+from splat_pipeline.assets.stages import Loaders, Machines, Result, Stores, Work, job_asset, lineage_of, stage
+from splat_pipeline.domain import tables
 from splat_pipeline.domain.formats.exports import export
 from splat_pipeline.domain.reference import header_lines
 from splat_pipeline.domain.report import Summary, data_type_of, in_order
-from splat_pipeline.ports import ImageLoader, MovieWriter
 
-POSES_ONLY_PX = 96
-"""The loader gives pictures with their poses; where only poses are wanted, the pictures are small."""
 COMPARED_PX, COMPARED_VIEWS = 480, 3
 """What a format loses is seen in so many pictures of this size."""
-FILMED = ("source_videos", "keyframes", "camera_poses", "point_cloud", "cleaned")
-TOLD = (*FILMED, "splat", "frame_quality", "exports", "preview")
+TOLD = (*FILMED, "splat", "frame_quality", "exports", "preview", "viewer")
 CARRIED = {
     "exports": None,
     "preview": None,
+    "viewer": ("viewer.html",),
     "report": None,
     "point_cloud": ("points.ply", "frame_of_reference.json"),
     "camera_poses": ("poses.parquet",),
@@ -58,7 +54,7 @@ def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines,
     """The splat in the formats that viewers read, each read back, drawn and compared."""
     with stage(context, store, machine) as work:
         gaussians = cleaned_gaussians(work)
-        views = evenly(_captured(work, loader, longer_side_px=COMPARED_PX), COMPARED_VIEWS)
+        views = evenly(captured(work, loader, longer_side_px=COMPARED_PX).views, COMPARED_VIEWS)
         # The time in the name is the contract with those who collect files; it gives equal Gaussians a new digest.
         stamp = machine.utc().translate(str.maketrans("", "", "-:TZ"))
         wanted, told = work.recipe.exports.formats, header_lines(pages.frame_of(work))
@@ -66,26 +62,6 @@ def exports(context: dg.AssetExecutionContext, store: Stores, machine: Machines,
         rows = export(gaussians, work.folder, stem=f"model-{stamp}", formats=wanted, comments=told, compare=compare)
         tables.write_table(work.folder / "formats.parquet", tables.FORMATS, rows)
         work.publish(metadata=exports_shown(rows, len(gaussians)))
-    return work.result()
-
-
-@job_asset(deps=FILMED, kinds={"python"})
-def preview(
-    context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders, movies: Movies
-) -> Result:
-    """A film around the scene, its poster and its camera path. Best effort: without it the splat is still delivered."""
-    with stage(context, store, machine) as work:
-        for name in FILMED:
-            work.input(name)
-        try:
-            told = _film(work, loader, movies)
-        except (SplatError, OSError) as error:
-            context.log.warning(f"no preview: {error}")
-            for half in work.folder.iterdir():
-                half.unlink()
-            told = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-        (work.folder / "preview.json").write_text(json.dumps(told, indent=1))
-        work.publish(metadata=told)
     return work.result()
 
 
@@ -101,7 +77,7 @@ def report(context: dg.AssetExecutionContext, store: Stores, machine: Machines, 
     return work.result()
 
 
-@job_asset(deps=[*FILMED, "splat", "exports", "preview", "report"], kinds={"python"})
+@job_asset(deps=[*FILMED, "splat", "exports", "preview", "viewer", "report"], kinds={"python"}, reusable=False)
 def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> Result:
     """All that is handed over, with checksums, and what is needed to make it again."""
     with stage(context, store, machine) as work:
@@ -125,29 +101,6 @@ def exports_shown(rows: Sequence[Mapping[str, Any]], gaussians: int) -> dict[str
         lines.append(f"| {row['format']} | {row['size_bytes']} | {each:.1f} | {seen} | {row['lost'] or ''} |")
     sizes = {f"{row['format']}_bytes": row["size_bytes"] for row in rows}
     return {"gaussians": gaussians, "formats": dg.MetadataValue.md("\n".join(lines)), **sizes}
-
-
-def _captured(work: Work, loader: ImageLoader, *, longer_side_px: int) -> Sequence[View]:
-    folders = (work.input("keyframes"), work.input("camera_poses"), work.input("point_cloud"))
-    return loader.load(*folders, longer_side_px=longer_side_px, holdout=False).views
-
-
-def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any]:
-    recipe = work.recipe.preview
-    gaussians = cleaned_gaussians(work)
-    captured = _captured(work, loader, longer_side_px=POSES_ONLY_PX)
-    if not captured or not len(gaussians):
-        raise SplatError("there is nothing to film: no Gaussians or no cameras")
-    sides = sorted((recipe.width_px, recipe.height_px))
-    camera = orbit.preview_camera(captured, longer_px=sides[1], shorter_px=sides[0])
-    path = orbit.preview_path(gaussians, captured, camera, frames=max(2, round(recipe.seconds * recipe.fps)))
-    work.log(f"filming {len(path.views)} frames, {path.kind}: {path.because}")
-    (work.folder / "camera_path.json").write_text(json.dumps(orbit.nerfstudio_path(path, fps=recipe.fps)))
-    poster = Poster()
-    movies.write(work.folder / "preview.mp4", poster.watching(drawn(gaussians, path.views)), fps=recipe.fps)
-    save_jpeg(poster.chosen(first=path.kind != "flight"), work.folder / "poster.jpg")
-    size = {"width_px": camera.width_px, "height_px": camera.height_px, "fps": recipe.fps, "frames": len(path.views)}
-    return {"ok": True, "path": path.kind, "reason": path.because, **size}
 
 
 def _carry(work: Work, asset: str, names: tuple[str, ...] | None) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from splat_pipeline.assets.again import digests_of, resting_on, take_again
 from splat_pipeline.assets.bundled import bundle_of, take_sources
 from splat_pipeline.assets.givens import posed_images, uploaded_poses, write_given
 from splat_pipeline.assets.jobfile import MAX_BYTES, read_job_file
@@ -25,6 +26,7 @@ from splat_pipeline.domain.known_length import footage_of, spots_of
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.tracks import rows_of
 from splat_pipeline.domain.uploads import Upload, VideoFacts, safe_name, video_ids
+from splat_pipeline.domain.watched import WatchedRecipe
 from splat_pipeline.ports import MediaReader
 
 
@@ -49,7 +51,7 @@ class Source:
     error: InputError | None
 
 
-@job_asset(kinds={"pyav"})
+@job_asset(kinds={"pyav"}, reusable=False)
 def source_videos(  # noqa: PLR0917  # Dagster passes them by name
     context: dg.AssetExecutionContext,
     store: Stores,
@@ -67,23 +69,22 @@ def source_videos(  # noqa: PLR0917  # Dagster passes them by name
             take_sources(work, bundle, reader, recipe=resolved)
             work.publish(metadata={"title": upload.title, "prepared_by": f"splat_pipeline {bundle.code_version}"})
             return work.result()
-        contents = posed_images(upload, contents, resolved.poses.source)
-        sources = [
-            look(reader, upload, name, video_id=video_id)
-            for name, video_id in zip(contents.sources, video_ids(contents.sources), strict=True)
-        ]
-        for source in sources:
-            if source.error is not None:
-                work.log(f"{source.name}: {type(source.error).__name__}: {source.error}")
-        require_usable(sources)
-        given, sources = take_given(work, upload, contents, sources, resolved)
+        work.recipe = read = WatchedRecipe.of(resolved)
+        contents = posed_images(upload, contents, read.poses.source)
+        settings = {"recipe": resolved.model_dump(), "recipe_keys_from": dict(origin)}
+        again = take_again(context, work, reader, upload=upload, contents=contents, settings=settings)
+        if again is not None:
+            work.publish(metadata=again)
+            return work.result()
+        sources = looked_at(work, reader, upload, contents)
+        given, sources = take_given(work, upload, contents, sources, read)
         clips = {source.video_id: (source.name, source.facts) for source in sources if source.facts is not None}
-        known = take_known(work, upload, contents, clips, resolved.poses.source)
-        manifest = manifest_of(upload, contents, sources, recipe=resolved, origin=origin)
+        known = take_known(work, upload, contents, clips, read.poses.source)
+        manifest = settings | manifest_of(upload, contents, sources)
         manifest |= {"given": given, "calibration": known, "unpacked": unpacked}
         rows = [row_of(source) for source in sources]
-        spots_of(resolved.scale, footage_of(pd.DataFrame(rows), manifest["images"]), file=JOB_FILE)
-        told = positions_of(work, reader, upload, contents, sources) if resolved.scale.gps else []
+        spots_of(read.scale, footage_of(pd.DataFrame(rows), manifest["images"]), file=JOB_FILE)
+        told = positions_of(work, reader, upload, contents, sources) if read.scale.gps else []
         work.uploaded_bytes = sum(source.size_bytes for source in sources)
         tables.write_table(work.folder / "videos.parquet", tables.VIDEOS, rows)
         tables.write_table(work.folder / "positions.parquet", tables.POSITIONS, told)
@@ -107,6 +108,22 @@ def resolve(
     launched = {**chosen.pop("recipe", {}), **chosen}
     resolved = recipe.overridden(wanted, source=JOB_FILE).overridden(launched, source="run config")
     return resolved, {JOB_FILE: sorted(wanted), "run config": sorted(launched)}
+
+
+def looked_at(work: Work, reader: MediaReader, upload: Upload, contents: Contents) -> list[Source]:
+    """Probe and hash all clips or image sets. Raises the error of the largest when none can be used."""
+    sources = [
+        look(reader, upload, name, video_id=video_id)
+        for name, video_id in zip(contents.sources, video_ids(contents.sources), strict=True)
+    ]
+    for source in sources:
+        if source.error is not None:
+            work.log(f"{source.name}: {type(source.error).__name__}: {source.error}")
+    require_usable(sources)
+    if work.present is not None:
+        held = digests_of(reader, upload, contents.found) | {source.name: source.sha256 for source in sources}
+        work.present = resting_on(work.present, held)
+    return sources
 
 
 def look(reader: MediaReader, upload: Upload, name: str, *, video_id: str) -> Source:
@@ -186,14 +203,10 @@ def row_of(source: Source) -> dict[str, Any]:
     return {name: known.get(name) for name in columns} | {"usable": reason is None, "reject_reason": reason}
 
 
-def manifest_of(
-    upload: Upload, contents: Contents, sources: Sequence[Source], *, recipe: Recipe, origin: Mapping[str, list[str]]
-) -> dict[str, Any]:
-    """Return ``manifest.json``: what a later stage, or a replay, needs to know of the upload."""
+def manifest_of(upload: Upload, contents: Contents, sources: Sequence[Source]) -> dict[str, Any]:
+    """Return what ``manifest.json`` says beside the settings: what later stages, or a replay, need of the upload."""
     sets = {source.video_id: source.facts for source in sources if source.facts is not None}
     return {
-        "recipe": recipe.model_dump(),
-        "recipe_keys_from": dict(origin),
         "upload": {"title": upload.title, "files": [asdict(file) for file in upload.files]},  # not where: it moves
         "found": dict(contents.found),
         "ignored": dict(contents.ignored),

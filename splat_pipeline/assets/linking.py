@@ -49,7 +49,7 @@ def _broken(work: Work, keyframes: pd.DataFrame) -> tuple[list[Break], Mapping[s
     prepared elsewhere only the keyframes are here.
     """
     known = read_known(work.input("source_videos"))
-    if source_of(work.input("source_videos")) is not None or (known is not None and known.rig):
+    if source_of(work.input("source_videos"), work.recipe.poses) is not None or (known is not None and known.rig):
         return [], {}
     found = breaks(keyframes, read_pairs(work.input("match_graph") / PAIRS_FILE))
     clips = {clip.video_id: clip for clip in clips_of(work) if not clip.facts.images} if found else {}

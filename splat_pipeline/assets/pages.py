@@ -30,15 +30,19 @@ PAIR_PX, POSTER_PX, SHEET_PX, POSES_ONLY_PX = 480, 960, 1000, 96
 
 def summary_of(work: Work) -> Summary:
     """Read a job's figures out of its artifacts, gates judged by today's limits."""
-    folders = {name: work.input(name) for name in ("keyframes", "camera_poses", "splat", "exports", "preview")}
+    folders = {
+        name: work.input(name) for name in ("keyframes", "camera_poses", "splat", "exports", "preview", "viewer")
+    }
     gates = [
         verdict
         for name in ("keyframes", "camera_poses", "splat")
         if (folders[name] / GATES_FILE).exists()
         for verdict in read_verdicts(folders[name] / GATES_FILE)
     ]
-    filmed = json.loads((folders["preview"] / "preview.json").read_text())
-    notes = [] if filmed["ok"] else [f"no preview: {filmed['reason']}"]
+    notes = []
+    for name in ("preview", "viewer"):
+        told = json.loads((folders[name] / f"{name}.json").read_text())
+        notes += [f"no {name}: {told['reason']}"] if told["reason"] and not told["ok"] else []
     notes += frame_of(work).get("warnings", [])
     return summarise(folders, title=work.store.upload(work.job).title, gates=gates, notes=notes)
 

@@ -18,7 +18,7 @@ from splat_pipeline.domain.errors import FewPoints, NoReconstruction, WrongPoses
 from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapModel, read_model, write_model
 from splat_pipeline.domain.given import GivenPoses, frames_of, of_keyframes, resized, without
 from splat_pipeline.domain.poses import rms_px
-from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.recipe import PoseRecipe
 from splat_pipeline.domain.windows import Window, plan_windows
 from splat_pipeline.ports import PoseRequest, PoseSource, PoseSources, SfmBackend, Triangulation, TriangulationRequest
 
@@ -37,28 +37,23 @@ def is_given(strategy: str) -> bool:
     return strategy.startswith(GIVEN)
 
 
-def source_of(source_videos: Path) -> str | None:
+def source_of(source_videos: Path, recipe: PoseRecipe) -> str | None:
     """Return the name of the source whose poses the job takes; None where they are found by structure from motion.
 
-    ``source_videos``: folder of the artifact.
+    ``source_videos``: folder of the artifact. ``recipe``: the job's.
     """
     manifest = json.loads((source_videos / "manifest.json").read_text())
-    recipe = _recipe(source_videos).poses
     if recipe.source == "external":
         return recipe.backend
     given = manifest.get("given")
     return given["source"] if given and recipe.source != "sfm" else None
 
 
-def _recipe(source_videos: Path) -> Recipe:
-    return Recipe.model_validate(json.loads((source_videos / "manifest.json").read_text())["recipe"])
-
-
-def windows_of(keyframes: pd.DataFrame, source_videos: Path) -> list[Window]:
+def windows_of(keyframes: pd.DataFrame, source_videos: Path, recipe: PoseRecipe) -> list[Window]:
     """Return what is reconstructed together: with given poses, or a rig whose clips belong together, everything."""
-    windows = plan_windows(keyframes, _recipe(source_videos).poses)
+    windows = plan_windows(keyframes, recipe)
     known = read_known(source_videos)
-    together = source_of(source_videos) is not None or (known is not None and known.rig)
+    together = source_of(source_videos, recipe) is not None or (known is not None and known.rig)
     if not together or not windows:
         return windows
     return [Window(window_id=0, first=windows[0].first, stop=windows[-1].stop)]
@@ -72,7 +67,7 @@ def given_attempt(
     The model lies in ``folder``. Poses that contradict the images are a failed attempt while ``poses.source``
     is auto, so that structure from motion may follow; else they raise ``WrongPoses`` or ``FewPoints``.
     """
-    name = source_of(work.input("source_videos"))
+    name = source_of(work.input("source_videos"), work.recipe.poses)
     if name is None:
         return None
     strategy = f"{GIVEN}{name}"

@@ -105,7 +105,10 @@ def _refined(work: Work, sfm: SfmBackend, model: ColmapModel) -> tuple[ColmapMod
 def _is_of_rig(work: Work) -> bool:
     """Whether the world has the unit of a rig: it was found, and with images of two cameras of the rig or more."""
     keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
-    return source_of(work.input("source_videos")) is None and known_cameras(work, keyframes)["rig"] is not None
+    return (
+        source_of(work.input("source_videos"), work.recipe.poses) is None
+        and known_cameras(work, keyframes)["rig"] is not None
+    )
 
 
 def _shown(model: ColmapModel, poses: pd.DataFrame) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import shutil
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
 import dagster as dg
@@ -20,17 +19,28 @@ from splat_pipeline.assets.partitions import GROUP, jobs
 from splat_pipeline.assets.posed import source_of, windows_of
 from splat_pipeline.assets.rescue import climb
 from splat_pipeline.assets.second_look import Gathered, look_again
-from splat_pipeline.assets.stages import Machines, Readers, Sfm, Sources, Stores, Work, job_asset, stage
+from splat_pipeline.assets.stages import (
+    Machines,
+    Readers,
+    Sfm,
+    Sources,
+    Stores,
+    Work,
+    job_asset,
+    recipe_of,
+    reuse_asked,
+    stage,
+    taken_over,
+)
 from splat_pipeline.domain.errors import ArtifactError, MissingWindow, NoReconstruction
 from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs, write_pairs
 from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_rows, read_table, write_table
 from splat_pipeline.domain.windows import Window, complete, settle, window_row
-from splat_pipeline.ports import Artifact, FeatureRequest, MatchRequest, Store
+from splat_pipeline.ports import Artifact, FeatureRequest, Machine, MatchRequest, Store
 
 REPEATS_TAG = "dagster/parent_run_id"
 """Of a run that Dagster, or a person in its UI, started to repeat another one."""
-WINDOW_INPUTS = ("features", "keyframes", "linking_frames", "match_graph", "source_videos")
-"""What a window is computed from."""
+GATHERED = "local_reconstructions"
 JSON = "json_io"
 """Carries the small values between the ops: which windows, and what became of them."""
 
@@ -66,7 +76,7 @@ def match_graph(
     """Matches between keyframes, verified: neighbours in time and views that look alike. Made once, for all windows."""
     with stage(context, store, machine) as work:
         keyframes = _keyframes(work)
-        if source_of(work.input("source_videos")) is not None:
+        if source_of(work.input("source_videos"), work.recipe.poses) is not None:
             write_pairs(work.folder / PAIRS_FILE, [])
             work.publish(metadata=_matched([]) | {"skipped": "poses are given: what they leave is matched with them"})
             return work.result()
@@ -99,8 +109,9 @@ def _matched(pairs: Iterable[MatchedPair]) -> dict[str, int]:
 @classified
 def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput[dict[str, Any]]]:
     """Decide which keyframes are reconstructed together."""
-    keyframes, source = (store.fetch(context.partition_key, name).folder for name in ("keyframes", "source_videos"))
-    windows = windows_of(read_table(keyframes / "keyframes.parquet", KEYFRAMES), source)
+    keyframes, source = (store.fetch(context.partition_key, name) for name in ("keyframes", "source_videos"))
+    rows = read_table(keyframes.folder / "keyframes.parquet", KEYFRAMES)
+    windows = windows_of(rows, source.folder, recipe_of(source).poses)
     return [dg.DynamicOutput(asdict(window), mapping_key=window.name) for window in windows]
 
 
@@ -111,9 +122,8 @@ def reconstruct(  # noqa: PLR0917  # Dagster passes them by name
 ) -> dict[str, Any]:
     """Reconstruct one window: attempt after attempt until one is good enough; the best is kept."""
     this = Window(**window)
-    earlier = _earlier(context, store, this)
+    earlier = _earlier(context, store, machine, this)
     if earlier is not None:
-        context.log.info(f"{this.name} was reconstructed from the same inputs by the run that this one repeats: kept")
         return {"window_id": this.window_id, "digest": earlier.digest}
     with stage(context, store, machine, name=this.name) as work:
         tries = work.folder / "tries"
@@ -128,22 +138,22 @@ def reconstruct(  # noqa: PLR0917  # Dagster passes them by name
     return {"window_id": this.window_id, "digest": work.published.digest}
 
 
-def _earlier(context: dg.OpExecutionContext, store: Store, window: Window) -> Artifact | None:
-    """Return the window as an earlier run or try made it from the same inputs by the same code.
+def _earlier(context: dg.OpExecutionContext, store: Store, machine: Machine, window: Window) -> Artifact | None:
+    """Return the window as an earlier run or try made it, where all that it rests on still holds.
 
-    Only where Dagster repeats work that failed: to materialize anew is to compute anew.
+    Only where the run asks for that, or Dagster repeats work that failed: to materialize anew is to compute anew.
     """
-    if context.retry_number == 0 and REPEATS_TAG not in context.run.tags:
+    if context.retry_number == 0 and REPEATS_TAG not in context.run.tags and not reuse_asked(context):
         return None
     try:
-        found = store.fetch(context.partition_key, window.name)
-        row = read_table(found.folder / "windows.parquet", WINDOWS).iloc[0]
+        row = read_table(store.fetch(context.partition_key, window.name).folder / "windows.parquet", WINDOWS).iloc[0]
     except ArtifactError as error:
         context.log.info(f"{window.name} is computed: {error}")
         return None
-    now = {name: store.fetch(context.partition_key, name).digest for name in WINDOW_INPUTS}
-    same = found.manifest["inputs"] == now and found.manifest["code_version"] == version("splat_pipeline")
-    return found if same and (row["first"], row["stop"]) == (window.first, window.stop) else None
+    if (row["first"], row["stop"]) != (window.first, window.stop):
+        return None
+    work = taken_over(context, store, machine, name=window.name)
+    return None if work is None else work.published
 
 
 @dg.op(out=dg.Out(io_manager_key=JSON), retry_policy=RETRIES)
@@ -155,8 +165,11 @@ def gather(
 
     After a crash windows were seen to be missing here: each planned one is asked for.
     """
-    with stage(context, store, machine, name="local_reconstructions") as work:
-        planned = windows_of(_keyframes(work), work.input("source_videos"))
+    earlier = taken_over(context, store, machine, name=GATHERED) if reuse_asked(context) else None
+    if earlier is not None:
+        return _gathered_output(earlier, len(done))
+    with stage(context, store, machine, name=GATHERED) as work:
+        planned = windows_of(_keyframes(work), work.input("source_videos"), work.recipe.poses)
         complete(planned, [row["window_id"] for row in done])
         digests = {row["window_id"]: row["digest"] for row in done}
         gathered = _gathered(work, planned, digests)
@@ -169,12 +182,16 @@ def gather(
         attempts = [row for rows in gathered.attempts.values() for row in rows]
         write_table(work.folder / "attempts.parquet", ATTEMPTS, attempts)
         work.publish(metadata=_summary(windows))
+    return _gathered_output(work, len(planned))
+
+
+def _gathered_output(work: Work, windows: int) -> dg.Output[dict[str, Any]]:
     assert work.published is not None
     with warnings.catch_warnings():
         # Without a data version every run would make everything downstream stale; on Output the argument is "beta".
         warnings.simplefilter("ignore", dg.BetaWarning)
         version = dg.DataVersion(work.published.digest)
-        return dg.Output({"windows": len(planned)}, metadata=work.shown(), data_version=version)
+        return dg.Output({"windows": windows}, metadata=work.shown(), data_version=version)
 
 
 @dg.graph_asset(

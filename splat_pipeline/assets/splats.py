@@ -13,12 +13,20 @@ import numpy as np
 from splat_pipeline.assets.pictures import svg_uri
 from splat_pipeline.assets.stages import GATES_FILE, Loaders, Machines, Result, Stores, Trainers, Work, job_asset, stage
 from splat_pipeline.domain import charts, tables
-from splat_pipeline.domain.errors import OutOfMemory, SplatError, TrainingError
+from splat_pipeline.domain.errors import BadJobFile, OutOfMemory, SplatError, TrainingError
 from splat_pipeline.domain.formats.ply import write_ply
 from splat_pipeline.domain.memory import fitted
-from splat_pipeline.domain.plans import Detail, TrainingPlan, plan_for, plan_from_json, plan_to_json, step_down
+from splat_pipeline.domain.plans import (
+    LADDERS,
+    Detail,
+    TrainingPlan,
+    plan_for,
+    plan_from_json,
+    plan_to_json,
+    step_down,
+)
 from splat_pipeline.domain.quality import allowed_detail, read_verdicts
-from splat_pipeline.domain.recipe import TrainingOptions
+from splat_pipeline.domain.recipe import TrainingOptions, TrainingRecipe
 from splat_pipeline.ports import ImageLoader, Machine, SplatTrainer, TrainingResult, TrainingViews
 
 ROWS = 12
@@ -30,34 +38,53 @@ class PlanConfig(dg.Config):
 
     detail: str | None = None
     """full, reduced or preview, whatever the gates say; auto: as the gates say; None: the job's own settings."""
+    trainer: str | None = None
+    """A name that splat backends lists, or auto; None: the job's own settings."""
 
 
 @job_asset(deps=["source_videos", "keyframes", "camera_poses", "point_cloud"])
-def training_plan(context: dg.AssetExecutionContext, config: PlanConfig, store: Stores, machine: Machines) -> Result:
-    """How much detail the splat may have, and why: the gates' verdicts turned into one decision."""
+def training_plan(
+    context: dg.AssetExecutionContext, config: PlanConfig, store: Stores, machine: Machines, trainers: Trainers
+) -> Result:
+    """How much detail the splat may have, who trains it, and why: the gates' verdicts turned into one decision."""
     with stage(context, store, machine) as work:
         work.input("point_cloud")
         verdicts = [v for name in ("keyframes", "camera_poses") for v in read_verdicts(work.input(name) / GATES_FILE)]
-        asked = work.recipe.overridden({"detail": config.detail}, source="run config").detail
+        forced = {"detail": config.detail, "training": {"trainer": config.trainer}}
+        recipe = work.recipe.overridden(forced, source="run config")
+        asked, (trainer, why) = recipe.detail, trainers.chosen(recipe.training.trainer)
         allowed, reasons = allowed_detail(verdicts)
         if asked != "auto":
             allowed, reasons = Detail(asked), [f"asked for: {asked}"]
-        plan = _with_overrides(plan_for(allowed, seed=work.recipe.seed), work)
+        ladder = LADDERS[trainer.device]
+        plan = plan_for(allowed, seed=recipe.seed, ladder=ladder, trainer=trainer.name)
+        plan = _with_overrides(plan, recipe.training, trainer)
         for reason in reasons:
             plan = plan.because(reason)
         (work.folder / "plan.json").write_text(json.dumps(plan_to_json(plan), indent=1))
-        work.publish(metadata={"detail": str(plan.detail), "reasons": "; ".join(plan.reasons) or "none: full detail"})
+        reasons_told = "; ".join(plan.reasons) or "none: full detail"
+        told = {"detail": str(plan.detail), "reasons": reasons_told, "trainer": trainer.name, "why_trainer": why}
+        work.publish(metadata=told)
     return work.result()
 
 
-@job_asset(deps=["keyframes", "camera_poses", "point_cloud", "training_plan"], pool="train_cpu")
+def splat_in(pool: str) -> dg.AssetsDefinition:
+    """Return the asset ``splat``, of which as many train at a time as ``pool`` has slots."""
+    made: dg.AssetsDefinition = job_asset(
+        deps=["keyframes", "camera_poses", "point_cloud", "training_plan"], pool=pool
+    )(splat)
+    return made
+
+
 def splat(
-    context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders, trainer: Trainers
+    context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders, trainers: Trainers
 ) -> Result:
     """The trained Gaussians, with every rung of the ladder that was tried and held-out PSNR and SSIM."""
     with stage(context, store, machine) as work:
         plan = plan_from_json(json.loads((work.input("training_plan") / "plan.json").read_text()))
+        trainer = trainers.named(plan.trainer)
         plan, trained, attempts = _walk_down(work, plan, loader, trainer, machine)
+        work.lasting = not any(reason.startswith(("memory", OutOfMemory.__name__)) for reason in plan.reasons)
         heldout = _load(work, loader, plan, holdout=True)
         work.log(f"measuring {len(heldout.views)} held-out views")
         scores = trainer.evaluate(trained.gaussians, heldout)
@@ -87,7 +114,7 @@ def splat(
     return work.result()
 
 
-def _course_of(history: Sequence[Mapping[str, float]]) -> dg.MetadataValue[Any]:
+def _course_of(history: Sequence[Mapping[str, Any]]) -> dg.MetadataValue[Any]:
     """Return loss and PSNR over the iterations, drawn, and some rows of them."""
     at = [step["iteration"] for step in history]
     lines = []
@@ -98,16 +125,22 @@ def _course_of(history: Sequence[Mapping[str, float]]) -> dg.MetadataValue[Any]:
     lines += ["| iteration | loss | PSNR dB | Gaussians | resolution | seconds |", "|--:|--:|--:|--:|--:|--:|"]
     chosen = sorted({round(i * (len(history) - 1) / ROWS) for i in range(ROWS + 1)}) if history else []
     for step in (history[i] for i in chosen):
+        many, factor = step["gaussians"], step["factor"]
         lines.append(
-            f"| {step['iteration']} | {step['loss']:.4f} | {step['psnr_db']:.2f} | {step['gaussians']} "
-            f"| 1/{step['factor']} | {step['seconds']:.1f} |"
+            f"| {step['iteration']} | {step['loss']:.4f} | {step['psnr_db']:.2f} | {'' if many is None else many} "
+            f"| {'' if factor is None else f'1/{factor}'} | {step['seconds']:.1f} |"
         )
     return dg.MetadataValue.md("\n".join(lines))
 
 
-def _with_overrides(plan: TrainingPlan, work: Work) -> TrainingPlan:
-    chosen = work.recipe.training.model_dump(exclude_none=True)
+def _with_overrides(plan: TrainingPlan, asked: TrainingRecipe, trainer: SplatTrainer) -> TrainingPlan:
+    """Return ``plan`` as the job wants it. Raises ``BadJobFile`` for an option that the trainer does not have."""
+    chosen = asked.model_dump(exclude_none=True, exclude={"trainer"})
     options = {name: chosen.pop(name) for name in TrainingOptions.model_fields if name in chosen}
+    for name in options:
+        if name not in trainer.options:
+            known = ", ".join(sorted(trainer.options)) or "none"
+            raise BadJobFile(f"training.{name}: the trainer {trainer.name} has no such option, it has {known}")
     return replace(plan, options=options, **chosen)
 
 
@@ -131,7 +164,8 @@ def _walk_down(
         else:
             return plan, trained, [*attempts, {**plan_to_json(plan), "outcome": "kept", "because": ""}]
         attempts.append({**plan_to_json(plan), "outcome": type(failure).__name__, "because": str(failure)})
-        lower = step_down(plan, f"{type(failure).__name__} at {plan.detail}: {failure}")
+        because = f"{type(failure).__name__} at {plan.detail}: {failure.cause.partition(chr(10))[0]}"
+        lower = step_down(plan, because, ladder=LADDERS[trainer.device])
         if lower is None:
             raise failure
         work.log(f"{failure}; going on at {lower.detail}")
@@ -143,11 +177,14 @@ def _made_to_fit(
     work: Work, plan: TrainingPlan, loader: ImageLoader, trainer: SplatTrainer, machine: Machine
 ) -> TrainingPlan:
     """Return ``plan`` with as much resolution and as many Gaussians as the memory has room for."""
-    free_bytes = machine.free_bytes()
-    if free_bytes is None:
+    on_gpu = trainer.device == "gpu"
+    free_bytes = trainer.free_bytes() if on_gpu else machine.free_bytes()
+    footprint = trainer.footprint(plan.sh_degree)
+    if free_bytes is None or footprint is None:
         return plan
     pictures = loader.sizes(work.input("keyframes"), work.input("camera_poses"))
-    fit = fitted(plan, pictures, trainer.footprint(plan.sh_degree), free_bytes)
+    kind = "GPU memory" if on_gpu else "memory"
+    fit = fitted(plan, pictures, footprint, free_bytes, kind=kind, ladder=LADDERS[trainer.device])
     if fit != plan:
         work.log(fit.reasons[-1])
     return fit

@@ -11,28 +11,24 @@ def frame_quality(context: dg.AssetExecutionContext, store: Stores, machine: Mac
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from splat_pipeline.assets.checks import results_of, specs_of
+from splat_pipeline.assets.checks import specs_of
 from splat_pipeline.assets.failures import RETRIES, classified
 from splat_pipeline.assets.partitions import GROUP, jobs
+from splat_pipeline.assets.records import gate_row, lineage_of, shown_before, stage_row
+from splat_pipeline.assets.traces import KEY, REUSE_TAG, Context, Present, recipe_of
+from splat_pipeline.assets.work import GATES_FILE, Result, Work
 from splat_pipeline.domain import tables
-from splat_pipeline.domain.errors import SplatError
-from splat_pipeline.domain.quality import Verdict, judge_stage, write_verdicts
-from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.errors import ArtifactError, SplatError
+from splat_pipeline.domain.quality import read_verdicts
 from splat_pipeline.ports import (
-    Artifact,
     ImageLoader,
     Machine,
     MediaReader,
@@ -40,7 +36,7 @@ from splat_pipeline.ports import (
     PoseSources,
     SfmBackend,
     SheetMaker,
-    SplatTrainer,
+    SplatTrainers,
     Store,
     Usage,
 )
@@ -52,111 +48,8 @@ Sheets = dg.ResourceParam[SheetMaker]
 Sfm = dg.ResourceParam[SfmBackend]
 Sources = dg.ResourceParam[PoseSources]
 Loaders = dg.ResourceParam[ImageLoader]
-Trainers = dg.ResourceParam[SplatTrainer]
+Trainers = dg.ResourceParam[SplatTrainers]
 Movies = dg.ResourceParam[MovieWriter]
-GATES_FILE = "gates.json"
-"""The verdicts of a stage that has gates, in its artifact: ``training_plan`` and the report read them from there."""
-Result = dg.MaterializeResult[Any]
-Context = dg.AssetExecutionContext | dg.OpExecutionContext
-
-
-@dataclass(kw_only=True)
-class Work:
-    """One stage of one job while it is computed."""
-
-    job: str
-    asset: str
-    run_id: str
-    folder: Path
-    """Scratch: what is written here becomes the artifact."""
-    store: Store
-    log: Callable[[str], None]
-    """One line of progress, seen in the UI and on the terminal."""
-    inputs: dict[str, Artifact] = field(default_factory=dict)
-    uploaded_bytes: int = 0
-    """Read from the upload itself, by the stages that do."""
-    published: Artifact | None = None
-    verdicts: list[Verdict] = field(default_factory=list)
-    metadata: dict[str, Any] = field(default_factory=dict)
-    usage: Usage = field(default_factory=Usage)
-    began_s: float = field(default_factory=time.monotonic)
-
-    def input(self, asset: str) -> Path:
-        """Return the verified folder of another stage's current artifact and record that it was read."""
-        if asset not in self.inputs:
-            self.inputs[asset] = self.store.fetch(self.job, asset)
-        return self.inputs[asset].folder
-
-    def ongoing(self) -> Path:
-        """Return a folder where unfinished work outlives a killed run, found again while code and inputs are the same.
-
-        To be called when all inputs were read.
-        """
-        rests_on = {"code": version("splat_pipeline"), **{name: a.digest for name, a in sorted(self.inputs.items())}}
-        key = hashlib.sha256(json.dumps(rests_on).encode()).hexdigest()[:16]
-        return self.store.ongoing(self.job, self.asset, key)
-
-    @property
-    def bytes_in(self) -> int:
-        """What was read: artifacts and, where a stage looks at it, the upload."""
-        return self.uploaded_bytes + sum(artifact.size_bytes for artifact in self.inputs.values())
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        """The job's own settings, as ``source_videos`` resolved them."""
-        self.input("source_videos")
-        return recipe_of(self.inputs["source_videos"])
-
-    def publish(
-        self,
-        *,
-        metadata: Mapping[str, Any],
-        metrics: Mapping[str, float] | None = None,
-        notes: Mapping[str, str] | None = None,
-    ) -> None:
-        """Publish the scratch folder, judge ``metrics`` by the stage's gates and keep ``metadata`` for the UI.
-
-        ``notes``: what to add to the gates' reasons, by metric.
-        """
-        provenance = {
-            "inputs": {name: artifact.digest for name, artifact in sorted(self.inputs.items())},
-            "run_id": self.run_id,
-            "code_version": version("splat_pipeline"),
-            "seconds": round(time.monotonic() - self.began_s, 3),
-            "lineage": lineage_of(self.inputs),
-        }
-        self.verdicts = judge_stage(self.asset, metrics or {}, notes)
-        if self.verdicts:
-            write_verdicts(self.folder / GATES_FILE, self.verdicts)
-        self.published = self.store.publish(self.job, self.asset, self.folder, provenance=provenance)
-        self.metadata = dict(metadata)
-
-    def result(self) -> Result:
-        """Return what Dagster records: data version, metadata and check results."""
-        assert self.published is not None
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(self.published.digest),
-            metadata=self.shown(),
-            check_results=results_of(self.asset, self.verdicts),
-        )
-
-    def shown(self) -> dict[str, Any]:
-        """Return the stage's metadata with seconds, memory and bytes."""
-        assert self.published is not None
-        return {
-            **self.metadata,
-            "seconds": round(self.usage.seconds, 3),
-            "peak_rss_bytes": self.usage.peak_rss_bytes,
-            "bytes_in": self.bytes_in,
-            "bytes_out": self.published.size_bytes,
-            "artifact": dg.MetadataValue.path(str(self.published.folder)),
-        }
-
-
-def recipe_of(source_videos: Artifact) -> Recipe:
-    """Return the settings that a job was resolved with."""
-    manifest = json.loads((source_videos.folder / "manifest.json").read_text())
-    return Recipe.model_validate(manifest["recipe"])
 
 
 @contextmanager
@@ -171,6 +64,7 @@ def stage(context: Context, store: Store, machine: Machine, *, name: str | None 
     error: BaseException | None = None
     with store.scratch(job, asset) as folder:
         work = Work(job=job, asset=asset, run_id=run_id, folder=folder, store=store, log=context.log.info)
+        work.present = Present.of(context, store)
         try:
             with machine.metered() as usage:
                 yield work
@@ -183,64 +77,71 @@ def stage(context: Context, store: Store, machine: Machine, *, name: str | None 
 
 
 def _record(work: Work, machine: Machine, *, attempts: int, error: BaseException | None) -> None:
-    utc = machine.utc()
-    row = {
-        "job": work.job,
-        "stage": work.asset,
-        "run_id": work.run_id,
-        "utc": utc,
-        "seconds": work.usage.seconds,
-        "peak_rss_bytes": work.usage.peak_rss_bytes,
-        "peak_vram_bytes": None,
-        "gpu_share": None,
-        "bytes_in": work.bytes_in,
-        "bytes_out": work.published.size_bytes if work.published else 0,
-        "attempts": attempts,
-        "outcome": "success" if error is None else "failure",
-        "failure_signature": None if error is None else type(error).__name__,
-    }
-    work.store.append(tables.STAGES, [row])
+    utc, published = machine.utc(), work.published
+    outcome = "failure" if error is not None else "reused" if work.reused_from else "success"
+    about = {"job": work.job, "run_id": work.run_id, "utc": utc, "stage": work.asset}
+    size = published.size_bytes if published and outcome == "success" else 0
+    row = stage_row(about, work.usage, bytes_in=work.bytes_in, bytes_out=size, attempts=attempts, error=error)
+    work.store.append(tables.STAGES, [row | {"outcome": outcome}])
     if work.verdicts:
         scene_type = work.recipe.scene_type
-        work.store.append(tables.GATES, [gate_row(work, v, utc=utc, scene_type=scene_type) for v in work.verdicts])
+        work.store.append(tables.GATES, [gate_row(about, v, scene_type=scene_type) for v in work.verdicts])
 
 
-def gate_row(work: Work, verdict: Verdict, *, utc: str, scene_type: str) -> dict[str, Any]:
-    """Return a row of the ``gates`` table."""
-    return {
-        "job": work.job,
-        "run_id": work.run_id,
-        "utc": utc,
-        "stage": work.asset,
-        "gate": verdict.gate,
-        "metric": verdict.limit.metric,
-        "value": float(verdict.value),
-        "limit": float(verdict.limit.bound),
-        "scene_type": scene_type,
-        "severity": verdict.limit.severity,
-        "passed": verdict.passed,
-        "because": verdict.because,
-    }
+def taken_over(context: Context, store: Store, machine: Machine, *, name: str | None = None) -> Work | None:
+    """Return what an earlier run made of the stage, where it still holds; None, and why in the log, where not.
 
-
-def lineage_of(inputs: Mapping[str, Artifact]) -> dict[str, dict[str, Any]]:
-    """Return digest, version, run and seconds of every artifact that led to ``inputs``, by asset.
-
-    It travels in the manifests, so that a package tells its whole history without fetching it.
+    Nothing is written but a row of the ``stages`` table: the artifact is current already, and was verified.
     """
-    lineage: dict[str, dict[str, Any]] = {}
-    for artifact in inputs.values():
-        lineage.update(artifact.manifest.get("lineage", {}))
-    for name, artifact in inputs.items():
-        kept = {key: artifact.manifest.get(key) for key in ("run_id", "seconds")}
-        lineage[name] = {"digest": artifact.digest, "version": artifact.version, **kept}
-    return dict(sorted(lineage.items()))
+    asset = name or context.asset_key.to_user_string()
+    with machine.metered() as usage:
+        try:
+            found = store.fetch(context.partition_key, asset)
+            trace = found.manifest.get(KEY)
+            changed = "what it rests on" if trace is None else Present.of(context, store).changed(trace)
+        except ArtifactError as error:
+            changed = str(error)
+        if changed is not None:
+            context.log.info(f"{asset} is computed: not as it was, or not known: {changed}")
+            return None
+    work = Work(
+        job=context.partition_key, asset=asset, run_id=context.run.run_id, folder=found.folder, store=store,
+        log=context.log.info, published=found, usage=usage,
+    )  # fmt: skip
+    gates = found.folder / GATES_FILE
+    work.verdicts = read_verdicts(gates) if gates.exists() else []
+    work.metadata, work.reused_from = shown_before(context, found), found.version
+    work.log(f"{asset}: reused from {found.version}, which run {found.manifest['run_id']} made")
+    _record(work, machine, attempts=context.retry_number + 1, error=None)
+    return work
+
+
+def reuse_asked(context: Context) -> bool:
+    """Tell whether the run asks to take over what still holds."""
+    return context.run.tags.get(REUSE_TAG) == "true"
+
+
+def _reusing(body: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap an asset's body so that it is not called where the run asks for reuse and an earlier result holds."""
+    signature = inspect.signature(body)
+
+    @functools.wraps(body)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs).arguments
+        context = given["context"]
+        work = taken_over(context, given["store"], given["machine"]) if reuse_asked(context) else None
+        return body(*args, **kwargs) if work is None else work.result()
+
+    return wrapped
 
 
 def job_asset(
-    *, deps: Sequence[str] = (), kinds: set[str] | None = None, pool: str | None = None
+    *, deps: Sequence[str] = (), kinds: set[str] | None = None, pool: str | None = None, reusable: bool = True
 ) -> Callable[..., Any]:
-    """Decorate an asset of the graph: partitioned by job, one group, gates as checks, errors classified."""
+    """Decorate an asset of the graph: partitioned by job, one group, gates as checks, errors classified.
+
+    ``reusable``: a run that asks for reuse may take over its earlier result.
+    """
 
     def decorate(body: Callable[..., Any]) -> dg.AssetsDefinition:
         return dg.asset(
@@ -252,12 +153,13 @@ def job_asset(
             retry_policy=RETRIES,
             check_specs=specs_of(body.__name__),
             description=body.__doc__,
-        )(classified(body))
+        )(classified(_reusing(body) if reusable else body))
 
     return decorate
 
 
 __all__ = [
-    "Context", "Loaders", "Machines", "Movies", "Readers", "Sfm", "Sheets", "Sources", "SplatError", "Stores",
-    "Trainers", "Work", "gate_row", "job_asset", "lineage_of", "recipe_of", "stage",
+    "GATES_FILE", "Context", "Loaders", "Machines", "Movies", "Readers", "Result", "Sfm", "Sheets", "Sources",
+    "SplatError", "Stores", "Trainers", "Work", "job_asset", "lineage_of", "recipe_of", "reuse_asked", "stage",
+    "taken_over",
 ]  # fmt: skip

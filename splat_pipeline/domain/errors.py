@@ -28,7 +28,9 @@
     │   ├── ToolCrashed  ToolTimeout  ToolMissing
     │   └── BadAnswer             it ended well and its answer breaks the contract
     └── ResourceError         the machine is at fault: the same job may succeed later
-        ├── OutOfMemory  DiskFull  StoreUnavailable  ProcessKilled
+        ├── OutOfMemory  DiskFull  StoreUnavailable
+        ├── ProcessKilled         from outside, as often as it was tried
+        ├── DriverLost            the GPU or its driver gave up
         ├── BadWebhook            its address or its secret cannot be used
         └── WebhookFailed         nobody took a message in time
 
@@ -241,6 +243,10 @@ class OutOfMemory(ResourceError):
 
 class DiskFull(ResourceError):
     remedy = "Free disk space (old packages and artifacts first) and run the job again."
+
+
+class DriverLost(ResourceError):
+    remedy = "Look at nvidia-smi and the kernel's log (Xid); when the GPU answers again, run the job again."
 
 
 class StoreUnavailable(ResourceError):

@@ -37,6 +37,8 @@ class TrainingPlan:
     max_gaussians: int
     sh_degree: int
     seed: int
+    trainer: str = "cpu"
+    """Who trains: a name out of ``ports.SplatTrainers``."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What was asked of the trainer beside the detail, by the names of ``recipe.TrainingOptions``."""
     reasons: tuple[str, ...] = ()
@@ -63,9 +65,19 @@ CPU_LADDER: dict[Detail, Rung] = {
     Detail.PREVIEW: Rung(longer_side_px=480, iterations=800, max_gaussians=25_000, sh_degree=1),
 }
 """Sized so that FULL trains in minutes, PREVIEW in seconds, on two cores."""
+GPU_LADDER: dict[Detail, Rung] = {
+    Detail.FULL: Rung(longer_side_px=1600, iterations=30_000, max_gaussians=1_500_000, sh_degree=3),
+    Detail.REDUCED: Rung(longer_side_px=1280, iterations=15_000, max_gaussians=800_000, sh_degree=3),
+    Detail.PREVIEW: Rung(longer_side_px=800, iterations=7_000, max_gaussians=300_000, sh_degree=2),
+}
+"""30,000 and 7,000 iterations are what Kerbl et al. 2023 report of; images are never enlarged to the longer side."""
+LADDERS: dict[str, dict[Detail, Rung]] = {"cpu": CPU_LADDER, "gpu": GPU_LADDER}
+"""By ``ports.SplatTrainer.device``."""
 
 
-def plan_for(detail: Detail, *, seed: int, ladder: dict[Detail, Rung] = CPU_LADDER) -> TrainingPlan:
+def plan_for(
+    detail: Detail, *, seed: int, ladder: dict[Detail, Rung] = CPU_LADDER, trainer: str = "cpu"
+) -> TrainingPlan:
     """Return the plan of a rung, with no reasons yet."""
     rung = ladder[detail]
     return TrainingPlan(
@@ -75,6 +87,7 @@ def plan_for(detail: Detail, *, seed: int, ladder: dict[Detail, Rung] = CPU_LADD
         max_gaussians=rung.max_gaussians,
         sh_degree=rung.sh_degree,
         seed=seed,
+        trainer=trainer,
     )
 
 

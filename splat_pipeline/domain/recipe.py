@@ -76,11 +76,19 @@ class TrainingOptions(_Section):
     antialias: bool | None = Field(None, description="train for renderers with Mip-Splatting's 2D filter")
     opacity_weight: float | None = Field(None, ge=0, le=10, description="penalty on the mean opacity")
     scale_weight: float | None = Field(None, ge=0, le=10, description="penalty on the mean size, in scene extents")
+    depth_weight: float | None = Field(None, ge=0, le=10, description="pull of the depth towards the sparse points")
+    time_limit_s: float | None = Field(None, gt=0, description="wall time of a trainer that is another program")
+    refine_poses: bool | None = Field(None, description="move the cameras a little while training")
 
 
 class TrainingRecipe(TrainingOptions):
     """Overrides of what the detail asks for. None: as the detail says."""
 
+    trainer: str = Field(
+        "auto",
+        pattern="^[a-z0-9][a-z0-9_.-]{0,79}$",
+        description="a name out of splat backends; auto: gsplat where CUDA is there, else cpu",
+    )
     longer_side_px: int | None = Field(None, ge=64, le=4096, description="of training images")
     iterations: int | None = Field(None, ge=100, le=1_000_000, description="optimiser steps")
     max_gaussians: int | None = Field(None, ge=1000, le=20_000_000, description="cap")
@@ -105,6 +113,15 @@ class PreviewRecipe(_Section):
     height_px: int = Field(540, ge=64, le=2160, multiple_of=2, description="of the video")
     fps: int = Field(30, ge=1, le=60, description="frames a second")
     seconds: float = Field(6.0, gt=0, le=60, description="length of the loop")
+
+
+class ViewerRecipe(_Section):
+    """The page that shows the splat."""
+
+    enabled: bool = Field(default=True, description="make viewer.html")
+    max_mb: float = Field(
+        25.0, gt=0, le=500, description="of the splat in it: harmonics, then Gaussians are left out above that"
+    )
 
 
 class ScaleRecipe(_Section):
@@ -145,6 +162,7 @@ class Recipe(_Section):
     training: TrainingRecipe = TrainingRecipe()
     exports: ExportRecipe = ExportRecipe()
     preview: PreviewRecipe = PreviewRecipe()
+    viewer: ViewerRecipe = ViewerRecipe()
 
     def overridden(self, changes: Mapping[str, Any], *, source: str) -> Recipe:
         """Return the recipe with ``changes`` (nested like the recipe itself) on top; None changes nothing.

@@ -14,8 +14,8 @@ from splat_pipeline.domain.quality import Verdict
 
 STAGE_ORDER = (
     "source_videos", "frame_quality", "keyframes", "features", "match_graph", "linking_frames", "local_reconstructions",
-    "camera_poses", "point_cloud", "training_plan", "splat", "cleaned", "exports", "preview", "report",
-    "package",
+    "camera_poses", "point_cloud", "training_plan", "splat", "cleaned", "exports", "preview", "viewer",
+    "report", "package",
 )  # fmt: skip
 
 FAN_OUT = "local_reconstructions"
@@ -27,9 +27,9 @@ DATA_TYPES = {
     ".ply": "splat_data", ".splat": "splat_data", ".spz": "splat_data", ".glb": "splat_data",
     "preview.mp4": "splat_preview_video", "poster.jpg": "splat_poster_image",
     "camera_path.json": "splat_camera_path", "preview.json": "splat_preview_status",
-    "report.html": "splat_report", "points.ply": "splat_point_cloud", "poses.parquet": "splat_camera_poses",
-    "formats.parquet": "splat_format_checks", "cleaning.parquet": "splat_cleaning",
-    "heldout.parquet": "splat_heldout_scores",
+    "report.html": "splat_report", "viewer.html": "splat_viewer", "cleaning.parquet": "splat_cleaning",
+    "points.ply": "splat_point_cloud", "poses.parquet": "splat_camera_poses",
+    "formats.parquet": "splat_format_checks", "heldout.parquet": "splat_heldout_scores",
     "frame_of_reference.json": "splat_frame_of_reference", "snapshot.json": "splat_snapshot",
 }  # fmt: skip
 """By file name, else by ending."""

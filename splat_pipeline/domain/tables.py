@@ -377,7 +377,7 @@ TRAINING = TableSpec(
             "running mean over views just trained, at their size",
             nullable=True,
         ),
-        Column("gaussians", I, "", ""),
+        Column("gaussians", I, "", "", nullable=True),
         Column("factor", I, "", "by which images were made smaller: 4, 2 or 1", nullable=True),
         Column("seconds", F, "s", "since the attempt began"),
     ),
@@ -463,7 +463,7 @@ STAGES = TableSpec(
         Column("bytes_in", L, "byte", "artifacts, and of the upload, read"),
         Column("bytes_out", L, "byte", "artifact written"),
         Column("attempts", I, "", "of the step in this run"),
-        Column("outcome", S, "", "success or failure"),
+        Column("outcome", S, "", "success, reused (an earlier result holds) or failure"),
         Column("failure_signature", S, "", "class of the error", nullable=True),
     ),
 )

@@ -100,7 +100,7 @@ def train(
     training = _found(order, keeper)
     if training is None:
         rng = np.random.default_rng(plan.seed)
-        training = Training.begun(order, _first(images, views, points, colors, plan, recipe, rng), rng)
+        training = Training.begun(order, first_of(images, views, points, colors, plan, recipe, rng), rng)
     looks = [at_size(images[i], views[i], 1, number=i) for i in range(0, len(views), -(-len(views) // LOOKS))]
     if not np.isfinite(training.before):
         training.before = training.watch.best = _loss(training.studio, looks, plan)
@@ -207,7 +207,7 @@ def _fit(images: Sequence[UInt8], views: Sequence[View], points: NDArray[np.floa
         raise ValueError(f"{int((~np.isfinite(points)).any(axis=1).sum())} of {len(points)} points are not finite")
 
 
-def _first(
+def first_of(
     images: Sequence[UInt8],
     views: Sequence[View],
     points: NDArray[np.floating],
@@ -216,6 +216,7 @@ def _first(
     recipe: TrainRecipe,
     rng: np.random.Generator,
 ) -> Gaussians:
+    """Return the Gaussians that a training begins with: on the points, and where those do not reach."""
     places = points.astype(np.float64)
     if len(places) < recipe.least_points:
         many = max(recipe.least_points, round(recipe.random_share * plan.max_gaussians))

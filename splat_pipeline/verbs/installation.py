@@ -51,16 +51,18 @@ def demo(detail: Annotated[Detail, typer.Option(help="of the splat")] = Detail.R
 
 @app.command()
 def backends(*, as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
-    """List where camera poses can come from, and what stands in the way of those that cannot be used."""
-    from resources.pose_sources import listed
+    """List where camera poses can come from and who can train, and what stands in the way of what cannot be used."""
+    from resources import pose_sources, trainers
 
-    rows = listed()
+    rows = [{"use": "poses", **row} for row in pose_sources.listed()]
+    rows += [{"use": "training", **row} for row in trainers.listed()]
     if as_json:
         print(json.dumps(rows, indent=1))
         return
     for row in rows:
         state = "available" if row["available"] else f"not available: {row['reason']}"
-        print(f"{row['name']:20} {row['kind']}: {state}")
+        terms = f" (licence: {row['licence']})" if row.get("licence") else ""
+        print(f"{row['name']:20} {row['kind']}: {state}{terms}")
 
 
 @app.command()

@@ -26,6 +26,7 @@ def run(
     detail: Annotated[Detail | None, typer.Option(help="force a detail; default: as the gates allow")] = None,
     keep_all: Annotated[bool, typer.Option("--keep-all", help="deliver every Gaussian, clean nothing")] = False,
     out: Annotated[Path | None, typer.Option(help="copy what is delivered to this folder too")] = None,
+    reuse: Annotated[bool, typer.Option(help="take over what still holds of an earlier run")] = True,
 ) -> None:
     """Turn PATH into a splat: the whole asset graph, in this process."""
     from resources.inbox import list_upload
@@ -40,7 +41,7 @@ def run(
     asked |= {"recipe": {"exports": {"keep_all": True}}} if keep_all else {}
     config = {"source_videos": {"config": asked}} if asked else {}
     with Progress(upload.job) as progress:
-        success, reason = run_upload(settings, upload, config=config, listener=progress)
+        success, reason = run_upload(settings, upload, config=config, listener=progress, reuse=reuse)
     if not success:
         fail({**(reason or {}), "job": upload.job})
     summary = {**summary_of(settings, upload.job), "seconds": round(time.monotonic() - started, 1)}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -18,6 +19,8 @@ from resources.machine import LocalMachine
 from resources.movies import FfmpegWriter
 from resources.stores import FileStore
 from splat_pipeline.assets import cleaning, delivery
+from splat_pipeline.assets import preview as previews
+from splat_pipeline.assets import viewer as viewers
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.pictures import Poster
 from splat_pipeline.assets.stages import GATES_FILE
@@ -35,7 +38,9 @@ from splat_pipeline.ports import TrainingViews
 JOB = "garden-1a2b3c4d"
 HOSTILE = '<script>alert("1")</script> & "garden" {{ 7 * 7 }}'
 UPSTREAM = ("source_videos", "frame_quality", "keyframes", "camera_poses", "point_cloud", "splat")
-ASSETS = [cleaning.cleaned, delivery.exports, delivery.preview, delivery.report, delivery.package]
+ASSETS = [
+    cleaning.cleaned, delivery.exports, previews.preview, viewers.viewer, delivery.report, delivery.package
+]  # fmt: skip
 CAMERA = Camera(width_px=160, height_px=90, fx_px=130, fy_px=130, cx_px=80, cy_px=45)
 
 
@@ -92,16 +97,21 @@ def blob(n: int = 600) -> Gaussians:
     )
 
 
-def write_inputs(folders: dict[str, Path]) -> None:
-    recipe = Recipe().overridden(
-        {"preview": {"width_px": 160, "height_px": 90, "fps": 10, "seconds": 1.2}}, source="test"
-    )
+def write_inputs(folders: dict[str, Path], wanted: Mapping[str, Any]) -> None:
+    film = {"preview": {"width_px": 160, "height_px": 90, "fps": 10, "seconds": 1.2}}
+    recipe = Recipe().overridden({**film, **wanted}, source="test")
     (folders["source_videos"] / "manifest.json").write_text(json.dumps({"recipe": recipe.model_dump(mode="json")}))
     nothing = dict.fromkeys(column.name for column in tables.VIDEOS.columns)
     video = {**nothing, "video_id": "a", "name": "<b>a.mp4", "sha256": "0" * 64, "size_bytes": 7, "usable": False}
     video["reject_reason"] = "UnreadableMedia: <i>cut off</i>"
     tables.write_table(folders["source_videos"] / "videos.parquet", tables.VIDEOS, [video])
     Image.new("RGB", (200, 100), (40, 80, 120)).save(folders["keyframes"] / "contact_sheet.jpg")
+    size = {"file": "images/a/x.jpg", "width_px": 160, "height_px": 90, "camera_id": 0, "segment_id": "a-0"}
+    kept = [
+        {**size, "keyframe_id": i, "video_id": "a", "frame_index": 5 * i, "pts_s": i / 2, "holdout": i % 8 == 4}
+        for i in range(16)
+    ]
+    tables.write_table(folders["keyframes"] / "keyframes.parquet", tables.KEYFRAMES, kept)
     write_verdicts(folders["keyframes"] / GATES_FILE, [judge("enough_keyframes", 16), judge("sharp_enough", 0.9)])
     write_verdicts(folders["camera_poses"] / GATES_FILE, [judge("registered", 1.0), judge("reprojection_well", 2.1)])
     none = dict.fromkeys(column.name for column in tables.POSES.columns)
@@ -136,14 +146,14 @@ def write_inputs(folders: dict[str, Path]) -> None:
 
 
 def deliver(
-    folder: Path, movies: Any, config: dict[str, Any] | None = None
+    folder: Path, movies: Any, wanted: Mapping[str, Any] = MappingProxyType({}), config: dict[str, Any] | None = None
 ) -> tuple[FileStore, dg.ExecuteInProcessResult]:
     store = FileStore(folder / "store", folder / "delivered")
     store.register(Upload(job=JOB, title=HOSTILE, location="/nowhere", files=()))
     scratch = {name: folder / "made" / name for name in UPSTREAM}
     for path in scratch.values():
         path.mkdir(parents=True)
-    write_inputs(scratch)
+    write_inputs(scratch, wanted)
     for name, path in scratch.items():
         store.publish(JOB, name, path, provenance={"run_id": "r", "seconds": 2.5})
     resources = {"store": store, "machine": LocalMachine(), "loader": RingLoader(), "movies": movies}
@@ -176,7 +186,9 @@ def test_every_file_of_a_package_has_the_checksum_that_its_manifest_says(deliver
         assert (hashlib.sha256(content).hexdigest(), len(content)) == (file["sha256"], file["size_bytes"])
     kinds = [file["data_type"] for file in told["files"]]
     assert kinds.count("splat_data") == 4
-    assert {"splat_preview_video", "splat_report", "splat_point_cloud", "splat_camera_poses"} <= set(kinds)
+    assert {"splat_preview_video", "splat_viewer", "splat_report", "splat_point_cloud", "splat_camera_poses"} <= set(
+        kinds
+    )
     assert "splat_other" not in kinds
 
 
@@ -188,7 +200,7 @@ def test_a_package_says_detail_reasons_warnings_figures_and_times(delivered) -> 
     assert told["metrics"]["psnr_heldout"] == 28.0
     assert (told["metrics"]["registered"], told["metrics"]["keyframes"]) == (16, 16)
     assert told["metrics"]["rms_px"] == pytest.approx(2.1)
-    assert list(told["timings"])[-3:] == ["exports", "preview", "report"]
+    assert list(told["timings"])[-3:] == ["preview", "viewer", "report"]
     assert told["timings"]["splat"] == 2.5
     assert told["frame_of_reference"] == FRAME
     assert told["warnings"][-1:] == FRAME["warnings"]
@@ -197,7 +209,7 @@ def test_a_package_says_detail_reasons_warnings_figures_and_times(delivered) -> 
 def test_a_snapshot_names_settings_versions_and_every_input(delivered) -> None:
     snapshot = json.loads((folder_of(delivered, "package") / "snapshot.json").read_text())
     assert Recipe.model_validate(snapshot["recipe"]).preview.width_px == 160
-    assert set(snapshot["artifacts"]) == {*UPSTREAM, "cleaned", "exports", "preview", "report"}
+    assert set(snapshot["artifacts"]) == {*UPSTREAM, "cleaned", "exports", "preview", "viewer", "report"}
     assert snapshot["uploaded"] == {"<b>a.mp4": "0" * 64}
     assert snapshot["versions"]["numba"]
 
@@ -234,7 +246,7 @@ def test_what_nobody_sees_is_not_delivered_and_it_is_told_by_which_rule_it_went(
 def test_all_gaussians_are_delivered_where_that_is_asked_for_and_a_crop_is_told(tmp_path: Path) -> None:
     def rules(name: str, **asked: Any) -> tuple[int, dict[str, Any]]:
         config = {"ops": {"cleaned": {"config": asked}}}
-        store, _ = deliver(tmp_path / name, BrokenMovies(), config)
+        store, _ = deliver(tmp_path / name, BrokenMovies(), config=config)
         rows = tables.read_rows(store.fetch(JOB, "cleaned").folder / "cleaning.parquet", tables.CLEANING)
         [model] = store.fetch(JOB, "exports").folder.glob("model-*.splat")
         return model.stat().st_size // 32, {row["rule"]: row for row in rows}
@@ -283,6 +295,28 @@ def test_a_hostile_title_is_text_in_the_report_and_the_page_loads_nothing(delive
     for attribute in ("src=", "href=", "url("):
         for part in page.split(attribute)[1:]:
             assert part.startswith(('"data:image/jpeg;base64,', '"preview.mp4"'))
+
+
+def test_the_viewer_opens_where_the_film_begins_and_names_where_photographs_were_taken(delivered) -> None:
+    page = (folder_of(delivered, "viewer") / "viewer.html").read_text()
+    scene = json.loads(page.partition('id="scene">')[2].partition("</script>")[0])
+    [first, *_] = json.loads((folder_of(delivered, "preview") / "camera_path.json").read_text())["camera_path"]
+    half_turn = np.diag([1.0, -1.0, -1.0, 1.0])
+    world = half_turn @ np.array(first["camera_to_world"]).reshape(4, 4)
+    assert np.array(scene["start"]["pose"]).reshape(4, 4) == pytest.approx(world, abs=1e-5)
+    assert scene["start"]["fov_deg"] == pytest.approx(first["fov"], abs=1e-3)
+    assert [shot["name"] for shot in scene["poses"]][:2] == ["<b>a.mp4 at 0.0 s", "<b>a.mp4 at 0.5 s"]
+    assert len(scene["poses"]) == 14
+    assert "reprojection_well: 2.1 px &lt;script&gt;" in page
+
+
+def test_no_viewer_is_made_where_none_is_wanted(tmp_path: Path) -> None:
+    store, result = deliver(tmp_path, BrokenMovies(), {"viewer": {"enabled": False}})
+    assert sorted(path.name for path in store.fetch(JOB, "viewer").folder.iterdir()) == ["artifact.json", "viewer.json"]
+    told = json.loads((store.fetch(JOB, "package").folder / "delivery.json").read_text())
+    assert "splat_viewer" not in [file["data_type"] for file in told["files"]]
+    assert not any("viewer" in warning for warning in told["warnings"])
+    assert metadata_of(result, "viewer")["ok"] is False
 
 
 def test_without_an_encoder_the_splat_is_delivered_with_the_reason(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from resources.machine import LocalMachine
 from resources.stores import FileStore
 from splat_pipeline.assets.failures import explain
 from splat_pipeline.assets.partitions import jobs
-from splat_pipeline.assets.splats import splat, training_plan
+from splat_pipeline.assets.splats import splat_in, training_plan
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.cameras import Camera, View
-from splat_pipeline.domain.errors import Diverged, OutOfMemory
+from splat_pipeline.domain.errors import Diverged, OutOfMemory, ToolMissing
 from splat_pipeline.domain.formats.ply import read_ply
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.memory import Footprint, Pictures
@@ -70,6 +70,17 @@ class MoodyTrainer:
     """Whether the images of the training before were still there."""
     before: weakref.ref | None = None
     name: str = "moody"
+    device: str = "cpu"
+    licence: str = "none"
+    options: tuple[str, ...] = ("antialias",)
+    vram_bytes: int | None = None
+    missing: str | None = None
+
+    def unavailable(self) -> str | None:
+        return self.missing
+
+    def free_bytes(self) -> int | None:
+        return self.vram_bytes
 
     def footprint(self, sh_degree: int) -> Footprint:
         return Footprint(image=3, pixel=0, gaussian=1000, copied=0, pair=0, fixed=0)
@@ -97,6 +108,26 @@ class MoodyTrainer:
 
     def evaluate_corrected(self, gaussians, views: TrainingViews) -> list[float]:
         return [self.psnr_db + 1 for _ in views.views]
+
+
+@dataclass
+class OnlyThis:
+    """The trainers of an installation that has one."""
+
+    trainer: MoodyTrainer
+    asked: list[str] = field(default_factory=list)
+
+    def names(self) -> Sequence[str]:
+        return [self.trainer.name]
+
+    def named(self, name: str) -> MoodyTrainer:
+        if name != self.trainer.name or self.trainer.missing:
+            raise ToolMissing(f"the trainer {name} cannot be used: {self.trainer.missing}")
+        return self.trainer
+
+    def chosen(self, asked: str) -> tuple[MoodyTrainer, str]:
+        self.asked.append(asked)
+        return self.named(self.trainer.name if asked == "auto" else asked), "the only one"
 
 
 @pytest.fixture
@@ -140,10 +171,10 @@ def run(
 ) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions(str(jobs.name), [JOB])
     return dg.materialize(
-        [training_plan, splat],
+        [training_plan, splat_in("train_cpu")],
         partition_key=JOB,
         instance=instance,
-        resources={"store": store, "machine": Tight(free_bytes), "loader": FewImages(), "trainer": trainer},
+        resources={"store": store, "machine": Tight(free_bytes), "loader": FewImages(), "trainers": OnlyThis(trainer)},
         run_config={"ops": {"training_plan": {"config": config}}} if config else None,
         raise_on_error=False,
     )
@@ -303,3 +334,66 @@ def test_the_course_of_the_training_is_shown_as_curves_and_a_table(store: FileSt
     text = str(made.metadata["course"].value)
     assert text.count("](data:image/svg+xml;base64,") == 2
     assert "| 2 | 0.5000 | 20.00 | 5 | 1/4 | 0.1 |" in text
+
+
+def test_who_trains_is_planned_by_the_job_or_the_launchpad_and_decides_the_ladder(
+    store: FileStore, instance: dg.DagsterInstance
+):
+    given(store, recipe=Recipe().overridden({"training": {"trainer": "moody"}}, source="job.yaml"))
+    trainer = MoodyTrainer(device="gpu")
+    assert run(store, instance, trainer).success
+    assert (trainer.plans[0].trainer, trainer.plans[0].iterations) == ("moody", 30_000)
+    assert trainer.plans[0].options == {}
+    assert plan_of(store)["trainer"] == "moody"
+    told = explain(run(store, instance, trainer, {"trainer": "absent"}).all_events)
+    assert told["class"] == "ToolMissing"
+    assert "absent" in (told["cause"] or "")
+
+
+def test_a_trainer_that_is_gone_when_its_turn_comes_is_not_replaced(store: FileStore, instance: dg.DagsterInstance):
+    class GoneAfterPlanning(OnlyThis):
+        def chosen(self, asked: str) -> tuple[MoodyTrainer, str]:
+            found = super().chosen(asked)
+            self.trainer.missing = "the GPU has been pulled out"
+            return found
+
+    given(store)
+    trainer = MoodyTrainer()
+    instance.add_dynamic_partitions(str(jobs.name), [JOB])
+    resources = {"store": store, "machine": Tight(None), "loader": FewImages(), "trainers": GoneAfterPlanning(trainer)}
+    done = dg.materialize(
+        [training_plan, splat_in("gpu")],
+        partition_key=JOB,
+        instance=instance,
+        resources=resources,
+        raise_on_error=False,
+    )
+    assert explain(done.all_events)["cause"] == "the trainer moody cannot be used: the GPU has been pulled out"
+    assert trainer.plans == []
+
+
+def test_an_option_that_the_trainer_does_not_have_is_refused_before_anything_is_trained(
+    store: FileStore, instance: dg.DagsterInstance
+):
+    given(store, recipe=Recipe().overridden({"training": {"refine_poses": True}}, source="job.yaml"))
+    told = explain(run(store, instance, MoodyTrainer()).all_events)
+    assert told["class"] == "BadJobFile"
+    assert told["cause"] == "training.refine_poses: the trainer moody has no such option, it has antialias"
+
+
+def test_a_plan_for_the_gpu_is_made_to_fit_into_the_gpu_s_memory(store: FileStore, instance: dg.DagsterInstance):
+    given(store)
+    trainer = MoodyTrainer(device="gpu", vram_bytes=200_000_000)
+    assert run(store, instance, trainer, free_bytes=1).success
+    assert plan_of(store)["reasons"][0].startswith("GPU memory: 1.5 GB wanted")
+    assert trainer.plans[0].max_gaussians < 200_000
+    assert run(store, instance, MoodyTrainer(device="gpu"), free_bytes=1).success
+    assert plan_of(store)["reasons"] == []
+
+
+def test_what_is_too_much_for_the_gpu_steps_down_its_own_ladder(store: FileStore, instance: dg.DagsterInstance):
+    given(store)
+    trainer = MoodyTrainer(device="gpu", errors=[OutOfMemory("CUDA out of memory\nline after line")])
+    assert run(store, instance, trainer).success
+    assert [plan.iterations for plan in trainer.plans] == [30_000, 15_000]
+    assert plan_of(store)["reasons"] == ["OutOfMemory at full: CUDA out of memory"]

@@ -12,4 +12,4 @@ from splat_pipeline.settings import load
 def defs() -> dg.Definitions:
     """Load it, as ``splat_pipeline.definitions.defs`` does."""
     end_with_parent()
-    return build(load(), stages=[cheap_stages])
+    return build(load(), stages=dg.load_assets_from_modules([cheap_stages]))
