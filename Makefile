@@ -7,7 +7,7 @@ PORT   ?= 3000
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench dev readme golden viewer clean
+.PHONY: help setup demo test azurite lint bench dev readme golden viewer clean
 
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -22,8 +22,14 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup      ## make a sample capture, run the whole job on it, hold the result against the truth
 	$(BIN)/splat demo
 
-test: setup      ## run all tests
+test: setup azurite  ## run all tests
 	$(BIN)/python -m pytest -q
+
+azurite: build/azurite/.ready   ## an Azure blob server for the tests, where npm is; without it they skip loudly
+build/azurite/.ready:
+	@mkdir -p build/azurite
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --ignore-scripts --prefix build/azurite azurite@3.35.0 && touch $@; \
+	else echo "no npm: what is said of Azure is not tested"; fi
 
 lint: setup      ## style, types, import contracts
 	$(BIN)/ruff check .

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
+from splat_pipeline.assets.jobfile import MAX_BYTES, read_job_file
 from splat_pipeline.domain.contents import classify, is_junk, require_content
 from splat_pipeline.domain.errors import InputError, UnsafeUpload
 from splat_pipeline.domain.uploads import Upload, UploadFile, job_key, natural_order, safe_name
+from splat_pipeline.domain.wishes import Wishes, split
+from splat_pipeline.ports import Place
 
 END_BYTES = 1 << 20
 """So much of either end of a file identifies it together with its name and size."""
@@ -20,12 +25,12 @@ MOST_FILES = 50_000
 
 
 def list_upload(path: Path, title: str | None = None, *, managed: bool = False) -> Upload:
-    """Return the upload that a folder, or a single file, is. ``title`` defaults to its name.
+    """Return the upload that a folder, or a single file, of this machine is. ``title`` defaults to its name.
 
     ``managed``: it lies in the inbox, and is moved on when its job ends.
 
     Raises ``EmptyUpload`` without a clip or a set of images, ``UnsafeUpload`` for links, pipes, devices and names
-    that leave the folder, ``InputError`` when there is nothing at ``path``.
+    that leave the folder, ``BadJobFile``, ``InputError`` when there is nothing at ``path``.
     """
     root = path.absolute()
     if not os.path.lexists(root):
@@ -35,17 +40,87 @@ def list_upload(path: Path, title: str | None = None, *, managed: bool = False) 
     single = not root.is_dir()
     names = [root.name] if single else list(_walk(root, ""))
     folder = root.parent if single else root
-    title = title or (root.stem if single else root.name)
-    files, digest = [], hashlib.sha256()
-    for name in natural_order(names):
-        with open_regular(folder / safe_name(name), name) as stream:
+
+    def ends(name: str) -> tuple[int, str]:
+        with open_regular(folder / name, name) as stream:
             size = os.fstat(stream.fileno()).st_size
-            files.append(UploadFile(name=name, size_bytes=size))
-            if not is_junk(name):
-                digest.update(f"{name}\0{size}\0{_ends_digest(stream, size)}\n".encode())
-    require_content(classify(names), title)
-    job = job_key(title, digest.hexdigest())
-    return Upload(job=job, title=title, location=str(folder), files=tuple(files), managed=managed)
+            return size, ends_digest(stream, size)
+
+    def text(name: str) -> bytes:
+        with open_regular(folder / name, name) as stream:
+            return stream.read(MAX_BYTES + 1)
+
+    title = title or (root.stem if single else root.name)
+    return _listed(_Files(names=names, ends=ends, text=text), title, location=str(folder), managed=managed)
+
+
+def list_entry(inbox: Place, name: str) -> Upload:
+    """Return the upload that an entry of the inbox is, wherever that lies. Raises as ``list_upload``."""
+    here = inbox.here(safe_name(name))
+    if here is not None:
+        return list_upload(here, managed=True)
+    found = {path: facts for path, facts in inbox.find(name).items() if not path.endswith("/")}
+    single = name in found
+    prefix = "" if single else f"{name}/"
+
+    def ends(file: str) -> tuple[int, str]:
+        size = found[prefix + file].size_bytes
+        head = inbox.read(prefix + file, 0, min(size, END_BYTES)) if size else b""
+        tail = inbox.read(prefix + file, max(END_BYTES, size - END_BYTES), size) if size > END_BYTES else b""
+        return size, hashlib.sha256(head + tail).hexdigest()
+
+    def text(file: str) -> bytes:
+        return inbox.read(prefix + file, 0, min(found[prefix + file].size_bytes, MAX_BYTES + 1))
+
+    names = [path.removeprefix(prefix) for path in found]
+    location = inbox.url if single else f"{inbox.url}/{name}"
+    title = Path(name).stem if single else name
+    return _listed(_Files(names=names, ends=ends, text=text), title, location=location, managed=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    """How to look at the files of an upload."""
+
+    names: list[str]
+    ends: Callable[[str], tuple[int, str]]
+    """Returns size in bytes and digest of both ends. Raises ``UnsafeUpload``, ``InputError``."""
+    text: Callable[[str], bytes]
+    """Returns the content of a small file."""
+
+
+def _listed(seen: _Files, title: str, *, location: str, managed: bool) -> Upload:
+    if len(seen.names) > MOST_FILES:
+        raise UnsafeUpload(f"more than {MOST_FILES} files in {title}")
+    contents = classify(seen.names)
+    wishes, asked = _asked(seen, contents.job_file)
+    files, digest = [], hashlib.sha256()
+    for name in natural_order(seen.names):
+        size, ends = seen.ends(safe_name(name))
+        files.append(UploadFile(name=name, size_bytes=size, ends=ends))
+        if name == contents.job_file:
+            digest.update(asked.encode())
+        elif not is_junk(name):
+            digest.update(f"{name}\0{size}\0{ends}\n".encode())
+    require_content(contents, title)
+    content = digest.hexdigest()
+    return Upload(
+        job=job_key(title, content),
+        title=title,
+        location=location,
+        files=tuple(files),
+        managed=managed,
+        content=content,
+        wishes=wishes,
+    )
+
+
+def _asked(seen: _Files, job_file: str | None) -> tuple[Wishes, str]:
+    """Return the wishes of an upload, and the rest of its job file as text: what decides how the result looks."""
+    if job_file is None:
+        return Wishes(), ""
+    wishes, rest = split(read_job_file(seen.text(job_file).decode(errors="replace")), file=job_file)
+    return wishes, f"{job_file}\0{json.dumps(rest, sort_keys=True, default=str)}\n" if rest else ""
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:
@@ -81,7 +156,8 @@ def open_regular(path: Path, name: str | None = None) -> Iterator[BufferedReader
         yield stream
 
 
-def _ends_digest(stream: BufferedReader, size: int) -> str:
+def ends_digest(stream: BufferedReader, size: int) -> str:
+    """Return the sha256 of the first and the last ``END_BYTES`` of an open file of ``size`` bytes."""
     digest = hashlib.sha256(stream.read(END_BYTES))
     if size > END_BYTES:
         stream.seek(max(END_BYTES, size - END_BYTES))

@@ -1,22 +1,22 @@
-"""Artifacts, uploads, cross-job tables and deliveries on a file system.
+"""Artifacts, uploads, cross-job tables and deliveries: on a disk, a network mount or an object store, by the same code.
 
     <root>/jobs/<job>/upload.json                     where the upload lies
     <root>/jobs/<job>/<asset>/<version>/...           an artifact: its files and artifact.json, never changed
-    <root>/jobs/<job>/<asset>/current.json            which version is current, and by which run
+    <root>/jobs/<job>/<asset>/current, attempts       which version is current: see ``fences``
+    <root>/contents/<sha256>.json                     the job that a content came as first
     <root>/tables/<name>.parquet/part-<id>.parquet    a cross-job table: a folder that pandas and DuckDB read as one
-    <root>/ongoing/<job>/<asset>/<key>/...            what unfinished work needs to go on; goes when it is published
-    <root>/scratch/...                                half-made things; may be deleted while nothing runs
+    <local>/ongoing/<job>/<asset>/<key>/...           what unfinished work needs to go on; goes when it is published
+    <local>/scratch/...                               half-made things; may be deleted while nothing runs
+    <local>/copies/...                                what was fetched from an object store: see ``copies``
     <delivered>/<job>/<version>/..., latest           what people receive
 
-A version is named by its content, so identical content is stored once. Everything becomes visible through one
-rename after its bytes were flushed: on ext4 a rename without both fsyncs left empty or old files after a power cut.
+``local`` is ``root`` where that is a folder. A version is named by its content, so identical content is stored once.
+An artifact becomes visible whole: by one rename on a file system, by its manifest, written last, on an object store.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 import shutil
 import uuid
@@ -27,35 +27,53 @@ from typing import Any
 
 import pandas as pd
 
-from resources.disk import disk_errors, replace_folder, sync_tree, write, write_atomic
-from splat_pipeline.domain.errors import CorruptArtifact, MissingArtifact, UnsafeUpload
+from resources import fences
+from resources.artifacts import MANIFEST, copied, digest_of, entry_of, holds, is_entry, manifest_in
+from resources.copies import Copies
+from resources.deliveries import Deliveries
+from resources.disk import disk_errors, write
+from resources.fetched import fetched_upload
+from resources.places import place_of
+from splat_pipeline.domain.errors import CorruptArtifact, MissingArtifact, Superseded, UnsafeUpload
 from splat_pipeline.domain.tables import TableSpec, read_table, write_table
 from splat_pipeline.domain.uploads import Upload
-from splat_pipeline.ports import Artifact
+from splat_pipeline.ports import Artifact, Place
 
-MANIFEST, CURRENT = "artifact.json", "current.json"
+COPIES_BYTES = 20 * 10**9
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 class FileStore:
-    """Fulfils ``Store`` below one folder."""
+    """Fulfils ``Store`` below one folder or prefix."""
 
-    def __init__(self, root: Path, delivered: Path) -> None:
-        """Remember the folders; they are made when first written to."""
-        self._root, self._delivered = root, delivered
+    def __init__(
+        self,
+        root: Path | str,
+        delivered: Path | str,
+        *,
+        local: Path | None = None,
+        copies_bytes: int = COPIES_BYTES,
+    ) -> None:
+        """Remember the places; they are made when first written to. ``local`` is needed where ``root`` is a URL."""
+        self.place: Place = place_of(root)
+        mine = self.place.here() or local
+        if mine is None:
+            raise ValueError(f"a store at {root} needs a folder of this machine for what is half made")
+        self._local = mine
+        self._copies = Copies(mine / "copies", most_bytes=copies_bytes)
+        self._deliveries = Deliveries(place_of(delivered), self._copies)
+        self._numbers: dict[Path, int] = {}
 
     @contextmanager
     def scratch(self, job: str, asset: str) -> Iterator[Path]:
-        """Give a fresh folder beside the artifacts, so that publication is a rename; it is removed afterwards."""
-        folder = self._root / "scratch" / f"{_checked(job)}-{_checked(asset)}-{uuid.uuid4().hex[:12]}"
-        with disk_errors():
-            folder.mkdir(parents=True)
-        try:
-            with disk_errors():
+        """Give a fresh folder, beside the artifacts where these are on this machine; it is removed afterwards."""
+        number = fences.begin(self.place, _home(job, asset), {})
+        with self._folder(f"{job}-{asset}") as folder:
+            self._numbers[folder] = number
+            try:
                 yield folder
-        finally:
-            if folder.exists():
-                shutil.rmtree(folder)
+            finally:
+                del self._numbers[folder]
 
     def ongoing(self, job: str, asset: str, key: str) -> Path:
         """Return the folder of unfinished work; what was left for another ``key`` is removed."""
@@ -69,153 +87,161 @@ class FileStore:
         return folder
 
     def publish(self, job: str, asset: str, folder: Path, *, provenance: Mapping[str, Any]) -> Artifact:
-        """Make the files of ``folder`` the current version, then visible in one step. Raises ``DiskFull``."""
-        home = self._root / "jobs" / _checked(job) / _checked(asset)
-        files = [_entry(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]
-        digest = _digest(asset, files)
+        """Make the files of ``folder`` the current version, then visible in one step.
+
+        Raises ``Superseded``, ``DiskFull``, ``StoreUnavailable``.
+        """
+        home = _home(job, asset)
+        number = self._numbers.get(folder) or fences.begin(self.place, home, provenance)
+        files = [entry_of(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]
+        digest = digest_of(asset, files)
         version = digest[:16]
         manifest = {"asset": asset, "job": job, "digest": digest, "files": files, **provenance}
-        with disk_errors():
-            home.mkdir(parents=True, exist_ok=True)
-            if not _holds(home / version, digest):
+        fences.require_newest(self.place, home, number)
+        here = self.place.here(f"{home}/{version}")
+        if here is None or not holds(here, asset, digest):
+            with disk_errors():
                 write(folder / MANIFEST, json.dumps(manifest, indent=1))
-                replace_folder(folder, home / version)
-            write_atomic(home / CURRENT, json.dumps({"version": version, **provenance}, indent=1))
+            self.place.put_tree(folder, f"{home}/{version}", MANIFEST)
+        fences.require_newest(self.place, home, number)
+        fences.point(self.place, home, number, version, provenance)
         if self._ongoing(job, asset).exists():
             shutil.rmtree(self._ongoing(job, asset))
-        return self._artifact(job, asset, version, manifest)
+        return _artifact(manifest, version, here or self._kept(folder, f"{home}/{version}", files))
 
     def fetch(self, job: str, asset: str, version: str | None = None) -> Artifact:
         """Return an artifact whose every file was checked against its size and sha256."""
-        home = self._root / "jobs" / _checked(job) / _checked(asset)
+        home, what = _home(job, asset), f"{asset} of job {job}"
         latest: Mapping[str, Any] = {}
         if version is None:
-            latest = self._current(home, job, asset)
-            version = str(latest["version"])
+            version, latest = fences.current(self.place, home) or (None, latest)
+        if version is None:
+            raise MissingArtifact(f"{what} was never made", remedy=f"Materialize {asset} for partition {job} first.")
+        name = f"{home}/{_checked(version)}"
         try:
-            manifest = json.loads((home / _checked(version) / MANIFEST).read_text())
+            manifest = manifest_in(self.place, name, asset, version)
+            folder = self.place.here(name) or self._copied(name, manifest)
         except FileNotFoundError:
-            raise MissingArtifact(f"{asset} of job {job} has no version {version}") from None
+            raise MissingArtifact(f"{what} has no version {version}, or lacks a file of it") from None
         for entry in manifest["files"]:
-            _verify(home / version / entry["name"], entry, what=f"{asset} of job {job}")
+            if not is_entry(folder / entry["name"], entry):
+                raise CorruptArtifact(f"{what}: {entry['name']} is not what was written", file=entry["name"])
         # Equal content may have been made twice: who reads the current version is told how it came to be last.
-        return self._artifact(job, asset, version, {**manifest, **{k: latest[k] for k in latest if k != "version"}})
+        return _artifact({**manifest, **latest}, version, folder)
 
     def register(self, upload: Upload) -> None:
         """Remember, or move, a job's upload."""
-        home = self._root / "jobs" / _checked(upload.job)
-        with disk_errors():
-            home.mkdir(parents=True, exist_ok=True)
-            write_atomic(home / "upload.json", json.dumps(upload.to_json(), indent=1))
+        self.place.write(f"jobs/{_checked(upload.job)}/upload.json", json.dumps(upload.to_json(), indent=1).encode())
 
     def upload(self, job: str) -> Upload:
         """Return a job's upload."""
         try:
-            return Upload.from_json(json.loads((self._root / "jobs" / _checked(job) / "upload.json").read_text()))
+            return Upload.from_json(json.loads(self.place.read(f"jobs/{_checked(job)}/upload.json")))
         except FileNotFoundError:
             raise MissingArtifact(f"job {job} has no upload on record", remedy="Upload it again.") from None
 
+    def here(self, upload: Upload) -> Upload:
+        """Return an upload whose location is a folder of this machine."""
+        return fetched_upload(upload, self._copies)
+
+    def first_job(self, content: str, job: str) -> str:
+        """Return the job that a content came as first: ``job`` when it is new, whoever asks at the same time."""
+        name = f"contents/{_checked(content)}.json"
+        if self.place.create(name, json.dumps({"job": job}).encode()):
+            return job
+        return str(json.loads(self.place.read(name))["job"])
+
     def jobs(self) -> list[str]:
         """Return every job that has an upload on record, sorted."""
-        return sorted(path.parent.name for path in (self._root / "jobs").glob("*/upload.json"))
+        return [job for job in self.place.children("jobs") if self.place.find(f"jobs/{job}/upload.json")]
 
     def append(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows as a part of their own: no lock, no lost update."""
-        folder = self._root / "tables" / f"{spec.name}.parquet"
-        part = uuid.uuid4().hex
-        with disk_errors():
-            folder.mkdir(parents=True, exist_ok=True)
-            hidden = folder / f".{part}"  # readers of Parquet folders skip names with a leading dot
-            write_table(hidden, spec, rows)
-            hidden.rename(folder / f"part-{part}.parquet")
+        with self._folder(f"table-{spec.name}") as folder:
+            part = folder / f"part-{uuid.uuid4().hex}.parquet"
+            write_table(part, spec, rows)
+            self.place.put(part, f"{_table(spec)}/{part.name}")
 
     def rows(self, spec: TableSpec) -> pd.DataFrame:
         """Return a cross-job table whole, oldest first; an empty one when nothing was written yet."""
-        folder = self._root / "tables" / f"{spec.name}.parquet"
-        # Rows tell whole seconds; within one, the order of the files is the order of writing.
-        parts = sorted(folder.glob("part-*.parquet"), key=lambda part: part.stat().st_mtime_ns)
-        if not parts:
+        found = {name: facts for name, facts in self.place.find(_table(spec)).items() if "/part-" in name}
+        if not found:
             return pd.DataFrame(columns=[column.name for column in spec.columns])
-        frames = [read_table(part, spec) for part in parts]
+        # Rows tell whole seconds; within one, the order of the files is the order of writing.
+        parts = sorted(found, key=lambda name: (found[name].modified_ns, name))
+        with self._folder(f"table-{spec.name}") as folder:
+            frames = [read_table(self._part(name, folder), spec) for name in parts]
         return pd.concat(frames, ignore_index=True).sort_values("utc", kind="stable", ignore_index=True)
 
     def delivery_of(self, job: str) -> Path | None:
-        """Return the folder that was delivered last for a job, or None."""
-        link = self._delivered / _checked(job) / "latest"
-        return link.resolve() if link.exists() else None
+        """Return the folder that was delivered last for a job, fetched where it lies elsewhere, or None."""
+        return self._deliveries.latest(_checked(job))
 
-    def deliver(self, artifact: Artifact) -> Path:
+    def deliver(self, artifact: Artifact) -> str:
         """Copy an artifact to ``<delivered>/<job>/<version>`` whole or not at all and point ``latest`` at it."""
-        home = self._delivered / _checked(artifact.job)
-        target = home / artifact.version
+        home = _home(artifact.job, artifact.asset)
+        latest = fences.current(self.place, home)
+        if latest is not None and latest[0] != artifact.version:
+            raise Superseded(f"{artifact.asset} of job {artifact.job} was made anew since: that is delivered")
+        return self._deliveries.add(artifact)
+
+    @contextmanager
+    def _folder(self, name: str) -> Iterator[Path]:
+        folder = self._local / "scratch" / f"{name}-{uuid.uuid4().hex[:12]}"
         with disk_errors():
-            home.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                half = home / f".{uuid.uuid4().hex}"
-                shutil.copytree(artifact.folder, half)
-                sync_tree(half)
-                replace_folder(half, target)
-            link = home / f".{uuid.uuid4().hex}"
-            link.symlink_to(target.name)
-            link.replace(home / "latest")
-        return target
+            folder.mkdir(parents=True)
+        try:
+            with disk_errors():
+                yield folder
+        finally:
+            if folder.exists():
+                shutil.rmtree(folder)
+
+    def _part(self, name: str, folder: Path) -> Path:
+        here = self.place.here(name)
+        if here is None:
+            here = folder / Path(name).name
+            self.place.fetch(name, here)
+        return here
+
+    def _kept(self, folder: Path, home: str, files: Sequence[Mapping[str, Any]]) -> Path:
+        """Move what was published elsewhere to the copies: whoever reads it on this machine need not fetch it."""
+        copy = self._copies.hold(f"{self.place.url}/{home}")
+        for name in [*(entry["name"] for entry in files), MANIFEST]:
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).replace(copy / name)
+        return copy
+
+    def _copied(self, name: str, manifest: Mapping[str, Any]) -> Path:
+        folder = self._copies.hold(f"{self.place.url}/{name}")
+        copied(self.place, name, folder, manifest)
+        return folder
 
     def _ongoing(self, job: str, asset: str) -> Path:
-        return self._root / "ongoing" / _checked(job) / _checked(asset)
+        return self._local / "ongoing" / _checked(job) / _checked(asset)
 
-    def _current(self, home: Path, job: str, asset: str) -> dict[str, Any]:
-        try:
-            return dict(json.loads((home / CURRENT).read_text()))
-        except FileNotFoundError:
-            remedy = f"Materialize {asset} for partition {job} first."
-            raise MissingArtifact(f"{asset} of job {job} was never made", remedy=remedy) from None
 
-    def _artifact(self, job: str, asset: str, version: str, manifest: Mapping[str, Any]) -> Artifact:
-        return Artifact(
-            job=job,
-            asset=asset,
-            version=version,
-            digest=manifest["digest"],
-            folder=self._root / "jobs" / job / asset / version,
-            size_bytes=sum(entry["size_bytes"] for entry in manifest["files"]),
-            manifest=manifest,
-        )
+def _artifact(manifest: Mapping[str, Any], version: str, folder: Path) -> Artifact:
+    return Artifact(
+        job=manifest["job"],
+        asset=manifest["asset"],
+        version=version,
+        digest=manifest["digest"],
+        folder=folder,
+        size_bytes=sum(entry["size_bytes"] for entry in manifest["files"]),
+        manifest=manifest,
+    )
+
+
+def _home(job: str, asset: str) -> str:
+    return f"jobs/{_checked(job)}/{_checked(asset)}"
+
+
+def _table(spec: TableSpec) -> str:
+    return f"tables/{spec.name}.parquet"
 
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise UnsafeUpload(f"{name!r} cannot name a job, an asset or a version")
     return name
-
-
-def _entry(folder: Path, path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        os.fsync(file.fileno())
-    return {"name": path.relative_to(folder).as_posix(), "size_bytes": path.stat().st_size, "sha256": digest}
-
-
-def _digest(asset: str, files: Sequence[Mapping[str, Any]]) -> str:
-    text = json.dumps([asset, [[f["name"], f["sha256"]] for f in files]])
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _verify(path: Path, entry: Mapping[str, Any], *, what: str) -> None:
-    try:
-        with path.open("rb") as file:
-            size, digest = path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise CorruptArtifact(f"{what} lacks {entry['name']}", file=entry["name"]) from None
-    if (size, digest) != (entry["size_bytes"], entry["sha256"]):
-        raise CorruptArtifact(f"{what}: {entry['name']} is not what was written", file=entry["name"])
-
-
-def _holds(folder: Path, digest: str) -> bool:
-    """Tell whether ``folder`` is a whole artifact of this digest; a damaged one is written anew."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        for entry in manifest["files"]:
-            _verify(folder / entry["name"], entry, what=folder.name)
-    except (FileNotFoundError, CorruptArtifact, json.JSONDecodeError):
-        return False
-    return bool(manifest["digest"] == digest)

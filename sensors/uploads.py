@@ -1,101 +1,103 @@
-"""The door that lets uploads in: a folder that is watched, one run and one partition for each complete upload."""
+"""The door that lets uploads in: an inbox that is looked at, one run and one partition for each complete upload."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
-from sensors.outcomes import Shelves
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.domain import inbox as rules
-from splat_pipeline.domain.errors import InputError
-from splat_pipeline.domain.uploads import Upload
-from splat_pipeline.ports import Store
-
-DONE = ".done"
-ListUpload = Callable[[Path], Upload]
+from splat_pipeline.domain.errors import InputError, SplatError, StoreUnavailable
+from splat_pipeline.domain.intake import PARTITION_TAG, RUNNING, UPLOAD_TAG, Known, duplicate, tags_of
+from splat_pipeline.ports import Store, UploadShelves
 
 
-def uploads_sensor(
-    shelves: Shelves, *, store: Store, job_name: str, list_upload: ListUpload, stable_s: float, poll_s: int
-) -> dg.SensorDefinition:
-    """Return the sensor over the inbox; ``list_upload`` reads one upload and names its job."""
-    inbox = shelves.inbox
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """What the sensor works with."""
+
+    shelves: UploadShelves
+    store: Store
+    job_name: str
+    stable_s: float
+    now: Callable[[], rules.Moment]
+    utc: Callable[[], str]
+
+
+def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinition:
+    """Return the sensor over the inbox."""
 
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        seen = {path.name: look(path) for path in entries(inbox)}
-        cursor, ready = rules.decide(rules.parse(context.cursor), seen, now_s=time.time(), stable_s=stable_s)
-        requests, keys = [], []
+        seen = door.shelves.seen()
+        cursor, ready = rules.decide(rules.parse(context.cursor), seen, now=door.now(), stable_s=door.stable_s)
+        requests, failed = [], []
         for name in ready:
-            upload = _read(name, shelves, list_upload, context)
-            if upload is None:
-                continue
-            store.register(upload)
-            keys.append(upload.job)
-            requests.append(_request(upload, seen[name].stamp))
-        new = [key for key in keys if not context.instance.has_dynamic_partition(str(jobs.name), key)]
+            try:
+                request = _let_in(name, door, context)
+            except StoreUnavailable as error:
+                context.log.error(f"{name} is tried again: {error} Remedy: {error.remedy}")  # noqa: TRY400  # for users
+                failed.append(name)
+            else:
+                requests += [request] if request else []
+        keys = {str(request.partition_key) for request in requests}
+        new = [key for key in sorted(keys) if not context.instance.has_dynamic_partition(str(jobs.name), key)]
         return dg.SensorResult(
             run_requests=requests,
             dynamic_partitions_requests=[jobs.build_add_request(new)] if new else [],
-            cursor=rules.dump(cursor),
-            skip_reason=None if requests else _why_nothing(seen),
+            cursor=rules.dump(rules.again(cursor, failed)),
+            skip_reason=None if requests else f"{len(seen)} uploads in the inbox, none newly complete",
         )
 
     return dg.SensorDefinition(
         name="uploads",
         evaluation_fn=tick,
-        job_name=job_name,
+        job_name=door.job_name,
         minimum_interval_seconds=poll_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Starts a run for every upload in {inbox} that did not change for {stable_s:g} s.",
+        description=f"Starts a run for every upload in {inbox} that did not change for {door.stable_s:g} s.",
     )
 
 
-def entries(inbox: Path) -> Iterator[Path]:
-    """Yield what was dropped: folders and single files; hidden names and the reasons of earlier failures are not."""
-    if not inbox.is_dir():
-        return
-    for path in sorted(inbox.iterdir()):
-        if not path.name.startswith((".", "_")) and not path.name.endswith(".reason.json"):
-            yield path
+def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext) -> dg.RunRequest | None:
+    """Register one upload and ask for its run.
 
-
-def look(path: Path) -> rules.Seen:
-    """Fingerprint an upload from the directory alone: no file is opened."""
-    found = [path] if not path.is_dir() or path.is_symlink() else sorted(_walk(path))
-    digest = hashlib.sha256()
-    for file in found:
-        stat = file.lstat()
-        digest.update(f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\0{stat.st_ino}\n".encode())
-    return rules.Seen(stamp=digest.hexdigest()[:16], complete=(path / DONE).exists(), empty=not found)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for root, _, names in os.walk(folder, followlinks=False):
-        yield from (Path(root) / name for name in names)
-
-
-def _read(name: str, shelves: Shelves, list_upload: ListUpload, context: dg.SensorEvaluationContext) -> Upload | None:
-    """Read one upload; what cannot even be listed goes to error/ at once, with its reason."""
+    What cannot even be listed goes to error/, what was computed already to processed/, at once and with the reason.
+    """
     try:
-        return list_upload(shelves.inbox / name)
+        upload = door.shelves.upload(name)
     except InputError as error:
-        target = shelves.shelve(name, error.to_json())
-        context.log.error(f"{name} was refused and lies in {target}: {error} Remedy: {error.remedy}")  # noqa: TRY400  # no traceback for users
+        _turn_away(name, door, context, error, key=f"refused {door.utc()}")
         return None
-
-
-def _request(upload: Upload, stamp: str) -> dg.RunRequest:
+    # One content is one partition, whatever it is called: two runs of it are two versions of one job.
+    upload = replace(upload, job=door.store.first_job(upload.content, upload.job))
+    known = _known(context.instance, door.job_name, upload.job)
+    if known is not None and not upload.wishes.force:
+        if known.status in RUNNING and known.upload == name:
+            context.log.info(f"{name} was touched, not changed: the run {known.run_id} of {upload.job} goes on with it")
+            door.store.register(upload)
+            return None
+        if known.status == "SUCCESS" or known.status in RUNNING:
+            told = duplicate(upload, known, utc=door.utc())
+            shelved = door.shelves.shelve(name, told, stamp=upload.stamp)
+            context.log.info(f"{name} has the content of {upload.job}: {shelved and shelved.place}")
+            return None
+    door.store.register(upload)
     # The stamp is part of the key, so that an upload that comes again after it was moved away runs again.
-    tags = {"splat/title": upload.title, REUSE_TAG: "true"}
-    return dg.RunRequest(run_key=f"{upload.job}:{stamp}", partition_key=upload.job, tags=tags)
+    tags = {**tags_of(upload), REUSE_TAG: str(not upload.wishes.force).lower()}
+    return dg.RunRequest(run_key=f"{upload.job}:{upload.stamp}", partition_key=upload.job, tags=tags)
 
 
-def _why_nothing(seen: dict[str, rules.Seen]) -> str:
-    return f"{len(seen)} uploads in the inbox, none newly complete"
+def _turn_away(name: str, door: Door, context: dg.SensorEvaluationContext, error: SplatError, *, key: str) -> None:
+    shelved = door.shelves.shelve(name, {**error.to_json(), "key": key, "utc": door.utc()})
+    lies = shelved.place if shelved else "no longer there"
+    context.log.error(f"{name} was refused and is {lies}: {error} Remedy: {error.remedy}")
+
+
+def _known(instance: dg.DagsterInstance, job_name: str, job: str) -> Known | None:
+    """Return the last run of a job, out of Dagster's log; None when it never ran."""
+    for run in instance.get_runs(dg.RunsFilter(job_name=job_name, tags={PARTITION_TAG: job}), limit=1):
+        return Known(run_id=run.run_id, status=run.status.value, upload=run.tags.get(UPLOAD_TAG))
+    return None

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import dagster as dg
 
+from resources.clocks import now
 from resources.colmap import ColmapBackend
 from resources.guarded import GuardedReader
 from resources.images import KeyframeImages
-from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
 from resources.lifeline import end_with_parent
 from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
+from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.run_workers import steps_in_processes
 from resources.sheets import ContactSheets
+from resources.shelves import Shelves
 from resources.trainers import InstalledTrainers
-from sensors.outcomes import Shelves, outcome_sensors
+from sensors.outcomes import Exit, outcomes_sensor
 from sensors.second_chances import second_chances_sensor
-from sensors.uploads import uploads_sensor
+from sensors.uploads import Door, uploads_sensor
 from splat_pipeline.assets import (
     cleaning,
     delivery,
@@ -36,7 +37,7 @@ from splat_pipeline.assets import (
     viewer,
 )
 from splat_pipeline.overview import store_of
-from splat_pipeline.settings import Settings, load
+from splat_pipeline.settings import Settings, Spot, load
 
 JOB = "video_to_splat"
 STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
@@ -57,7 +58,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "loader": KeyframeImages(),
         "trainers": InstalledTrainers(),
         "movies": FfmpegWriter(),
-        "json_io": JsonIOManager(settings.folder("store") / "ops"),
+        "json_io": JsonIOManager(place_of(f"{settings.place('store')}/ops")),
     }
 
 
@@ -80,6 +81,21 @@ def assets_of(settings: Settings) -> list[Any]:
     return [*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))]
 
 
+def doors(settings: Settings) -> list[dg.SensorDefinition]:
+    """Return the sensors that let uploads in and out, and runs go on."""
+    names: tuple[Spot, ...] = ("inbox", "processed", "errors")
+    inbox, processed, errors = (place_of(settings.place(name)) for name in names)
+    shelves, store = Shelves(inbox=inbox, processed=processed, errors=errors), store_of(settings)
+    door = Door(shelves=shelves, store=store, job_name=JOB, stable_s=settings.stable_s, now=now, utc=LocalMachine().utc)
+    out = Exit(shelves=shelves, store=store, job_name=JOB, ui=settings.ui)
+    poll_s = settings.poll_s
+    return [
+        uploads_sensor(door, poll_s=poll_s, inbox=settings.place("inbox")),
+        outcomes_sensor(out, poll_s=poll_s),
+        second_chances_sensor(job_name=JOB),
+    ]
+
+
 def build(settings: Settings, *, stages: Sequence[Any] | None = None) -> dg.Definitions:
     """Return the code location: assets (``stages``, where they are others), checks, job, resources, sensors."""
     job = dg.define_asset_job(
@@ -89,21 +105,10 @@ def build(settings: Settings, *, stages: Sequence[Any] | None = None) -> dg.Defi
         # After a crash the default strategy was seen to drop windows of the fan-out silently.
         tags={"dagster/retry_strategy": "FROM_ASSET_FAILURE"},
     )
-    store = store_of(settings)
-    inbox = settings.folder("inbox")
-    shelves = Shelves(inbox=inbox, processed=settings.folder("processed"), errors=settings.folder("errors"))
-    uploads = uploads_sensor(
-        shelves,
-        store=store,
-        job_name=JOB,
-        list_upload=partial(list_upload, managed=True),
-        stable_s=settings.stable_s,
-        poll_s=settings.poll_s,
-    )
     return dg.Definitions(
         assets=list(assets_of(settings) if stages is None else stages),
         jobs=[job],
-        sensors=[uploads, *outcome_sensors(shelves, store=store, job=job), second_chances_sensor(job_name=JOB)],
+        sensors=doors(settings),
         resources=resources_of(settings),
         executor=executor_of(settings),
     )

@@ -29,7 +29,7 @@ def run_demo(settings: Settings, detail: Detail) -> tuple[bool, Reason | None]:
     """Make the sample, run it, print where the results are and how they compare with the truth."""
     console, started = Console(stderr=True, highlight=False), time.monotonic()
     make_home(settings)
-    folder = settings.folder("store").parent / "sample"
+    folder = settings.folder("sample")
     console.print(f"making a sample capture in {folder}", soft_wrap=True)
     make_sample(folder, say=lambda line: console.print(f"  [dim]{line}"))
     upload = list_upload(folder / SAMPLE, title="demo")

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import dagster as dg
 
 from resources.machine import is_gone, this_process
+from resources.places import place_of
 from resources.run_workers import OWNER
 from splat_pipeline.assets.failures import explain
 from splat_pipeline.assets.partitions import jobs
@@ -19,7 +20,7 @@ from splat_pipeline.definitions import JOB, build
 from splat_pipeline.domain.errors import StoreUnavailable
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.overview import store_of
-from splat_pipeline.settings import Folder, Settings
+from splat_pipeline.settings import Settings, Spot
 
 Listener = Callable[[dg.EventLogEntry], None]
 Reason = dict[str, str | None]
@@ -34,8 +35,9 @@ def make_home(settings: Settings) -> Path:
     """
     home = settings.folder("dagster")
     try:
-        for name in get_args(Folder):
-            settings.folder(name).mkdir(parents=True, exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True)
+        for name in get_args(Spot):
+            place_of(settings.place(name)).check()
         if not (home / "dagster.yaml").exists():
             (home / "dagster.yaml").write_text(files("splat_pipeline").joinpath("dagster.yaml").read_text())
     except OSError as error:

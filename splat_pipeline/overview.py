@@ -18,7 +18,12 @@ _MEGABYTE = 1e6
 
 def store_of(settings: Settings) -> FileStore:
     """Return the store that the settings name."""
-    return FileStore(settings.folder("store"), settings.folder("delivered"))
+    return FileStore(
+        settings.place("store"),
+        settings.place("delivered"),
+        local=settings.folder("work"),
+        copies_bytes=round(settings.copies_gb * 1e9),
+    )
 
 
 def summary_of(settings: Settings, job: str) -> dict[str, Any]:

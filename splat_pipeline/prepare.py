@@ -41,8 +41,8 @@ def prepare(
     stages = WITH_DESCRIPTORS if descriptors else STAGES
     with disk_errors(), tempfile.TemporaryDirectory(prefix="splat-prepare-") as home:
         upload = list_upload(gathered(paths, Path(home) / "footage"), title=title or paths[0].stem)
-        folders = dict.fromkeys(("inbox", "processed", "errors", "delivered"))
-        local = settings.model_copy(update={"home": Path(home) / "home", **folders})
+        places = dict.fromkeys(("inbox", "processed", "errors", "delivered", "store", "local"))
+        local = settings.model_copy(update={"home": str(Path(home) / "home"), **places})
         success, reason = run_upload(local, upload, config={}, listener=listener, assets=stages)
         if not success:
             return None, reason

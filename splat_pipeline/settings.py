@@ -9,16 +9,35 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from splat_pipeline.domain.errors import BadJobFile
 from splat_pipeline.domain.recipe import Recipe
 
-Folder = Literal["inbox", "processed", "errors", "delivered", "store", "dagster"]
+Spot = Literal["inbox", "processed", "errors", "delivered", "store"]
+SCHEMES = ("s3", "az", "abfs", "abfss", "file")
 PREFIX, NESTED, CONFIG = "SPLAT__", "__", "SPLAT_CONFIG"
+
+
+def checked_place(value: object) -> object:
+    """Return a path or URL as text. Raises ValueError for one that holds credentials, without repeating them."""
+    text = str(value) if isinstance(value, Path) else value
+    if isinstance(text, str) and "://" in text:
+        parts = urlsplit(text)
+        container = parts.scheme in {"abfs", "abfss"} and parts.password is None  # container@account.dfs...
+        if parts.query or parts.fragment or (parts.username is not None and not container):
+            raise ValueError("a URL holds no credentials: they belong into the environment variables of the store")
+        if parts.scheme not in SCHEMES or not parts.netloc:
+            raise ValueError(f"a URL begins with one of {', '.join(f'{scheme}://' for scheme in SCHEMES)} and a name")
+    return text
+
+
+Where = Annotated[str, BeforeValidator(checked_place)]
+"""A path, or a URL of an object store: s3://bucket/prefix, az://container/prefix, abfs://..."""
 
 
 class Settings(BaseSettings):
@@ -26,12 +45,18 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter=NESTED, frozen=True, extra="forbid")
 
-    home: Path = Field(Path("~/splat"), description="everything below lies here unless set apart")
-    inbox: Path | None = Field(None, description="dropped uploads; default <home>/inbox")
-    processed: Path | None = Field(None, description="uploads whose job succeeded; default <home>/processed")
-    errors: Path | None = Field(None, description="uploads whose job failed, with reason.json; default <home>/error")
-    delivered: Path | None = Field(None, description="results; default <home>/delivered")
+    home: Where = Field("~/splat", description="everything below lies here unless set apart: a folder, or a URL")
+    inbox: Where | None = Field(None, description="dropped uploads; default <home>/inbox")
+    processed: Where | None = Field(None, description="uploads whose job succeeded; default <home>/processed")
+    errors: Where | None = Field(None, description="uploads whose job failed, with reason.json; default <home>/error")
+    delivered: Where | None = Field(None, description="results; default <home>/delivered")
+    store: Where | None = Field(None, description="artifacts and tables; default <home>/store")
+    local: Path | None = Field(
+        None, description="this machine's own: Dagster's home, scratch, copies; default <home>, or ~/splat beside a URL"
+    )
+    copies_gb: float = Field(20, gt=0, description="copies of artifacts in an object store that are kept, in GB")
     stable_s: float = Field(30.0, ge=0, description="an upload is complete after this long without a change")
+    ui: str = Field("http://127.0.0.1:3000", description="address of Dagster's UI, for links to runs")
     poll_s: int = Field(10, ge=5, description="how often the inbox is looked at")
     executor: Literal["multiprocess", "in_process"] = Field(
         "multiprocess", description="where steps run; the CLI uses in_process"
@@ -54,12 +79,17 @@ class Settings(BaseSettings):
         yaml = YamlConfigSettingsSource(settings_cls, yaml_file=os.environ.get(CONFIG))
         return init_settings, env_settings, yaml
 
-    def folder(self, name: Folder) -> Path:
-        """Return one of the folders, absolute."""
-        base = self.home.expanduser().absolute()
-        chosen: Path | None = getattr(self, name, None)
-        default = base / ("error" if name == "errors" else name)
-        return chosen.expanduser().absolute() if chosen else default
+    def place(self, name: Spot) -> str:
+        """Return the absolute path, or the URL, of one of the places."""
+        chosen: str | None = getattr(self, name)
+        default = f"{str(self.home).rstrip('/')}/{'error' if name == 'errors' else name}"
+        text = str(chosen or default)
+        return text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute())
+
+    def folder(self, name: Literal["dagster", "work", "sample"]) -> Path:
+        """Return one of the folders of this machine, absolute."""
+        home = "~/splat" if "://" in str(self.home) else self.home
+        return Path(self.local or home).expanduser().absolute() / name
 
 
 def load() -> Settings:
@@ -77,4 +107,5 @@ def load() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise BadJobFile(f"{source}: {key}: {first['msg']} (got {first['input']!r})", file=source) from None
+        got = "" if "://" in str(first["input"]) else f" (got {first['input']!r})"  # it may hold a password
+        raise BadJobFile(f"{source}: {key}: {first['msg']}{got}", file=source) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import uuid
 import zlib  # noqa: F401  # before pycolmap, whose module exports zlib's symbols: see docs/lab-notes.md
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
@@ -29,6 +30,33 @@ def shared_data() -> Path:
     if not (folder / "bad").is_dir():
         pytest.skip(f"no real captures at {folder}: set SPLAT_TEST_DATA to run this")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a bucket in an S3 server on loopback, whose credentials are in the environment meanwhile."""
+    import object_stores
+
+    with object_stores.s3() as env, object_stores.surroundings(env):
+        yield f"s3://{object_stores.BUCKET}"
+
+
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[str]:
+    """The address of a container in an Azure blob server on loopback."""
+    import object_stores
+
+    with object_stores.azure() as env, object_stores.surroundings(env):
+        yield f"az://{object_stores.BUCKET}"
+
+
+@pytest.fixture(params=["folder", "s3", "azure"])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh prefix, or folder, of every kind of place in turn: what a setting may hold."""
+    if request.param == "folder":
+        return str(tmp_path / "place")
+    server = request.getfixturevalue("s3_server" if request.param == "s3" else "azure_server")
+    return f"{server}/{uuid.uuid4().hex}/a prefix"
 
 
 @pytest.fixture

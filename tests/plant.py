@@ -28,7 +28,7 @@ from typing import Any
 import dagster as dg
 import yaml
 
-from splat_pipeline.settings import Settings
+from splat_pipeline.settings import Settings, Spot
 
 MARK = "SPLAT_TEST_PLANT"
 LOCATION = "splat_pipeline"
@@ -62,16 +62,20 @@ class Plant:
 
     def __post_init__(self) -> None:
         """Make the folders and the settings."""
-        self.settings = Settings(home=self.home, stable_s=0, poll_s=5)
+        self.settings = Settings(home=str(self.home), stable_s=0, poll_s=5)
         self.port = free_port()
         dagster = self.settings.folder("dagster")
-        for folder in (dagster, self.settings.folder("inbox")):
+        for folder in (dagster, self.place("inbox")):
             folder.mkdir(parents=True, exist_ok=True)
         template = yaml.safe_load(files("splat_pipeline").joinpath("dagster.yaml").read_text())
         (dagster / "dagster.yaml").write_text(yaml.safe_dump(over(over(template, QUICK), self.instance)))
         server = {"host": "127.0.0.1", "port": self.port, "location_name": LOCATION}
         (dagster / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
         self.runs()  # makes the database: two processes that both find none leave it broken
+
+    def place(self, name: Spot) -> Path:
+        """Return one of the places of uploads, artifacts and results."""
+        return Path(self.settings.place(name))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -148,7 +152,7 @@ class Plant:
 
     def drop(self, name: str, contents: Mapping[str, bytes]) -> Path:
         """Put a complete upload into the inbox."""
-        half = self.settings.folder("inbox") / f".{name}"
+        half = self.place("inbox") / f".{name}"
         half.mkdir()
         for file, data in contents.items():
             (half / file).write_bytes(data)
@@ -162,7 +166,7 @@ class Plant:
 
     def ended(self) -> bool:
         """Tell whether the inbox is empty and no run is waiting or going on."""
-        waiting = [path for path in self.settings.folder("inbox").iterdir() if not path.name.startswith(".")]
+        waiting = [path for path in self.place("inbox").iterdir() if not path.name.startswith(".")]
         return not waiting and all(run.is_finished for run in self.runs())
 
     def until(self, done: Callable[[], object], *, within_s: float) -> float:
@@ -177,7 +181,7 @@ class Plant:
 
     def told(self) -> str:
         """Return how each run went, and what the processes said last."""
-        lines = [f"--- inbox: {sorted(path.name for path in self.settings.folder('inbox').iterdir())}"]
+        lines = [f"--- inbox: {sorted(path.name for path in self.place('inbox').iterdir())}"]
         with dg.DagsterInstance.from_config(str(self.settings.folder("dagster"))) as instance:
             for run in instance.get_runs():
                 lines.append(f"--- run {run.run_id} {run.status.value} {run.tags}")

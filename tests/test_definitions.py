@@ -60,10 +60,23 @@ def test_every_gate_is_a_check_and_only_errors_block(defs: dg.Definitions):
 def test_the_job_holds_every_asset_and_the_sensors_watch_it(defs: dg.Definitions):
     job = defs.resolve_job_def(JOB)
     assert job.asset_layer.executable_asset_keys == set(defs.resolve_asset_graph().get_all_asset_keys())
-    assert {sensor.name for sensor in defs.sensors or []} == {
-        "uploads",
-        "shelve_processed",
-        "shelve_failed",
-        "second_chances",
-    }
+    assert {sensor.name for sensor in defs.sensors or []} == {"uploads", "outcomes", "second_chances"}
     assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in defs.sensors or [])
+
+
+def test_what_is_heavy_waits_for_a_slot_of_its_kind(defs: dg.Definitions):
+    graph = defs.resolve_asset_graph()
+    pools = {key.to_user_string(): graph.get(key).pools for key in graph.get_all_asset_keys()}
+    assert {name for name, pool in pools.items() if pool == {"decode"}} == {
+        "source_videos",
+        "frame_quality",
+        "keyframes",
+        "linking_frames",
+    }
+    assert {name for name, pool in pools.items() if pool == {"sfm"}} == {
+        "features",
+        "match_graph",
+        "local_reconstructions",
+        "camera_poses",
+    }
+    assert pools["splat"] == {"train_cpu"}

@@ -131,7 +131,7 @@ def test_every_stage_has_a_row_with_its_cost(settings: Settings, job: str):
     assert (stages["bytes_in"] > 0).all()
     assert (stages["bytes_out"] > 0).all()
     assert set(stages["outcome"]) == {"success"}
-    assert pd.read_parquet(settings.folder("store") / "tables" / "stages.parquet").shape[0] >= len(stages)
+    assert pd.read_parquet(Path(settings.place("store")) / "tables" / "stages.parquet").shape[0] >= len(stages)
 
 
 def test_data_versions_are_the_digests_of_the_artifacts(instance: dg.DagsterInstance, settings: Settings, job: str):

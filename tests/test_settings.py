@@ -37,9 +37,9 @@ def test_folders_lie_below_home_unless_set_apart(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("SPLAT__HOME", str(tmp_path / "h"))
     monkeypatch.setenv("SPLAT__INBOX", str(tmp_path / "drop"))
     settings = load()
-    assert settings.folder("inbox") == tmp_path / "drop"
-    assert settings.folder("errors") == tmp_path / "h" / "error"
-    assert settings.folder("store") == tmp_path / "h" / "store"
+    assert settings.place("inbox") == str(tmp_path / "drop")
+    assert settings.place("errors") == str(tmp_path / "h" / "error")
+    assert settings.place("store") == str(tmp_path / "h" / "store")
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,29 @@ def test_an_unknown_key_in_the_yaml_is_named_with_its_file(tmp_path: Path, monke
     monkeypatch.setenv("SPLAT_CONFIG", str(tmp_path / "absent.yaml"))
     with pytest.raises(BadJobFile, match="not a file"):
         load()
+
+
+def test_a_home_in_an_object_store_leaves_what_is_this_machines_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SPLAT__HOME", "s3://bucket/splats/")
+    monkeypatch.setenv("SPLAT__ERRORS", str(tmp_path / "errors"))
+    monkeypatch.setenv("SPLAT__DELIVERED", "abfs://results@account.dfs.core.windows.net/x")
+    monkeypatch.setenv("SPLAT__LOCAL", str(tmp_path / "here"))
+    settings = load()
+    assert settings.place("inbox") == "s3://bucket/splats/inbox"
+    assert settings.place("errors") == str(tmp_path / "errors")
+    assert settings.place("delivered") == "abfs://results@account.dfs.core.windows.net/x"
+    assert settings.folder("dagster") == tmp_path / "here" / "dagster"
+    monkeypatch.delenv("SPLAT__LOCAL")
+    assert load().folder("dagster") == Path("~/splat/dagster").expanduser()
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://key:canary@bucket/x", "s3://bucket/x?sig=canary", "az://canary@box/x#y", "ftp://canary/x", "s3:///x"]
+)
+def test_a_url_with_credentials_or_of_another_kind_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, url: str
+):
+    monkeypatch.setenv("SPLAT__INBOX", url)
+    with pytest.raises(BadJobFile, match="inbox") as told:
+        load()
+    assert "canary" not in str(told.value)

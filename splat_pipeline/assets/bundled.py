@@ -23,7 +23,7 @@ def bundle_of(work: Work) -> Bundle | None:
     upload = work.store.upload(work.job)
     if all(file.name != BUNDLE_FILE for file in upload.files):
         return None
-    with (Path(upload.location) / BUNDLE_FILE).open("rb") as stream:
+    with (Path(work.store.here(upload).location) / BUNDLE_FILE).open("rb") as stream:
         content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise BadBundle(f"{BUNDLE_FILE} has more than {MAX_BYTES} bytes", file=BUNDLE_FILE)
@@ -35,7 +35,7 @@ def take(work: Work, bundle: Bundle, reader: MediaReader) -> None:
 
     Raises ``BadBundle`` where a file is not what ``bundle.json`` says, or a table is none, ``UnsafeUpload``.
     """
-    location = Path(work.store.upload(work.job).location) / work.asset
+    location = Path(work.store.here(work.store.upload(work.job)).location) / work.asset
     for file in bundle.stages[work.asset]:
         source, target = location / safe_name(file.name), work.folder / file.name
         _require_same(work.asset, file, reader.digest(source))  # before the copy: it refuses what is no plain file

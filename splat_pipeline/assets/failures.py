@@ -104,6 +104,21 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
 
 
+def evidence(events: Iterable[dg.DagsterEvent]) -> list[dict[str, Any]]:
+    """Return what a failed run showed: the steps that failed with their message, the gates with value and limit."""
+    shown: list[dict[str, Any]] = []
+    for event in events:
+        if event.is_step_failure:
+            told = event.step_failure_data.user_failure_data
+            message = told.description if told and told.description else _root(event.step_failure_data.error)
+            shown.append({"step": event.step_key, "message": message})
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
+            check = event.asset_check_evaluation_data
+            numbers = {key: value.value for key, value in check.metadata.items() if key not in ("class", "remedy")}
+            shown.append({"gate": check.check_name, "severity": check.severity.value, **numbers})
+    return shown
+
+
 def _root(error: SerializableErrorInfo | None) -> str:
     """Return the first line of what went wrong first."""
     while error is not None and error.cause is not None:

@@ -36,7 +36,7 @@ from splat_pipeline.ports import Machine, MediaReader
 SHEET_IMAGES = 48
 
 
-@job_asset(deps=["source_videos"], kinds={"opencv"})
+@job_asset(deps=["source_videos"], kinds={"opencv"}, pool="decode")
 def frame_quality(
     context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers, sheets: Sheets
 ) -> dg.MaterializeResult[Any]:
@@ -136,7 +136,7 @@ def scores_shown(
     }
 
 
-@job_asset(deps=["source_videos", "frame_quality"], kinds={"opencv"})
+@job_asset(deps=["source_videos", "frame_quality"], kinds={"opencv"}, pool="decode")
 def keyframes(
     context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers, sheets: Sheets
 ) -> dg.MaterializeResult[Any]:

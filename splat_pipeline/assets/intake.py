@@ -27,6 +27,7 @@ from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.tracks import rows_of
 from splat_pipeline.domain.uploads import Upload, VideoFacts, safe_name, video_ids
 from splat_pipeline.domain.watched import WatchedRecipe
+from splat_pipeline.domain.wishes import split
 from splat_pipeline.ports import MediaReader
 
 
@@ -51,7 +52,7 @@ class Source:
     error: InputError | None
 
 
-@job_asset(kinds={"pyav"}, reusable=False)
+@job_asset(kinds={"pyav"}, pool="decode", reusable=False)
 def source_videos(  # noqa: PLR0917  # Dagster passes them by name
     context: dg.AssetExecutionContext,
     store: Stores,
@@ -103,7 +104,8 @@ def resolve(
     if contents.job_file:
         path = Path(upload.location) / contents.job_file
         with path.open("rb") as stream:
-            wanted = read_job_file(stream.read(MAX_BYTES + 1).decode(errors="replace"))
+            asked = read_job_file(stream.read(MAX_BYTES + 1).decode(errors="replace"))
+        _, wanted = split(asked, file=JOB_FILE)
     chosen = config.model_dump(exclude_none=True)
     launched = {**chosen.pop("recipe", {}), **chosen}
     resolved = recipe.overridden(wanted, source=JOB_FILE).overridden(launched, source="run config")

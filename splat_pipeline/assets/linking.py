@@ -25,7 +25,11 @@ REACH = 5
 """Keyframes on either side of a break that its linking frames are matched with."""
 
 
-@job_asset(deps=["source_videos", "frame_quality", "keyframes", "features", "match_graph"], kinds={"opencv", "colmap"})
+@job_asset(
+    deps=["source_videos", "frame_quality", "keyframes", "features", "match_graph"],
+    kinds={"opencv", "colmap"},
+    pool="decode",
+)
 def linking_frames(
     context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers, sfm: Sfm
 ) -> dg.MaterializeResult[Any]:

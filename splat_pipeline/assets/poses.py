@@ -56,7 +56,7 @@ from splat_pipeline.ports import SfmBackend
 RIG = "rig of calibration.json"
 
 
-@job_asset(deps=["keyframes", "features", "match_graph", "local_reconstructions"])
+@job_asset(deps=["keyframes", "features", "match_graph", "local_reconstructions"], pool="sfm")
 def camera_poses(
     context: dg.AssetExecutionContext, store: Stores, machine: Machines, sfm: Sfm
 ) -> dg.MaterializeResult[Any]:

@@ -45,7 +45,7 @@ JSON = "json_io"
 """Carries the small values between the ops: which windows, and what became of them."""
 
 
-@job_asset(deps=["keyframes"], kinds={"colmap"})
+@job_asset(deps=["keyframes"], kinds={"colmap"}, pool="sfm")
 def features(
     context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers, sfm: Sfm
 ) -> dg.MaterializeResult[Any]:
@@ -69,7 +69,7 @@ def features(
     return work.result()
 
 
-@job_asset(deps=["keyframes", "features"], kinds={"colmap"})
+@job_asset(deps=["keyframes", "features"], kinds={"colmap"}, pool="sfm")
 def match_graph(
     context: dg.AssetExecutionContext, store: Stores, machine: Machines, sfm: Sfm
 ) -> dg.MaterializeResult[Any]:
@@ -115,7 +115,7 @@ def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput
     return [dg.DynamicOutput(asdict(window), mapping_key=window.name) for window in windows]
 
 
-@dg.op(out=dg.Out(io_manager_key=JSON), retry_policy=RETRIES)
+@dg.op(out=dg.Out(io_manager_key=JSON), pool="sfm", retry_policy=RETRIES)
 @classified
 def reconstruct(  # noqa: PLR0917  # Dagster passes them by name
     context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, sources: Sources, window: dict[str, Any]
@@ -156,7 +156,7 @@ def _earlier(context: dg.OpExecutionContext, store: Store, machine: Machine, win
     return None if work is None else work.published
 
 
-@dg.op(out=dg.Out(io_manager_key=JSON), retry_policy=RETRIES)
+@dg.op(out=dg.Out(io_manager_key=JSON), pool="sfm", retry_policy=RETRIES)
 @classified
 def gather(
     context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, done: list[dict[str, Any]]

@@ -24,7 +24,7 @@ def take_contents(work: Work, reader: MediaReader) -> tuple[Upload, Contents, di
     Then the upload returned lies in the artifact ``unpacked``: the zip's files, with the known files beside the zip
     (``job.yaml``, poses), which win. Raises ``EmptyUpload``, and what ``MediaReader.unpack`` raises.
     """
-    upload = work.store.upload(work.job)
+    upload = work.store.here(work.store.upload(work.job))
     contents = classify(file.name for file in upload.files)
     require_content(contents, upload.title)
     if contents.archive is None:
@@ -64,7 +64,7 @@ def location_of(work: Work, manifest: Mapping[str, Any]) -> Path:
     """
     unpacked = manifest.get("unpacked")
     if unpacked is None:
-        return Path(work.store.upload(work.job).location)
+        return Path(work.store.here(work.store.upload(work.job)).location)
     if UNPACKED not in work.inputs:
         work.inputs[UNPACKED] = work.store.fetch(work.job, UNPACKED, unpacked["version"])
     return work.inputs[UNPACKED].folder

@@ -36,7 +36,12 @@ _KNOWN = {
     "points3d.txt": "colmap",
 }
 _BESIDE = {TRACK_SUFFIX: "subtitles", ARCHIVE_SUFFIX: "zip"}
-_JUNK = re.compile(r"(^|/)(\.[^/]*|Thumbs\.db|desktop\.ini|__MACOSX/.*|[^/]*\.(part|crdownload|tmp))$", re.IGNORECASE)
+_PARTIAL = re.compile(
+    # of browsers, FTP programs and the like; then rsync's, which end in six letters or digits
+    r"(^|/)([^/]*\.(part|partial|crdownload|download|filepart|tmp|temp|!ut)|\.[^/]+\.[A-Za-z0-9]{6})$",
+    re.IGNORECASE,
+)
+_JUNK = re.compile(r"(^|/)(\.[^/]*|~\$[^/]*|Thumbs\.db|ehthumbs\.db|desktop\.ini|__MACOSX/.*)$", re.IGNORECASE)
 _PAPERS = re.compile(r"(^|/)((README|LICEN[CS]E|NOTICE|COPYING)[^/]*|reference/.*)$", re.IGNORECASE)
 _HIDDEN = re.compile(r"(^|/)\.[^/]+/")
 
@@ -67,7 +72,12 @@ class Contents:
 
 def is_junk(name: str) -> bool:
     """Tell whether a file is a side effect of an operating system or an upload: no part of the content."""
-    return bool(_JUNK.search(name) or _HIDDEN.search(name))
+    return bool(_JUNK.search(name) or _HIDDEN.search(name) or _PARTIAL.search(name))
+
+
+def is_partial(name: str) -> bool:
+    """Tell whether a file is the half of one that is still on its way."""
+    return bool(_PARTIAL.search(name))
 
 
 def classify(names: Iterable[str]) -> Contents:

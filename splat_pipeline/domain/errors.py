@@ -24,9 +24,11 @@
     │   └── Untrained             the loss did not fall
     ├── ArtifactError         what a stage reads is absent or not what was written
     │   ├── MissingArtifact  CorruptArtifact  BadTable
+    │   └── Superseded            a later attempt at the same stage is under way, or done
     ├── ToolError             a program that we call failed
     │   ├── ToolCrashed  ToolTimeout  ToolMissing
     │   └── BadAnswer             it ended well and its answer breaks the contract
+    ├── Cancelled             somebody ended the run
     └── ResourceError         the machine is at fault: the same job may succeed later
         ├── OutOfMemory  DiskFull  StoreUnavailable
         ├── ProcessKilled         from outside, as often as it was tried
@@ -208,6 +210,10 @@ class BadTable(ArtifactError):
     pass
 
 
+class Superseded(ArtifactError):
+    remedy = "Nothing is lost: the result of the later attempt counts. Look at its run."
+
+
 class ToolError(SplatError):
     remedy = "Look at the tool's last lines in the step's log."
     retry: ClassVar[Retry] = "changed"
@@ -229,6 +235,10 @@ class ToolMissing(ToolError):
 class BadAnswer(ToolError):
     remedy = "Correct the program: docs/pose-backends.md says what is expected of it."
     retry: ClassVar[Retry] = "never"
+
+
+class Cancelled(SplatError):
+    remedy = "Upload it again, or run the job again, when it shall be computed after all."
 
 
 class ResourceError(SplatError):

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from splat_pipeline.domain.errors import UnsafeUpload
+from splat_pipeline.domain.wishes import Wishes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,8 @@ class UploadFile:
     name: str
     """Path relative to the upload, with / between folders."""
     size_bytes: int
+    ends: str = ""
+    """sha256 of what identifies it: its first and last megabyte."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,13 @@ class Upload:
     files: tuple[UploadFile, ...]
     managed: bool = False
     """It came through the inbox: after the end it moves to processed/ or error/."""
+    content: str = ""
+    """sha256 of the files' names, sizes and ends, and of what ``job.yaml`` asks of the result."""
+    entry: str = ""
+    """Name of the entry of the inbox that it came as."""
+    stamp: str = ""
+    """How that entry looked when it was listed."""
+    wishes: Wishes = field(default_factory=Wishes)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -42,7 +52,8 @@ class Upload:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Upload:
         """Invert ``to_json``."""
-        return cls(**{**data, "files": tuple(UploadFile(**f) for f in data["files"])})
+        files = tuple(UploadFile(**f) for f in data["files"])
+        return cls(**{**data, "files": files, "wishes": Wishes(**data.get("wishes", {}))})
 
 
 @dataclass(frozen=True, kw_only=True)

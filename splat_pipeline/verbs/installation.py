@@ -26,8 +26,8 @@ def init(*, quiet: Annotated[bool, typer.Option(help="print DAGSTER_HOME only")]
     if quiet:
         print(dagster_home)
         return
-    print(f"drop folders of video into   {settings.folder('inbox')}")
-    print(f"results appear in            {settings.folder('delivered')}")
+    print(f"drop folders of video into   {settings.place('inbox')}")
+    print(f"results appear in            {settings.place('delivered')}")
     print(f"DAGSTER_HOME                 {dagster_home}")
 
 

@@ -24,6 +24,7 @@ from resources.inbox import list_upload
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
 from resources.media import PyAvReader
+from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.sheets import ContactSheets
 from resources.stores import FileStore
@@ -96,7 +97,7 @@ class Given:
                 "recipe": Recipe().overridden(RECIPES, source="test"),
                 "sfm": ColmapBackend(threads=1),
                 "sources": InstalledSources(),
-                "json_io": JsonIOManager(self.root / "ops"),
+                "json_io": JsonIOManager(place_of(self.root / "ops")),
             }
             | overrides,
         )

@@ -19,6 +19,7 @@ from resources.colmap import ColmapBackend
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
 from resources.media import PyAvReader
+from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
 from splat_pipeline.assets import linking, poses, reconstructions
@@ -96,7 +97,7 @@ def store(walk, tmp_path_factory):
             "sfm": ColmapBackend(),
             "reader": PyAvReader(),
             "sources": InstalledSources(),
-            "json_io": JsonIOManager(home / "ops"),
+            "json_io": JsonIOManager(place_of(home / "ops")),
         },
     )  # fmt: skip
     with dg.DagsterInstance.ephemeral() as instance:

@@ -23,6 +23,7 @@ from resources.colmap import ColmapBackend
 from resources.features import write_features
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
+from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
 from splat_pipeline.assets import linking, poses, reconstructions
@@ -153,7 +154,7 @@ def store(tmp_path_factory):
             "sfm": Sfm(),
             "reader": Reader(),
             "sources": InstalledSources(),
-            "json_io": JsonIOManager(home / "ops"),
+            "json_io": JsonIOManager(place_of(home / "ops")),
         },
     )
     clip = Clip(video_id="walk", name="walk.mp4", path=home / "walk.mp4", facts=SimpleNamespace(images=()))

@@ -17,6 +17,7 @@ from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
 from resources.machine import LocalMachine
 from resources.media import PyAvReader
+from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.stores import FileStore
 from resources.strategies import STRATEGIES
@@ -107,7 +108,7 @@ def run(
             "sfm": sfm,
             "reader": PyAvReader(),
             "sources": InstalledSources(),
-            "json_io": JsonIOManager(store._root / "ops"),
+            "json_io": JsonIOManager(place_of(store._local / "ops")),
         },
     )
     instance.add_dynamic_partitions("jobs", [JOB])
@@ -409,7 +410,7 @@ class Forgetful(FileStore):
 
 
 def test_a_window_of_an_earlier_run_is_not_taken_for_this_ones(instance, store, capture):
-    forgetful = Forgetful(store._root, store._delivered)
+    forgetful = Forgetful(store._local, store._local.parent / "delivered")
     result = run(
         instance, forgetful, ReplayedSfm(capture), "features", "match_graph", "linking_frames", "local_reconstructions"
     )

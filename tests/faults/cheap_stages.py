@@ -51,7 +51,7 @@ def _chain(data: bytes) -> str:
 def source(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> dg.MaterializeResult[Any]:
     """The upload's bytes."""
     with stage(context, store, machine) as work:
-        upload = store.upload(work.job)
+        upload = store.here(store.upload(work.job))
         names = sorted(file.name for file in upload.files if not file.name.startswith("."))
         whole = b"".join(Path(upload.location, name).read_bytes() for name in names)
         if whole.startswith(BAD):

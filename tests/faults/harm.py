@@ -92,7 +92,7 @@ def count(plant: Plant, contents: Mapping[str, Mapping[str, bytes]], harm: Harm)
         harm.wrong_reads += not right
     successes = Counter(run.tags["dagster/partition"] for run in plant.runs() if run.status is SUCCESS)
     harm.duplicated += sum(times > 1 for times in successes.values())
-    harm.torn = len(torn(plant.settings.folder("store"))) + len(torn(plant.settings.folder("delivered")))
+    harm.torn = len(torn(plant.place("store"))) + len(torn(plant.place("delivered")))
     return harm
 
 
@@ -116,13 +116,13 @@ def torn(root: Path) -> list[str]:
 
 def _packages(plant: Plant) -> dict[str, list[str]]:
     """Return what was delivered, by the name of the upload."""
-    titles = {run.tags["dagster/partition"]: run.tags["splat/title"] for run in plant.runs()}
+    titles = {run.tags["dagster/partition"]: run.tags["splat/upload"] for run in plant.runs()}
     found: dict[str, list[str]] = {}
-    for path in plant.settings.folder("delivered").glob("*/*/result.txt"):
+    for path in plant.place("delivered").glob("*/*/result.txt"):
         if path.parent.name != "latest" and not path.parent.name.startswith("."):
             found.setdefault(titles[path.parent.parent.name], []).append(path.read_text())
     return found
 
 
 def _reasons(plant: Plant) -> list[Path]:
-    return sorted(plant.settings.folder("errors").glob("*.reason.json"))
+    return sorted(plant.place("errors").glob("*.reason.json"))

@@ -16,7 +16,7 @@ def test_an_upload_becomes_a_package_and_a_service_manager_can_stop_all_of_it(tm
         plant.drop("good", good)
         plant.drop("bad", {"a.mp4": BAD})
         plant.until(plant.ended, within_s=900)
-        (result,) = plant.settings.folder("delivered").glob("good-*/latest/result.txt")
+        (result,) = plant.place("delivered").glob("good-*/latest/result.txt")
         assert result.read_text() == expected(good)
-        assert (plant.settings.folder("errors") / "bad.reason.json").is_file()
+        assert (plant.place("errors") / "bad.reason.json").is_file()
         assert plant.stop(within_s=STOP_S) < STOP_S

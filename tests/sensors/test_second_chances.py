@@ -21,7 +21,7 @@ def nothing() -> None:
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    settings = Settings(home=tmp_path_factory.mktemp("home"))
+    settings = Settings(home=str(tmp_path_factory.mktemp("home")))
     with dg.DagsterInstance.from_config(str(make_home(settings))) as opened:
         yield opened
 
