@@ -12,7 +12,7 @@ from resources.colmap import ColmapBackend
 from resources.guarded import GuardedReader
 from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
-from resources.lifeline import end_with_parent
+from resources.lifeline import end_children_when_told, end_with_parent
 from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
 from resources.places import place_of
@@ -118,4 +118,5 @@ def build(settings: Settings, *, stages: Sequence[Any] | None = None) -> dg.Defi
 def defs() -> dg.Definitions:
     """Load the code location of this installation: first thing in every process of a run."""
     end_with_parent()
+    end_children_when_told()
     return build(load())

@@ -150,6 +150,11 @@ class Plant:
         """Return what runs of this plant: process id to role (code, daemon, worker, step, tool, other)."""
         return {pid: role(pid) for pid in marked(self.mark)}
 
+    def is_up(self) -> bool:
+        """Tell whether the code server answers."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     def drop(self, name: str, contents: Mapping[str, bytes]) -> Path:
         """Put a complete upload into the inbox."""
         half = self.place("inbox") / f".{name}"
