@@ -17,6 +17,9 @@ from splat_pipeline.domain.rigid import fit_similarity
 ROUNDS = 3
 MAX_ERROR_PX = 4.0
 MIN_ANGLE_DEG = 1.5
+DIRECT_UP_TO = 10_000
+"""Images. COLMAP leaves the sparse direct solver at 1,000. A walk's normal equations are a band, which it solves in
+time linear in the walk, and better: conjugate gradients stop short of a long bend (docs/lab-notes.md)."""
 
 
 def readjust(request: Request) -> dict[str, Any]:
@@ -57,6 +60,7 @@ def solve(model: pc.Reconstruction, options: pc.BundleAdjustmentOptions, *, free
         if camera_id not in free:
             config.set_constant_cam_intrinsics(camera_id)
     config.fix_gauge(pc.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    options.ceres.max_num_images_direct_sparse_cpu_solver = DIRECT_UP_TO
     pc.create_default_bundle_adjuster(options, config, model).solve()
 
 

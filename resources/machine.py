@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import socket
 import sys
@@ -26,6 +27,11 @@ class LocalMachine:
         """Return now as ISO 8601 with seconds."""
         return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
+    def kind(self) -> dict[str, str]:
+        """Return system, machine, processor, and how many cores may be used."""
+        named = {"system": platform.system(), "machine": platform.machine(), "processor": _processor()}
+        return {**named, "cores": str(usable_cores()), "threads": os.environ.get("NUMBA_NUM_THREADS", "all cores")}
+
     @contextmanager
     def metered(self) -> Iterator[Usage]:
         """Measure wall time and peak resident memory of what runs inside.
@@ -45,6 +51,15 @@ class LocalMachine:
     def free_bytes(self) -> int | None:
         """Return the memory that may still be taken: the system's, or what control groups leave. None: not known."""
         return free_bytes()
+
+
+def _processor(info: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the model as the kernel calls it, or what Python knows."""
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def has_nvidia_gpu(devices: Path = Path("/dev")) -> bool:

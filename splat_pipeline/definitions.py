@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,12 +16,14 @@ from resources.json_io import JsonIOManager
 from resources.lifeline import end_children_when_told, end_with_parent
 from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
+from resources.outlet import outlet_of
 from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.run_workers import steps_in_processes
 from resources.sheets import ContactSheets
 from resources.shelves import Shelves
 from resources.trainers import InstalledTrainers
+from resources.webhooks import webhook_of
 from sensors.outcomes import Exit, outcomes_sensor
 from sensors.second_chances import second_chances_sensor
 from sensors.uploads import Door, uploads_sensor
@@ -30,6 +33,7 @@ from splat_pipeline.assets import (
     frames,
     intake,
     linking,
+    overview,
     poses,
     preview,
     reconstructions,
@@ -58,6 +62,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "loader": KeyframeImages(),
         "trainers": InstalledTrainers(),
         "movies": FfmpegWriter(),
+        "outlet": outlet_of(settings.deliver_to, webhook_of(settings.webhook, os.environ), links_s=settings.links_s),
         "json_io": JsonIOManager(place_of(f"{settings.place('store')}/ops")),
     }
 
@@ -77,7 +82,7 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
 
 
 def assets_of(settings: Settings) -> list[Any]:
-    """Return the assets of an installation."""
+    """Return the stages of an installation's job."""
     return [*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))]
 
 
@@ -97,20 +102,32 @@ def doors(settings: Settings) -> list[dg.SensorDefinition]:
 
 
 def build(settings: Settings, *, stages: Sequence[Any] | None = None) -> dg.Definitions:
-    """Return the code location: assets (``stages``, where they are others), checks, job, resources, sensors."""
+    """Return the code location: assets (``stages``, where the job has others), checks, job, resources, sensors."""
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.assets(overview.failure_overview),
         description="An upload, all the way to its package.",
         # After a crash the default strategy was seen to drop windows of the fan-out silently.
         tags={"dagster/retry_strategy": "FROM_ASSET_FAILURE"},
     )
     return dg.Definitions(
-        assets=list(assets_of(settings) if stages is None else stages),
+        assets=[*(assets_of(settings) if stages is None else stages), overview.failure_overview],
         jobs=[job],
+        schedules=[overview_schedule()],
         sensors=doors(settings),
         resources=resources_of(settings),
         executor=executor_of(settings),
+    )
+
+
+def overview_schedule() -> dg.ScheduleDefinition:
+    """Return when what goes wrong over all jobs is looked at anew."""
+    return dg.ScheduleDefinition(
+        name="overview_daily",
+        target=dg.AssetSelection.assets(overview.failure_overview),
+        cron_schedule="0 5 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Ranks recurring failures, stages and costs over all jobs.",
     )
 
 

@@ -105,9 +105,10 @@ def bury_dead(instance: dg.DagsterInstance) -> None:
 
 
 def stages_of(settings: Settings) -> list[str]:
-    """Return the names of all assets, upstream first."""
+    """Return the names of all assets of a job, upstream first."""
     graph = build(settings).resolve_asset_graph()
-    return [key.to_user_string() for level in graph.toposorted_asset_keys_by_level for key in sorted(level)]
+    keys = [key for level in graph.toposorted_asset_keys_by_level for key in sorted(level)]
+    return [key.to_user_string() for key in keys if graph.get(key).is_partitioned]
 
 
 def with_downstream(settings: Settings, asset: str) -> list[str]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from resources.stores import FileStore
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.alike import code_in
 from splat_pipeline.domain.formats.files import format_of_name
 from splat_pipeline.settings import Settings
 
@@ -31,20 +32,22 @@ def summary_of(settings: Settings, job: str) -> dict[str, Any]:
     folder = store_of(settings).delivery_of(job)
     assert folder is not None
     facts = json.loads((folder / "delivery.json").read_text())
-    outputs = {_output(file["name"]): str(folder / file["name"]) for file in facts["files"]}
+    outputs = {_output(file): str(folder / file["name"]) for file in facts["files"]}
     metrics = {name: round(v, 4) if isinstance(v, float) else v for name, v in facts["metrics"].items()}
     return {"job": job, "status": facts["status"], "detail": facts["detail"], "outputs": outputs, **metrics}
 
 
 def _outcomes(stages: pd.DataFrame) -> pd.Series[str]:
-    """Return success, or the class of the error."""
-    return stages["failure_signature"].fillna(stages["outcome"])
+    """Return success, or the class of failure."""
+    failures = stages["failure_signature"].astype(object)
+    outcomes: pd.Series[str] = stages["outcome"].astype(object)
+    return outcomes.where(failures.isna(), failures.map(code_in, na_action="ignore"))
 
 
-def _output(name: str) -> str:
+def _output(file: dict[str, Any]) -> str:
     """Return ply for model-20260101000000.ply, preview for preview.mp4."""
-    file = Path(name)
-    return format_of_name(file) if file.stem.startswith("model-") else file.stem
+    path = Path(file["name"])
+    return format_of_name(path) if file["data_type"] in {"splat_data", "splat_model"} else path.stem
 
 
 def jobs_table(store: FileStore) -> pd.DataFrame:

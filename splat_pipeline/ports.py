@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.cameras import View
@@ -169,6 +170,10 @@ class Store(Protocol):
 
     def append(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to a cross-job table. Safe from several processes at once."""
+        ...
+
+    def rows(self, spec: TableSpec) -> pd.DataFrame:
+        """Return a cross-job table whole, oldest first; an empty one when nothing was written yet."""
         ...
 
     def deliver(self, artifact: Artifact) -> str:
@@ -677,6 +682,10 @@ class Machine(Protocol):
         """Return now as ISO 8601 with seconds, e.g. 2026-11-20T10:00:00Z."""
         ...
 
+    def kind(self) -> Mapping[str, str]:
+        """Return what a result may rest on: system, machine, processor, cores. Equal where machines are alike."""
+        ...
+
     def free_bytes(self) -> int | None:
         """Return how much memory may still be taken; None where the machine does not tell."""
         ...
@@ -691,4 +700,19 @@ class Messenger(Protocol):
 
     def post(self, event: str, message: Mapping[str, Any]) -> int:
         """Send ``message``, plain JSON values, and return how many attempts it took. Raises ``WebhookFailed``."""
+        ...
+
+
+class Outlet(Protocol):
+    """Where packages go beside the store's own delivery folder, and who is told."""
+
+    def put(self, folder: Path, job: str, version: str) -> str | None:
+        """Write a package whole or not at all and return its address; None where no place is set.
+
+        Raises ``StoreUnavailable``, ``CorruptArtifact``, ``ToolMissing``.
+        """
+        ...
+
+    def tell(self, event: str, message: Mapping[str, Any], *, job: str, version: str) -> str | None:
+        """Send ``message`` and return what became of it; None where nobody is to be told. Raises ``WebhookFailed``."""
         ...

@@ -55,6 +55,15 @@ class Settings(BaseSettings):
         None, description="this machine's own: Dagster's home, scratch, copies; default <home>, or ~/splat beside a URL"
     )
     copies_gb: float = Field(20, gt=0, description="copies of artifacts in an object store that are kept, in GB")
+    deliver_to: str | None = Field(
+        None, description="packages go there too: a folder, s3://bucket/prefix or az://container/prefix"
+    )
+    links_s: int | None = Field(
+        None, ge=60, le=604800, description="messages hold links to the files in deliver_to, good for so many seconds"
+    )
+    webhook: str | None = Field(
+        None, description="http(s) address that gets signed messages; SPLAT_WEBHOOK_SECRET holds the secret"
+    )
     stable_s: float = Field(30.0, ge=0, description="an upload is complete after this long without a change")
     ui: str = Field("http://127.0.0.1:3000", description="address of Dagster's UI, for links to runs")
     poll_s: int = Field(10, ge=5, description="how often the inbox is looked at")

@@ -13,6 +13,8 @@ from splat_pipeline.definitions import JOB, build
 from splat_pipeline.domain.quality import LIMITS
 from splat_pipeline.settings import Settings
 
+OVERVIEW = dg.AssetKey("failure_overview")
+"""Of all jobs, and so of none."""
 GOLDEN = Path(__file__).with_name("golden_graph.json")
 
 
@@ -43,8 +45,9 @@ def test_every_asset_is_partitioned_by_job_in_one_group_with_a_description(defs:
     graph = defs.resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        assert isinstance(node.partitions_def, dg.DynamicPartitionsDefinition), key
-        assert node.partitions_def.name == "jobs"
+        if key != OVERVIEW:
+            assert isinstance(node.partitions_def, dg.DynamicPartitionsDefinition), key
+            assert node.partitions_def.name == "jobs"
         assert node.group_name == "splat"
         assert node.description, key
 
@@ -57,9 +60,16 @@ def test_every_gate_is_a_check_and_only_errors_block(defs: dg.Definitions):
         assert graph.get_check_spec(key).blocking == (LIMITS[key.name].severity == "ERROR")
 
 
+def test_all_jobs_are_looked_at_once_a_day(defs: dg.Definitions):
+    (schedule,) = defs.schedules or []
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    job = defs.resolve_job_def(schedule.job_name)
+    assert job.asset_layer.executable_asset_keys == {OVERVIEW}
+
+
 def test_the_job_holds_every_asset_and_the_sensors_watch_it(defs: dg.Definitions):
     job = defs.resolve_job_def(JOB)
-    assert job.asset_layer.executable_asset_keys == set(defs.resolve_asset_graph().get_all_asset_keys())
+    assert job.asset_layer.executable_asset_keys == set(defs.resolve_asset_graph().get_all_asset_keys()) - {OVERVIEW}
     assert {sensor.name for sensor in defs.sensors or []} == {"uploads", "outcomes", "second_chances"}
     assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in defs.sensors or [])
 

@@ -24,6 +24,7 @@ from splat_pipeline.cli import app
 from splat_pipeline.definitions import JOB, build
 from splat_pipeline.demo import against_truth
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.errors import BadJobFile
 from splat_pipeline.domain.quality import LIMITS
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.launch import OWNER, make_home, run_upload
@@ -124,7 +125,7 @@ def test_every_gate_is_recorded_for_this_partition(instance: dg.DagsterInstance,
 def test_every_stage_has_a_row_with_its_cost(settings: Settings, job: str):
     stages = store_of(settings).rows(tables.STAGES)
     graph = build(settings).resolve_asset_graph()
-    assets = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    assets = {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).is_partitioned}
     assert assets <= set(stages["stage"])
     assert (stages["seconds"] > 0).all()
     assert (stages["peak_rss_bytes"] > 1_000_000).all()
@@ -170,13 +171,59 @@ def test_after_a_change_of_the_training_nothing_before_its_plan_is_computed(sett
     )
     assert success, reason
     outcomes = store.rows(tables.STAGES).iloc[rows:].groupby("outcome")["stage"].agg(set)
-    assert outcomes["success"] == {"training_plan", "splat", "cleaned", "exports", "preview", "report", "package"}
+    assert outcomes["success"] == {
+        "training_plan",
+        "splat",
+        "cleaned",
+        "exports",
+        "preview",
+        "viewer",
+        "report",
+        "package",
+    }
     before = {"source_videos", "frame_quality", "keyframes", "features", "match_graph", "linking_frames"}
     assert outcomes["reused"] == before | {"window_0000", "local_reconstructions", "camera_poses", "point_cloud"}
     version = store.fetch(job, "keyframes").version
     assert any(line.startswith(f"keyframes: reused from {version}") for line in told)
     plan = json.loads((store.fetch(job, "splat").folder / "plan.json").read_text())
     assert plan["iterations"] == 250
+
+
+def replayed(settings: Settings, job: str, monkeypatch: pytest.MonkeyPatch, *more: str) -> dict[str, Any]:
+    monkeypatch.setenv("SPLAT__HOME", str(settings.home))
+    result = CliRunner().invoke(app, ["replay", job, *more])
+    assert result.exit_code == 0, result.output
+    told: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return told
+
+
+def test_a_replay_of_the_training_gives_the_same_bytes_in_a_partition_of_its_own(
+    settings: Settings, job: str, monkeypatch: pytest.MonkeyPatch
+):
+    told = replayed(settings, job, monkeypatch, "--from", "splat")
+    assert told["job"] != told["replayed"] == job
+    assert (told["verdict"], told["environment"]) == ("same", [])
+    store = store_of(settings)
+    first, again = (store.fetch(name, "splat").folder / "gaussians.ply" for name in (job, told["job"]))
+    assert first.read_bytes() == again.read_bytes()
+    assert told["stages"]["camera_poses"]["verdict"] == "equal"
+    assert told["stages"]["splat"]["verdict"] == "same"  # but for the seconds in training.parquet
+    assert all(about["before"] == about["after"] for about in told["metrics"].values())
+
+
+def test_a_replay_with_another_setting_uses_it_and_says_what_became_different(
+    settings: Settings, job: str, monkeypatch: pytest.MonkeyPatch
+):
+    told = replayed(settings, job, monkeypatch, "--from", "cleaned", "--set", 'exports.formats=["splat"]')
+    assert told["verdict"] == "differs"
+    assert told["stages"]["exports"]["verdict"] == "differs"
+    assert told["stages"]["splat"]["verdict"] == "equal"
+    folder = store_of(settings).delivery_of(told["job"])
+    assert folder is not None
+    assert [path.suffix for path in folder.glob("model-*")] == [".splat"]
+    result = CliRunner().invoke(app, ["replay", job, "--set", "exports.format=1"])
+    assert isinstance(result.exception, BadJobFile)
+    assert "exports.format" in str(result.exception)
 
 
 def test_the_command_line_shows_the_job_and_its_stages(settings: Settings, job: str, monkeypatch: pytest.MonkeyPatch):

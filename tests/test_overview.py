@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from resources.stores import FileStore
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.report import data_type_of
 from splat_pipeline.domain.uploads import Upload, UploadFile
 from splat_pipeline.overview import jobs_table, stages_table, store_of, summary_of
 from splat_pipeline.settings import Settings
@@ -38,9 +40,9 @@ def test_a_job_shows_its_last_stage_even_when_two_ended_in_one_second(settings: 
         upload(store, job)
     for stage in ("keyframes", "report", "package"):
         ran(store, "a", stage)
-    ran(store, "b", "frame_quality", "TooDark")
+    ran(store, "b", "frame_quality", "too-dark | frame_quality | <file>: median brightness #")
     shown = jobs_table(store).set_index("job")["last stage"]
-    assert dict(shown) == {"a": "package: success", "b": "frame_quality: TooDark", "c": ""}
+    assert dict(shown) == {"a": "package: success", "b": "frame_quality: too-dark", "c": ""}
 
 
 def test_a_stage_that_ran_twice_shows_the_last_time(settings: Settings):
@@ -55,7 +57,8 @@ def test_the_summary_names_outputs_by_kind(settings: Settings):
     store = store_of(settings)
     names = ["model-20260101000000.ply", "model-20260101000000.splat", "preview.mp4", "report.html"]
     metrics = {"registered": 9, "psnr_heldout": 30.123456, "ssim_heldout": None}
-    facts = {"status": "delivered", "detail": "full", "files": [{"name": n} for n in names], "metrics": metrics}
+    facts: dict[str, Any] = {"status": "delivered", "detail": "full", "metrics": metrics}
+    facts["files"] = [{"name": name, "data_type": data_type_of(name)} for name in names]
     with store.scratch("a", "package") as folder:
         (folder / "delivery.json").write_text(json.dumps(facts))
         store.deliver(store.publish("a", "package", folder, provenance={}))

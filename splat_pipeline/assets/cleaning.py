@@ -38,8 +38,9 @@ def cleaned(
 ) -> Result:
     """The splat without floaters, needles, giants and what nobody sees, as far as held-out views do not suffer."""
     with stage(context, store, machine) as work:
-        asked = {"exports": config.model_dump(exclude_none=True)}
-        recipe = work.recipe.overridden(asked, source="run config").exports
+        asked, recipe = config.model_dump(exclude_none=True), work.recipe.exports
+        if asked:
+            recipe = work.recipe.overridden({"exports": asked}, source="run config").exports
         scene = _scene(work, loader)
         heldout = _views(work, loader, longer_side_px=_trained_px(work), holdout=True)
         if recipe.keep_all or not heldout.views:

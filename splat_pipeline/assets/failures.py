@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, get_origin
 
 import dagster as dg
@@ -12,7 +12,9 @@ from dagster_shared.error import SerializableErrorInfo
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from splat_pipeline.domain.errors import OutOfMemory, ProcessKilled, SplatError, StoreUnavailable
+from splat_pipeline.domain.taxonomy import named
 
+TOLD = ("class", "file", "cause", "remedy")
 Body = TypeVar("Body", bound=Callable[..., Any])
 TRANSIENT = (ConnectionError, TimeoutError, InterfaceError, OperationalError)
 """Of the network, and of Dagster's database, to which a step logs."""
@@ -58,7 +60,7 @@ def _plain_signature(body: Callable[..., Any]) -> inspect.Signature:
 
 def as_failure(error: SplatError) -> dg.Failure:
     """Return the failure; only transient faults may be retried by a retry policy."""
-    shown = {key: value or "" for key, value in error.to_json().items()}
+    shown = {key: value or "" for key, value in in_full(error.to_json()).items()}
     about = f"{error.file}: " if error.file and error.file not in error.cause else ""
     return dg.Failure(
         description=f"{shown['class']}: {about}{error.cause.rstrip('.')}. Remedy: {error.remedy}",
@@ -67,8 +69,14 @@ def as_failure(error: SplatError) -> dg.Failure:
     )
 
 
+def in_full(told: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return what ``SplatError.to_json`` tells, with the stable name of its class and what operators can do."""
+    found = named(told["class"])
+    return {**told, "failure": found.code, "operator": found.operator}
+
+
 def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
-    """Return ``{class, file, cause, remedy}`` of a failed run, out of its events.
+    """Return ``{class, file, cause, remedy, failure, operator}`` of a failed run, out of its events.
 
     A step that raised one of our errors comes first, then a blocking check that failed, then a process that was killed;
     what is left is internal.
@@ -81,7 +89,7 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
             data = event.step_failure_data
             told = data.user_failure_data.metadata if data.user_failure_data else {}
             if "class" in told:
-                return {key: str(told[key].value) or None for key in ("class", "file", "cause", "remedy")}
+                return in_full({key: str(told[key].value) or None for key in TOLD})
             if data.error is not None and data.error.cls_name == _KILLED:
                 killed = ProcessKilled(f"{event.step_key}: its process was killed, {1 + RETRIES.max_retries} times")
                 continue
@@ -95,9 +103,8 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
         elif event.is_run_failure and unexpected is None and killed is None:
             # No step said anything: run monitoring found the worker gone, or Dagster could not start it.
             killed = ProcessKilled(event.message or "the run ended without a word")
-    if blocked is not None:
-        return blocked
-    return (SplatError(unexpected or "unknown") if killed is None or unexpected else killed).to_json()
+    internal = SplatError(unexpected or "unknown") if killed is None or unexpected else killed
+    return in_full(blocked or internal.to_json())
 
 
 def _first_line(error: Exception) -> str:

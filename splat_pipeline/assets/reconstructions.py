@@ -32,9 +32,10 @@ from splat_pipeline.assets.stages import (
     stage,
     taken_over,
 )
-from splat_pipeline.domain.errors import ArtifactError, MissingWindow, NoReconstruction
+from splat_pipeline.domain.blame import no_model
+from splat_pipeline.domain.errors import ArtifactError, MissingWindow
 from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs, write_pairs
-from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, WINDOWS, read_rows, read_table, write_table
+from splat_pipeline.domain.tables import ATTEMPTS, CORRECTIONS, KEYFRAMES, WINDOWS, read_rows, read_table, write_table
 from splat_pipeline.domain.windows import Window, complete, settle, window_row
 from splat_pipeline.ports import Artifact, FeatureRequest, Machine, MatchRequest, Store
 
@@ -174,14 +175,14 @@ def gather(
         digests = {row["window_id"]: row["digest"] for row in done}
         gathered = _gathered(work, planned, digests)
         if not any(row["registered"] for row in gathered.windows.values()):
-            reasons = [row["failure_signature"] for row in gathered.windows.values()]
-            raise NoReconstruction(f"no model was found: {'; '.join(reasons)}")
+            raise no_model([row for rows in gathered.attempts.values() for row in rows])
         look_again(work, sfm, gathered)
         windows = pd.DataFrame(list(gathered.windows.values()))
         write_table(work.folder / "windows.parquet", WINDOWS, windows)
         attempts = [row for rows in gathered.attempts.values() for row in rows]
         write_table(work.folder / "attempts.parquet", ATTEMPTS, attempts)
         work.publish(metadata=_summary(windows))
+        store.append(CORRECTIONS, [_correction(work, row, machine.utc()) for row in gathered.windows.values()])
     return _gathered_output(work, len(planned))
 
 
@@ -218,6 +219,19 @@ def _gathered(work: Work, planned: list[Window], digests: Mapping[int, str]) -> 
         if (folder / "model").is_dir():
             shutil.copytree(folder / "model", found.folder / window.name)
     return found
+
+
+def _correction(work: Work, window: Mapping[str, Any], utc: str) -> dict[str, Any]:
+    """Return the row of ``tables.CORRECTIONS`` of a row of ``tables.WINDOWS``."""
+    return {
+        "job": work.job,
+        "run_id": work.run_id,
+        "utc": utc,
+        "segment": Window(window_id=window["window_id"], first=window["first"], stop=window["stop"]).name,
+        "attempts": window["attempts"],
+        "registered": window["registered"],
+        "of": window["stop"] - window["first"],
+    }
 
 
 def _summary(windows: pd.DataFrame) -> dict[str, Any]:

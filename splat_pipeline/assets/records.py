@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from splat_pipeline.domain.alike import signature_of
 from splat_pipeline.domain.quality import Verdict
 from splat_pipeline.ports import Artifact, Usage
 
@@ -35,7 +36,7 @@ def stage_row(
         "bytes_in": bytes_in,
         "bytes_out": bytes_out,
         "attempts": attempts,
-        "failure_signature": None if error is None else type(error).__name__,
+        "failure_signature": None if error is None else signature_of(error, about["stage"]),
     }
 
 

@@ -33,6 +33,7 @@ from splat_pipeline.ports import (
     Machine,
     MediaReader,
     MovieWriter,
+    Outlet,
     PoseSources,
     SfmBackend,
     SheetMaker,
@@ -50,6 +51,7 @@ Sources = dg.ResourceParam[PoseSources]
 Loaders = dg.ResourceParam[ImageLoader]
 Trainers = dg.ResourceParam[SplatTrainers]
 Movies = dg.ResourceParam[MovieWriter]
+Outlets = dg.ResourceParam[Outlet]
 
 
 @contextmanager
@@ -159,7 +161,7 @@ def job_asset(
 
 
 __all__ = [
-    "GATES_FILE", "Context", "Loaders", "Machines", "Movies", "Readers", "Result", "Sfm", "Sheets", "Sources",
-    "SplatError", "Stores", "Trainers", "Work", "job_asset", "lineage_of", "recipe_of", "reuse_asked", "stage",
-    "taken_over",
+    "GATES_FILE", "Context", "Loaders", "Machines", "Movies", "Outlets", "Readers", "Result", "Sfm", "Sheets",
+    "Sources", "SplatError", "Stores", "Trainers", "Work", "job_asset", "lineage_of", "recipe_of", "reuse_asked",
+    "stage", "taken_over",
 ]  # fmt: skip

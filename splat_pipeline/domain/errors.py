@@ -16,6 +16,8 @@
     ├── PoseError             cameras could not be found well enough
     │   ├── FewRegistered         most frames did not join the reconstruction
     │   ├── NoReconstruction      the mapper found no model at all
+    │   │   ├── LowOverlap            neighbouring frames do not match
+    │   │   └── NoParallax            one plane, or one turn, explains all that is seen
     │   ├── MissingWindow         a planned window has no artifact
     │   ├── WrongPoses            poses that came with the images contradict them
     │   └── FewPoints             hardly a point could be triangulated from known poses
@@ -44,110 +46,37 @@ Each class carries a ``remedy`` for the person who can do something about it, an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-Retry = Literal["never", "same", "changed"]
+from splat_pipeline.domain.error_root import Retry, SplatError
+from splat_pipeline.domain.input_errors import (
+    BadBundle,
+    BadCalibration,
+    BadJobFile,
+    BadPoses,
+    Blurred,
+    EmptyUpload,
+    InputError,
+    MovingObjects,
+    NoTexture,
+    NoVideoStream,
+    RotationOnly,
+    StaticCamera,
+    TooDark,
+    TooLong,
+    TooShort,
+    TooSmall,
+    UnreadableMedia,
+    UnsafeUpload,
+    UnsupportedMedia,
+    WeakFootage,
+)
 
-
-class SplatError(Exception):
-    """Root of the tree. ``str(error)`` is the cause in one sentence."""
-
-    remedy: ClassVar[str] = "Look at the log of the failed step and report it as a bug."
-    retry: ClassVar[Retry] = "never"
-
-    def __init__(self, cause: str, *, file: str | None = None, remedy: str | None = None) -> None:
-        """``cause``: what is wrong, with the offending value. ``file``: the upload's file it is about."""
-        super().__init__(cause)
-        self.cause = cause
-        self.file = file
-        if remedy is not None:
-            self.remedy = remedy  # type: ignore[misc]  # an instance may know better than its class
-
-    def to_json(self) -> dict[str, str | None]:
-        """Return ``{class, file, cause, remedy}``, the form in which every door shows an error."""
-        return {"class": type(self).__name__, "file": self.file, "cause": self.cause, "remedy": self.remedy}
-
-
-class InputError(SplatError):
-    remedy = "Replace the file and upload again."
-
-
-class EmptyUpload(InputError):
-    remedy = (
-        "Put at least one video (.mp4, .mov, .mkv, .webm, .avi) or a folder of photos (JPEG, PNG, TIFF, HEIC) in it."
-    )
-
-
-class UnreadableMedia(InputError):
-    remedy = "Copy the file again from the camera (the upload may have been cut off), or export it again as MP4."
-
-
-class UnsupportedMedia(InputError):
-    remedy = "Export the clip as MP4 (H.264 or HEVC) and upload that."
-
-
-class NoVideoStream(InputError):
-    remedy = "Upload the clip itself: this file holds no moving pictures."
-
-
-class UnsafeUpload(InputError):
-    remedy = "Upload plain files: links, pipes, devices and names that leave the folder are refused."
-
-
-class BadJobFile(InputError):
-    remedy = "Correct the named key; the README lists the known ones."
-
-
-class BadBundle(InputError):
-    remedy = "Copy the bundle again, or prepare the footage again: splat prepare."
-
-
-class BadPoses(InputError):
-    remedy = "Export the poses again, or take the named file out of the upload: the cameras are found without it."
-
-
-class BadCalibration(InputError):
-    remedy = "Film a flat board again: sharp, in good light, from many sides, 20 views or more."
-
-
-class WeakFootage(InputError):
-    remedy = "Film again: walk slowly around the subject in good light and keep it in view."
-
-
-class TooShort(WeakFootage):
-    remedy = "Film at least 5 seconds while moving around the subject, or upload at least 8 photos."
-
-
-class TooLong(WeakFootage):
-    remedy = "Cut the clip to the minutes that show the scene, and upload those."
-
-
-class TooSmall(WeakFootage):
-    remedy = "Film at 640x360 or more."
-
-
-class TooDark(WeakFootage):
-    remedy = "Film again with more light, and lock the exposure."
-
-
-class Blurred(WeakFootage):
-    remedy = "Film again: move slower, hold steadier, let the camera focus first."
-
-
-class StaticCamera(WeakFootage):
-    remedy = "Film again while walking around the subject: a fixed camera shows no depth, however much moves before it."
-
-
-class NoTexture(WeakFootage):
-    remedy = "Film a scene with visible detail; bare walls and black frames cannot be located."
-
-
-class RotationOnly(WeakFootage):
-    remedy = "Film again while walking: a camera that only turns on the spot, or only zooms, sees no depth."
-
-
-class MovingObjects(WeakFootage):
-    remedy = "Film what stands still: keep people, traffic, water and moving leaves to a small part of the picture."
+__all__ = [
+    "BadBundle", "BadCalibration", "BadJobFile", "BadPoses", "Blurred", "EmptyUpload", "InputError",
+    "MovingObjects", "NoTexture", "NoVideoStream", "Retry", "RotationOnly", "SplatError", "StaticCamera", "TooDark",
+    "TooLong", "TooShort", "TooSmall", "UnreadableMedia", "UnsafeUpload", "UnsupportedMedia", "WeakFootage",
+]  # fmt: skip
 
 
 class PoseError(SplatError):
@@ -161,6 +90,14 @@ class FewRegistered(PoseError):
 
 class NoReconstruction(PoseError):
     pass
+
+
+class LowOverlap(NoReconstruction):
+    remedy = "Film again: slower, turn less at a time, so that every view shows most of the one before."
+
+
+class NoParallax(NoReconstruction):
+    remedy = "Film again from places that lie apart, and things at several distances: one flat wall shows no depth."
 
 
 class MissingWindow(PoseError):
@@ -276,10 +213,14 @@ class ProcessKilled(ResourceError):
     remedy = "Look whether the machine ran out of memory or was restarted, then upload again."
 
 
+def by_name(name: str) -> type[SplatError] | None:
+    """Return the class that is called ``name``, as in ``to_json`` and in tables; None: there is none."""
+    return {kind.__name__: kind for kind in _all_of(SplatError)}.get(name)
+
+
 def told(message: Mapping[str, str | None]) -> SplatError:
     """Return the error that ``to_json`` told of, as when a child process says why it gave up."""
-    kinds = {kind.__name__: kind for kind in _all_of(SplatError)}
-    kind = kinds.get(message["class"] or "", SplatError)
+    kind = by_name(message["class"] or "") or SplatError
     return kind(message["cause"] or "no reason was given", file=message["file"], remedy=message["remedy"])
 
 

@@ -97,12 +97,28 @@ class TrainingRecipe(TrainingOptions):
 class ExportRecipe(_Section):
     """What is delivered."""
 
-    formats: tuple[Literal["ply", "splat", "spz", "compressed_ply", "glb"], ...] = Field(
+    formats: tuple[Literal["ply", "splat", "spz", "compressed_ply", "sog", "glb"], ...] = Field(
         ("ply", "splat", "spz", "compressed_ply"), min_length=1, description="of the splat"
+    )
+    max_bytes: int | None = Field(
+        None,
+        ge=4096,
+        description="of each model: harmonics, and Gaussians that contribute least, are left out above it",
+    )
+    cameras: tuple[Literal["colmap", "transforms"], ...] = Field(
+        ("colmap", "transforms"), description="the cameras in the delivered world: a COLMAP model, transforms.json"
     )
     keep_all: bool = Field(default=False, description="deliver every Gaussian that was trained; nothing is cleaned")
     crop: float | None = Field(
         None, gt=0, le=100, description="keep what lies within so many captured radii of the middle; none: everything"
+    )
+
+
+class DeliveryRecipe(_Section):
+    """How the package lies in its folder."""
+
+    layout: Literal["package", "splatter-server"] = Field(
+        "package", description="of the package; splatter-server: refined/splatter/{splat.ply, splat_rot.splat, ...}"
     )
 
 
@@ -163,6 +179,7 @@ class Recipe(_Section):
     exports: ExportRecipe = ExportRecipe()
     preview: PreviewRecipe = PreviewRecipe()
     viewer: ViewerRecipe = ViewerRecipe()
+    delivery: DeliveryRecipe = DeliveryRecipe()
 
     def overridden(self, changes: Mapping[str, Any], *, source: str) -> Recipe:
         """Return the recipe with ``changes`` (nested like the recipe itself) on top; None changes nothing.

@@ -24,12 +24,14 @@ FINE_DB, GOOD_DB, FAIR_DB = 28.0, 24.0, 20.0
 """Held-out PSNR: published splats of good captures are at 24 to 30 dB, soft ones near 20."""
 
 DATA_TYPES = {
-    ".ply": "splat_data", ".splat": "splat_data", ".spz": "splat_data", ".glb": "splat_data",
+    ".ply": "splat_data", ".splat": "splat_data", ".spz": "splat_data", ".sog": "splat_data", ".glb": "splat_data",
     "preview.mp4": "splat_preview_video", "poster.jpg": "splat_poster_image",
     "camera_path.json": "splat_camera_path", "preview.json": "splat_preview_status",
     "report.html": "splat_report", "viewer.html": "splat_viewer", "cleaning.parquet": "splat_cleaning",
     "points.ply": "splat_point_cloud", "poses.parquet": "splat_camera_poses",
     "formats.parquet": "splat_format_checks", "heldout.parquet": "splat_heldout_scores",
+    "cameras.bin": "splat_colmap_model", "images.bin": "splat_colmap_model", "points3D.bin": "splat_colmap_model",
+    "transforms.json": "splat_transforms",
     "frame_of_reference.json": "splat_frame_of_reference", "snapshot.json": "splat_snapshot",
 }  # fmt: skip
 """By file name, else by ending."""

@@ -426,6 +426,7 @@ FORMATS = TableSpec(
         Column("axes", S, "", "right-handed axes of the file"),
         Column("lost", S, "", "what the format cannot say, in words", nullable=True),
         Column("psnr_db", F, "dB", "pictures of what was read back against those of the original", nullable=True),
+        Column("left_out", S, "", "for exports.max_bytes, in words", nullable=True),
     ),
 )
 
@@ -464,14 +465,28 @@ STAGES = TableSpec(
         Column("bytes_out", L, "byte", "artifact written"),
         Column("attempts", I, "", "of the step in this run"),
         Column("outcome", S, "", "success, reused (an earlier result holds) or failure"),
-        Column("failure_signature", S, "", "class of the error", nullable=True),
+        Column("failure_signature", S, "", "class, stage and what was salient: alike failures have one", nullable=True),
+    ),
+)
+
+CORRECTIONS = TableSpec(
+    "corrections",
+    1,
+    (
+        Column("job", S, "", ""),
+        Column("run_id", S, "", "Dagster's"),
+        Column("utc", S, "", "ISO 8601"),
+        Column("segment", S, "", "window of keyframes that were reconstructed together"),
+        Column("attempts", I, "", "how many were made; one is enough where nothing went wrong"),
+        Column("registered", I, "", "keyframes that the best of them placed"),
+        Column("of", I, "", "keyframes of the segment"),
     ),
 )
 
 ALL: tuple[TableSpec, ...] = (
     VIDEOS, POSITIONS, FRAMES, SEGMENTS, KEYFRAMES, DECISIONS, GIVEN, FEATURES, PAIRS, LINKS, WINDOWS, ATTEMPTS, POSES,
     LOOPS, ALIGNMENT, POINTS, TRAINING, HELDOUT, CLEANING, CONTRIBUTIONS, FORMATS,
-    GATES, STAGES,
+    GATES, STAGES, CORRECTIONS,
 )  # fmt: skip
 
 

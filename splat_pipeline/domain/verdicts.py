@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -40,6 +41,25 @@ MOST_SPANS = 4
 Test = Callable[[FrameMeasure], bool]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Clip:
+    """What is judged, to be named in the cause and the remedy."""
+
+    measures: Sequence[FrameMeasure]
+    name: str
+    images: bool
+
+    def weak(self, kind: type[WeakFootage], cause: str, test: Test | None = None) -> WeakFootage:
+        """Return the error, with when in the clip ``test`` holds, in both; no test: all the time."""
+        when, remedy = "", f"{self.name}: {kind.remedy}"
+        if test is not None:
+            when = " " + spans(self.measures, test, images=self.images)
+            places = when if self.images else f" at {clocks(self.measures, test)}"
+            remedy = f"{self.name}{places}: {kind.remedy}"
+        about = f"{self.name} ({len(self.measures)} frames)"
+        return kind(f"{about}: {cause}{when}", file=self.name, remedy=remedy)
+
+
 def judge_clip(measures: Sequence[FrameMeasure], *, name: str, images: bool = False) -> WeakFootage | None:
     """Return why no splat can come of a clip (or image set), or None. Cheap: it runs before anything expensive.
 
@@ -54,22 +74,19 @@ def judge_clip(measures: Sequence[FrameMeasure], *, name: str, images: bool = Fa
 
 
 def _judge_looks(measures: Sequence[FrameMeasure], name: str, *, images: bool) -> WeakFootage | None:
-    about = f"{name} ({len(measures)} frames)"
+    clip = _Clip(measures=measures, name=name, images=images)
     luma = _median(measures, "luma_mean")
     if luma < DARK_LUMA:
-        when = spans(measures, lambda m: m.luma_mean < DARK_LUMA, images=images)
-        cause = f"{about}: median brightness {luma:.0f} of 255, at least {DARK_LUMA:.0f} is needed; too dark {when}"
-        return TooDark(cause, file=name)
+        cause = f"median brightness {luma:.0f} of 255, at least {DARK_LUMA:.0f} is needed; too dark"
+        return clip.weak(TooDark, cause, lambda m: m.luma_mean < DARK_LUMA)
     texture = _median(measures, "texture")
     if texture < BARE_BELOW:
-        when = spans(measures, lambda m: m.texture < BARE_BELOW, images=images)
-        cause = f"{about}: {texture:.0%} of the corners looked for, {BARE_BELOW:.0%} are needed; bare {when}"
-        return NoTexture(cause, file=name)
+        cause = f"{texture:.0%} of the corners looked for, {BARE_BELOW:.0%} are needed; bare"
+        return clip.weak(NoTexture, cause, lambda m: m.texture < BARE_BELOW)
     focus = float(np.median([_focus(m) for m in measures]))
     if focus < BLURRED_BELOW:
-        when = spans(measures, lambda m: _focus(m) < BLURRED_BELOW, images=images)
-        cause = f"{about}: nothing is in focus (detail {focus:.4f}, least {BLURRED_BELOW}) {when}"
-        return Blurred(cause, file=name)
+        cause = f"nothing is in focus (detail {focus:.4f}, least {BLURRED_BELOW})"
+        return clip.weak(Blurred, cause, lambda m: _focus(m) < BLURRED_BELOW)
     return None
 
 
@@ -78,34 +95,31 @@ def _focus(measure: FrameMeasure) -> float:
 
 
 def _judge_motion(measures: Sequence[FrameMeasure], name: str, *, images: bool) -> WeakFootage | None:
-    about = f"{name} ({len(measures)} frames)"
+    clip = _Clip(measures=measures, name=name, images=images)
     still = [m.static_share for m in measures if m.static_share is not None]
     motion = [m.motion_px for m in measures if m.motion_px is not None]
     if len(still) >= LEAST_FRAMES and np.median(still) > STILL_ABOVE:
-        when = spans(measures, lambda m: (m.static_share or 0.0) > STILL_ABOVE, images=images)
-        cause = f"{about}: {float(np.median(still)):.0%} of the corners stand still, so the camera does, {when}"
-        return StaticCamera(cause, file=name)
+        cause = f"{float(np.median(still)):.0%} of the corners stand still, so the camera does,"
+        return clip.weak(StaticCamera, cause, lambda m: (m.static_share or 0.0) > STILL_ABOVE)
     if len(still) >= LEAST_FRAMES and np.percentile(still, 10) > BACKGROUND_STILL_ABOVE:
         share = float(np.percentile(still, 10))
-        cause = f"{about}: {share:.0%} of the corners never move while others do: something turns before a fixed camera"
-        return StaticCamera(cause, file=name)
+        cause = f"{share:.0%} of the corners never move while others do: something turns before a fixed camera"
+        return clip.weak(StaticCamera, cause)
     if len(motion) >= LEAST_FRAMES and np.median(motion) < STANDS_PX:
-        return StaticCamera(f"{about}: median motion {np.median(motion):.2f} px a frame", file=name)
-    return _judge_depth(measures, about, name=name, images=images)
+        return clip.weak(StaticCamera, f"median motion {np.median(motion):.2f} px a frame")
+    return _judge_depth(measures, clip)
 
 
-def _judge_depth(measures: Sequence[FrameMeasure], about: str, *, name: str, images: bool) -> WeakFootage | None:
+def _judge_depth(measures: Sequence[FrameMeasure], clip: _Clip) -> WeakFootage | None:
     moving = [m for m in measures if m.rotation_only is not None and (m.motion_px or 0.0) > STANDS_PX]
     turns = float(np.mean([bool(m.rotation_only) for m in moving])) if moving else 0.0
     if len(moving) >= LEAST_FRAMES and turns > TURNS_ABOVE:
-        when = spans(measures, lambda m: bool(m.rotation_only), images=images)
-        cause = f"{about}: in {turns:.0%} of the frames that move the camera turns on the spot, {when}"
-        return RotationOnly(cause, file=name)
+        cause = f"in {turns:.0%} of the frames that move the camera turns on the spot,"
+        return clip.weak(RotationOnly, cause, lambda m: bool(m.rotation_only))
     rigid = [m.epipolar_share for m in measures if m.epipolar_share is not None]
     if len(rigid) >= LEAST_FRAMES and np.median(rigid) < RIGID_BELOW:
-        when = spans(measures, lambda m: _rigid(m) < RIGID_BELOW, images=images)
-        cause = f"{about}: only {float(np.median(rigid)):.0%} of what is seen stands still towards the rest, {when}"
-        return MovingObjects(cause, file=name)
+        cause = f"only {float(np.median(rigid)):.0%} of what is seen stands still towards the rest,"
+        return clip.weak(MovingObjects, cause, lambda m: _rigid(m) < RIGID_BELOW)
     return None
 
 
@@ -120,6 +134,16 @@ def spans(measures: Sequence[FrameMeasure], test: Test, *, images: bool = False)
     found = sorted(_runs(measures, test), key=lambda run: run[0] - run[1])
     told = " and ".join(f"from {start:.1f} to {stop:.1f} s" for start, stop in sorted(found[:MOST_SPANS]))
     return told + (f" and {len(found) - MOST_SPANS} times more" if len(found) > MOST_SPANS else "")
+
+
+def clocks(measures: Sequence[FrameMeasure], test: Test) -> str:
+    """Say when in a clip ``test`` holds, longest stretches only, as players show it, e.g. "0:42-0:51, 1:20-1:22"."""
+    found = sorted(_runs(measures, test), key=lambda run: run[0] - run[1])[:MOST_SPANS]
+    return ", ".join(f"{_clock(start)}-{_clock(stop)}" for start, stop in sorted(found))
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def _runs(measures: Sequence[FrameMeasure], test: Test) -> Iterator[tuple[float, float]]:

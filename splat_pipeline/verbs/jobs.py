@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +13,18 @@ import typer
 
 from splat_pipeline.domain import errors
 from splat_pipeline.domain.plans import Detail
-from splat_pipeline.settings import load
+from splat_pipeline.settings import Settings, load
 from splat_pipeline.verbs.outcome import fail
 
 app = typer.Typer()
+
+
+class ProgressKind(StrEnum):
+    """Who watches."""
+
+    TEXT = "text"
+    JSON = "json"
+    WEBHOOK = "webhook"
 
 
 @app.command()
@@ -26,13 +35,15 @@ def run(
     detail: Annotated[Detail | None, typer.Option(help="force a detail; default: as the gates allow")] = None,
     keep_all: Annotated[bool, typer.Option("--keep-all", help="deliver every Gaussian, clean nothing")] = False,
     out: Annotated[Path | None, typer.Option(help="copy what is delivered to this folder too")] = None,
+    progress: Annotated[
+        ProgressKind, typer.Option(help="for people; or JSON lines on standard output, or to the webhook")
+    ] = ProgressKind.TEXT,
     reuse: Annotated[bool, typer.Option(help="take over what still holds of an earlier run")] = True,
 ) -> None:
     """Turn PATH into a splat: the whole asset graph, in this process."""
     from resources.inbox import list_upload
     from splat_pipeline.launch import run_upload
     from splat_pipeline.overview import store_of, summary_of
-    from splat_pipeline.terminal import Progress
 
     started = time.monotonic()
     settings = load()
@@ -40,8 +51,8 @@ def run(
     asked: dict[str, Any] = {"detail": str(detail)} if detail else {}
     asked |= {"recipe": {"exports": {"keep_all": True}}} if keep_all else {}
     config = {"source_videos": {"config": asked}} if asked else {}
-    with Progress(upload.job) as progress:
-        success, reason = run_upload(settings, upload, config=config, listener=progress, reuse=reuse)
+    with _listener(progress, settings, upload.job) as listener:
+        success, reason = run_upload(settings, upload, config=config, listener=listener, reuse=reuse)
     if not success:
         fail({**(reason or {}), "job": upload.job})
     summary = {**summary_of(settings, upload.job), "seconds": round(time.monotonic() - started, 1)}
@@ -131,4 +142,19 @@ def copied(outputs: dict[str, str], delivered: Path | None, out: Path) -> dict[s
     except OSError as error:
         cause = f"{out} cannot be written: {error}"
         raise errors.StoreUnavailable(cause, remedy=f"Copy it by hand from {delivered}.") from None
-    return {name: str(out / Path(path).name) for name, path in outputs.items()}
+    return {name: str(out / Path(path).relative_to(delivered)) for name, path in outputs.items()}
+
+
+def _listener(kind: ProgressKind, settings: Settings, job: str) -> Any:
+    """Return what listens to a run: a context that is called with each event."""
+    from splat_pipeline.definitions import resources_of
+    from splat_pipeline.progress_lines import JsonProgress, to_stdout, to_webhook
+    from splat_pipeline.terminal import Progress
+
+    if kind is ProgressKind.TEXT:
+        return Progress(job)
+    if kind is ProgressKind.JSON:
+        return JsonProgress(to_stdout)
+    if settings.webhook is None:
+        raise errors.BadWebhook("progress shall go to a webhook, but none is set", remedy="Set SPLAT__WEBHOOK.")
+    return JsonProgress(to_webhook(resources_of(settings)["outlet"], job))

@@ -14,10 +14,13 @@ import dagster as dg
 import numpy as np
 import pytest
 from PIL import Image
+from receiver import receiving
 
 from resources.machine import LocalMachine
 from resources.movies import FfmpegWriter
+from resources.outlet import Outlet, Prefix
 from resources.stores import FileStore
+from resources.webhooks import Webhook
 from splat_pipeline.assets import cleaning, delivery
 from splat_pipeline.assets import preview as previews
 from splat_pipeline.assets import viewer as viewers
@@ -25,13 +28,23 @@ from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.pictures import Poster
 from splat_pipeline.assets.stages import GATES_FILE
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.backoff import Backoff
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import ToolCrashed
+from splat_pipeline.domain.formats.colmap import (
+    ColmapCamera,
+    ColmapImage,
+    ColmapModel,
+    ColmapPoints,
+    read_posed,
+    write_model,
+)
 from splat_pipeline.domain.formats.ply import read_ply, write_ply
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.orbit import look_at
 from splat_pipeline.domain.quality import judge, write_verdicts
 from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.rigid import Similarity, quat_from_rotation, rigid, rotation_from_quat
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.ports import TrainingViews
 
@@ -41,10 +54,13 @@ UPSTREAM = ("source_videos", "frame_quality", "keyframes", "camera_poses", "poin
 ASSETS = [
     cleaning.cleaned, delivery.exports, previews.preview, viewers.viewer, delivery.report, delivery.package
 ]  # fmt: skip
+NOWHERE = Outlet()
 CAMERA = Camera(width_px=160, height_px=90, fx_px=130, fy_px=130, cx_px=80, cy_px=45)
 
 
+WORLD_FROM_SFM = Similarity(scale=2.0, rotation=np.eye(3), translation=np.array([1.0, 2.0, 3.0]))
 FRAME = {
+    "world_from_sfm": WORLD_FROM_SFM.to_json(),
     "up_source": "plane of the camera path",
     "metres_per_unit": 1.0,
     "scale_source": "gps track",
@@ -97,6 +113,23 @@ def blob(n: int = 600) -> Gaussians:
     )
 
 
+def write_sparse(folder: Path) -> None:
+    """Write the ring as SfM would have found it, in a world of its own."""
+    folder.mkdir()
+    poses = [WORLD_FROM_SFM.inverse().pose(ring_pose(i)) for i in range(16)]
+    nothing = {"xys": np.zeros((0, 2)), "point3d_ids": np.zeros(0, np.int64), "camera_id": 1}
+    images = {
+        i + 1: ColmapImage(
+            name=f"a/{i:02}.jpg", quat=quat_from_rotation(pose[:3, :3]), translation=pose[:3, 3], **nothing
+        )
+        for i, pose in enumerate(poses)
+    }
+    lens = ColmapCamera(model="PINHOLE", width_px=160, height_px=90, params=(130, 130, 80, 45))
+    columns = {name: np.zeros(0, np.int64) for name in ("ids", "track_lengths", "track_images", "track_keypoints")}
+    cloud = ColmapPoints(xyz=np.zeros((0, 3)), rgb=np.zeros((0, 3), np.uint8), error_px=np.zeros(0), **columns)
+    write_model(folder, ColmapModel(cameras={1: lens}, images=images, points=cloud))
+
+
 def write_inputs(folders: dict[str, Path], wanted: Mapping[str, Any]) -> None:
     film = {"preview": {"width_px": 160, "height_px": 90, "fps": 10, "seconds": 1.2}}
     recipe = Recipe().overridden({**film, **wanted}, source="test")
@@ -114,6 +147,7 @@ def write_inputs(folders: dict[str, Path], wanted: Mapping[str, Any]) -> None:
     tables.write_table(folders["keyframes"] / "keyframes.parquet", tables.KEYFRAMES, kept)
     write_verdicts(folders["keyframes"] / GATES_FILE, [judge("enough_keyframes", 16), judge("sharp_enough", 0.9)])
     write_verdicts(folders["camera_poses"] / GATES_FILE, [judge("registered", 1.0), judge("reprojection_well", 2.1)])
+    write_sparse(folders["camera_poses"] / "sparse")
     none = dict.fromkeys(column.name for column in tables.POSES.columns)
     poses = [
         {**none, "keyframe_id": i, "registered": True, "window_ids": [0], "pose_confidence": i / 15} for i in range(16)
@@ -146,7 +180,12 @@ def write_inputs(folders: dict[str, Path], wanted: Mapping[str, Any]) -> None:
 
 
 def deliver(
-    folder: Path, movies: Any, wanted: Mapping[str, Any] = MappingProxyType({}), config: dict[str, Any] | None = None
+    folder: Path,
+    movies: Any,
+    wanted: Mapping[str, Any] = MappingProxyType({}),
+    config: dict[str, Any] | None = None,
+    *,
+    outlet: Outlet = NOWHERE,
 ) -> tuple[FileStore, dg.ExecuteInProcessResult]:
     store = FileStore(folder / "store", folder / "delivered")
     store.register(Upload(job=JOB, title=HOSTILE, location="/nowhere", files=()))
@@ -156,7 +195,7 @@ def deliver(
     write_inputs(scratch, wanted)
     for name, path in scratch.items():
         store.publish(JOB, name, path, provenance={"run_id": "r", "seconds": 2.5})
-    resources = {"store": store, "machine": LocalMachine(), "loader": RingLoader(), "movies": movies}
+    resources = {"store": store, "machine": LocalMachine(), "loader": RingLoader(), "movies": movies, "outlet": outlet}
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(jobs.name, [JOB])
         result = dg.materialize(ASSETS, instance=instance, resources=resources, partition_key=JOB, run_config=config)
@@ -226,6 +265,46 @@ def test_exports_carry_the_time_and_the_count_that_was_read_back(delivered) -> N
     assert 45 > seen["spz"] > 25 > seen["splat"] > 10  # the last has lost these Gaussians' strong harmonics
 
 
+def test_a_package_lies_as_splatter_server_leaves_it_where_that_is_asked_for(tmp_path: Path) -> None:
+    store, _ = deliver(tmp_path, FfmpegWriter(), {"delivery": {"layout": "splatter-server"}})
+    folder = store.fetch(JOB, "package").folder
+    home = folder / "refined" / "splatter"
+    assert sorted(p.name for p in home.iterdir()) == ["preview.mp4", "splat.ply", "splat_rot.ply", "splat_rot.splat"]
+    assert not list(folder.glob("model-*"))
+    plain, turned = read_ply(home / "splat.ply"), read_ply(home / "splat_rot.ply")
+    np.testing.assert_array_equal(turned.means, plain.means * [1, -1, -1])
+    assert (home / "splat_rot.splat").stat().st_size == 32 * len(plain) == 32 * 600
+    told = json.loads((folder / "delivery.json").read_text())
+    assert told["layout"] == "splatter-server"
+    kinds = {file["name"]: file["data_type"] for file in told["files"]}
+    assert [name for name, kind in kinds.items() if kind == "splat_data"] == ["refined/splatter/splat_rot.splat"]
+    assert kinds["refined/splatter/preview.mp4"] == "splat_preview_video"
+    for file in told["files"]:
+        assert hashlib.sha256((folder / file["name"]).read_bytes()).hexdigest() == file["sha256"]
+
+
+def test_a_package_goes_to_a_further_place_and_a_webhook_is_told_and_a_deaf_one_is_a_warning(tmp_path: Path) -> None:
+    prefix = Prefix(url=str(tmp_path / "shelf"))
+    quick = Backoff(first_s=0.001, longest_s=0.001, budget_s=0.01)
+    with receiving() as receiver:
+        hook = Webhook(url=receiver.url, secret=b"0123456789abcdef", backoff=quick)
+        store, result = deliver(tmp_path / "a", BrokenMovies(), outlet=Outlet(prefix=prefix, webhook=hook))
+        shown = metadata_of(result, "package")
+        assert shown["webhook"] == "taken by 127.0.0.1 at attempt 1"
+        [(headers, body)] = receiver.taken
+        receiver.answers = [(500, {})] * 50
+        _, deaf = deliver(tmp_path / "b", BrokenMovies(), outlet=Outlet(webhook=hook))
+    assert headers["Splat-Event"] == "delivered"
+    assert headers["Splat-Signature"].startswith("v1=")
+    told = json.loads(body)
+    version = store.fetch(JOB, "package").version
+    assert (told["uuid"], told["name"], told["status"], told["progress"]) == (JOB, HOSTILE, {"code": 40}, 100)
+    assert told["delivered_to"].endswith(f"shelf/{JOB}/{version}")
+    assert (tmp_path / "shelf" / JOB / version / "delivery.json").is_file()
+    assert not (tmp_path / "shelf" / JOB / version / "artifact.json").exists()
+    assert metadata_of(deaf, "package")["webhook"].startswith("WebhookFailed: 127.0.0.1 was sent delivered")
+
+
 def test_what_nobody_sees_is_not_delivered_and_it_is_told_by_which_rule_it_went(delivered) -> None:
     assert len(read_ply(folder_of(delivered, "splat") / "gaussians.ply")) == 620
     kept = folder_of(delivered, "cleaned")
@@ -241,6 +320,32 @@ def test_what_nobody_sees_is_not_delivered_and_it_is_told_by_which_rule_it_went(
     shown = metadata_of(delivered[1], "cleaned")
     assert (shown["gaussians"], shown["removed"], shown["removed_transparent"]) == (600, 20, 20)
     assert "| transparent | 20 | 20 |" in shown["rules"]
+
+
+def test_files_keep_to_a_budget_and_the_package_says_what_that_costs(tmp_path: Path) -> None:
+    wanted = {"exports": {"max_bytes": 20_000, "formats": ["ply", "spz"]}, "viewer": {"enabled": False}}
+    store, _ = deliver(tmp_path, BrokenMovies(), wanted)
+    told = json.loads((store.fetch(JOB, "package").folder / "delivery.json").read_text())
+    rows = {row["format"]: row for row in told["formats"]}
+    assert all(row["size_bytes"] <= 20_000 for row in rows.values())
+    assert rows["ply"]["left_out"]
+    assert rows["ply"]["psnr_db"] < rows["spz"]["psnr_db"]
+    assert rows["spz"]["left_out"] is None
+
+
+def test_cameras_are_delivered_in_the_world_of_the_splat(delivered) -> None:
+    folder = folder_of(delivered, "package")
+    _, images = read_posed(folder / "colmap")
+    assert len(images) == 16
+    for i in range(16):
+        pose = rigid(rotation_from_quat(images[i + 1].quat), images[i + 1].translation)
+        np.testing.assert_allclose(pose, ring_pose(i), atol=1e-9)
+    frames = json.loads((folder / "transforms.json").read_text())["frames"]
+    np.testing.assert_allclose(
+        np.array(frames[3]["transform_matrix"])[:3, 3], np.linalg.inv(ring_pose(3))[:3, 3], atol=1e-9
+    )
+    kinds = {file["name"]: file["data_type"] for file in json.loads((folder / "delivery.json").read_text())["files"]}
+    assert (kinds["colmap/images.bin"], kinds["transforms.json"]) == ("splat_colmap_model", "splat_transforms")
 
 
 def test_all_gaussians_are_delivered_where_that_is_asked_for_and_a_crop_is_told(tmp_path: Path) -> None:

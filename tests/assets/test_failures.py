@@ -10,6 +10,7 @@ from splat_pipeline.assets.checks import results_of, specs_of
 from splat_pipeline.assets.failures import RETRIES, classified, explain
 from splat_pipeline.domain.errors import DiskFull, OutOfMemory, TooDark
 from splat_pipeline.domain.quality import judge_stage
+from splat_pipeline.domain.taxonomy import BY_CODE
 
 
 def run(body, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
@@ -21,7 +22,10 @@ def test_our_error_is_explained_from_the_event_log(instance: dg.DagsterInstance)
     def body() -> None:
         raise TooDark("median luma 2 of 255", file="a.mp4")
 
-    assert explain(run(body, instance).all_events) == TooDark("median luma 2 of 255", file="a.mp4").to_json()
+    told = explain(run(body, instance).all_events)
+    assert told.items() >= TooDark("median luma 2 of 255", file="a.mp4").to_json().items()
+    assert told["failure"] == "too-dark"
+    assert told["operator"] == BY_CODE["too-dark"].operator
 
 
 def test_running_out_of_memory_has_a_class(instance: dg.DagsterInstance):
@@ -82,6 +86,7 @@ def test_a_blocking_gate_that_failed_explains_the_run(instance: dg.DagsterInstan
     told = explain(done.all_events)
     assert told["class"] == "FewRegistered"
     assert "registered_share 0.1, must be at least 0.4" in (told["cause"] or "")
+    assert told["failure"] == "few-registered"
 
 
 def test_the_wait_before_a_retry_grows_and_is_not_the_same_for_all():
@@ -104,3 +109,9 @@ def test_a_run_whose_process_was_killed_says_so(instance: dg.DagsterInstance):
     told = explain(events)
     assert told["class"] == "ProcessKilled"
     assert "its process was killed" in (told["cause"] or "")
+
+
+def test_a_gate_has_the_class_of_its_row(instance: dg.DagsterInstance):
+    verdicts = judge_stage("camera_poses", {"registered_share": 1.0, "rms_px": 9.0})
+    classes = {result.check_name: result.metadata["class"].value for result in results_of("camera_poses", verdicts)}
+    assert classes["reprojection"] == "PoseError"

@@ -345,7 +345,9 @@ def test_no_model_fails_with_what_was_tried_and_a_remedy(instance, store, captur
     assert not result.success
     failed = failure(result)
     described = failed.user_failure_data.description
-    assert described.startswith("NoReconstruction: no model was found: global: failed, incremental: timeout")
+    assert described.startswith(
+        "NoParallax: no model was found: global: failed, no parallax; incremental: timeout, timeout"
+    )
     assert "Film again" in described
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from splat_pipeline.domain.errors import CorruptArtifact
-from splat_pipeline.domain.formats.files import FORMATS
+from splat_pipeline.domain.formats.budgets import Budget, left_out
+from splat_pipeline.domain.formats.files import FORMATS, Format
 from splat_pipeline.domain.gaussians import Gaussians
 
 Compare = Callable[[Gaussians], float]
@@ -24,28 +26,42 @@ def export(  # by name
     formats: Sequence[str],
     comments: Sequence[str] = (),
     compare: Compare | None = None,
+    budget: Budget | None = None,
 ) -> list[dict[str, Any]]:
     """Write ``folder/<stem>.<suffix>`` in each of ``formats`` and read it back; return rows of ``tables.FORMATS``.
 
-    ``comments`` are lines for a header, left out where a file has no room for them.
+    ``comments`` are lines for a header, left out where a file has no room for them. Files above ``budget`` are written
+    with fewer Gaussians or harmonics.
 
-    Raises ``CorruptArtifact`` when a value is not finite or what was read back is something else.
+    Raises ``CorruptArtifact`` when a value is not finite or what was read back is something else, ``InputError`` for a
+    budget that is too small.
     """
     require_finite(gaussians)
     rows = []
     for name in formats:
         kind = FORMATS[name]
         path = folder / f"{stem}{kind.suffix}"
-        kind.save(path, gaussians, comments)
-        want, got = gaussians.take(kind.order(gaussians)), kind.read(path)
+        save, score = partial(_save, kind, comments), partial(_seen, kind, compare) if compare else None
+        kept = gaussians if budget is None else budget.fit(gaussians, path, save, score)
+        if budget is None:
+            save(path, gaussians)
+        want, got = kept.take(kind.order(kept)), kind.read(path)
         if len(got) != len(want):
             raise CorruptArtifact(f"{path.name} holds {len(got)} Gaussians of {len(want)}", file=path.name)
         require_finite(got)
         error = float(np.abs(got.means - want.means).max(initial=0))
         row = {"format": name, "file": path.name, "size_bytes": path.stat().st_size, "gaussians": len(got)}
-        seen = {"psnr_db": compare(got) if compare else None}
+        seen = {"psnr_db": compare(got) if compare else None, "left_out": left_out(gaussians, kept)}
         rows.append({**row, "max_error": error, "axes": kind.axes, "lost": _lost(want, got), **seen})
     return rows
+
+
+def _save(kind: Format, comments: Sequence[str], path: Path, gaussians: Gaussians) -> None:
+    kind.save(path, gaussians, comments)
+
+
+def _seen(kind: Format, compare: Compare, path: Path) -> float:
+    return compare(kind.read(path))
 
 
 def _lost(want: Gaussians, got: Gaussians) -> str | None:

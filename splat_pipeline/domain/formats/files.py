@@ -19,6 +19,7 @@ from splat_pipeline.domain.formats.compressed_ply import (
 from splat_pipeline.domain.formats.glb import read_glb, write_glb
 from splat_pipeline.domain.formats.ply import read_ply, write_ply
 from splat_pipeline.domain.formats.ply_header import read_header
+from splat_pipeline.domain.formats.sog import read_sog, write_sog
 from splat_pipeline.domain.formats.splat import RECORD, by_importance, read_splat, write_splat
 from splat_pipeline.domain.formats.spz import read_spz, write_spz
 from splat_pipeline.domain.gaussians import Gaussians
@@ -63,6 +64,7 @@ FORMATS: dict[str, Format] = {
         order=by_place,
         header=True,
     ),
+    "sog": Format(suffix=".sog", write=write_sog, read=read_sog, axes=Y_DOWN, order=by_place),
     "glb": Format(suffix=".glb", write=write_glb, read=read_glb, axes=Y_UP),
 }
 """By the names that settings and tables use."""
@@ -74,6 +76,8 @@ def format_of_content(path: Path) -> str:
         head = file.read(4)
     if head == b"ply\n":
         return "compressed_ply" if is_compressed(read_header(path)) else "ply"
+    if head == b"PK\x03\x04":
+        return "sog"
     if head == b"glTF":
         return "glb"
     if head[:2] == b"\x1f\x8b":

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.errors import BadPoses, UnsafeUpload
-from splat_pipeline.domain.formats.colmap import ColmapCamera
+from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapModel
 from splat_pipeline.domain.given import GivenFrame, GivenPoses, checked_camera, checked_pose
-from splat_pipeline.domain.rigid import inverse
+from splat_pipeline.domain.rigid import inverse, rigid, rotation_from_quat
 from splat_pipeline.domain.strict_json import number_in, parse_object
 from splat_pipeline.domain.uploads import safe_name
 
@@ -146,3 +146,24 @@ def _lens_of(values: Mapping[str, Any], name: str, *, file: str, size_of: SizeOf
 
 def _focal(angle_rad: float, side_px: int) -> float:
     return 0.5 * side_px / math.tan(0.5 * angle_rad) if 0 < angle_rad < math.pi else 0.0
+
+
+def transforms_of(model: ColmapModel) -> dict[str, Any]:
+    """Return what ``transforms.json`` says of ``model``, in its own world; ``read_transforms`` reads it back.
+
+    Images are named as in the model; ``ply_file_path`` names the points that lie beside it in a package.
+    """
+    frames = []
+    for image in sorted(model.images.values(), key=lambda image: image.name):
+        cam_from_world = rigid(rotation_from_quat(image.quat), image.translation)
+        matrix = inverse(cam_from_world) @ OPENCV_FROM_OPENGL
+        lens = _lens_values(model.cameras[image.camera_id])
+        frames.append({"file_path": image.name, **lens, "transform_matrix": matrix.tolist()})
+    return {"camera_model": "OPENCV", "ply_file_path": "points.ply", "frames": frames}
+
+
+def _lens_values(camera: ColmapCamera) -> dict[str, float]:
+    one = camera.model in {"SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"}
+    fx, fy, cx, cy, *bend = (camera.params[0], *camera.params) if one else camera.params
+    terms = dict(zip(("k1", "k2", "p1", "p2"), [*bend, 0.0, 0.0, 0.0, 0.0], strict=False))
+    return {"w": camera.width_px, "h": camera.height_px, "fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, **terms}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import struct
 import subprocess
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,9 @@ import pytest
 from clouds import some_gaussians
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from splat_pipeline.domain.errors import CorruptArtifact, InputError
 from splat_pipeline.domain.formats.axes import half_turned
@@ -30,6 +34,7 @@ ATTRIBUTES = ("means", "quats", "log_scales", "opacities", "dc", "rest")
 STEPS = {
     "spz": dict(zip(ATTRIBUTES, (2**-9, 0.002, 1 / 32, 1 / 500, 0.5 / 255 / 0.15, 8.5 / 128), strict=True)),
     "compressed_ply": dict(zip(ATTRIBUTES, (0.1, 0.0016, 0.006, 1 / 500, 0.02, 1 / 60), strict=True)),
+    "sog": dict(zip(ATTRIBUTES, (0.02, 0.006, 0.1, 1 / 500, 0.1, 0.1), strict=True)),
     "glb": dict(zip(ATTRIBUTES, (0, 1e-6, 1e-5, 2e-6, 0, 0), strict=True)),
     "splat": dict(zip(ATTRIBUTES, (1e-6, 0.02, 1e-5, 0.003, 0.008, 0), strict=True)),
 }
@@ -57,7 +62,7 @@ def differences(want: Gaussians, got: Gaussians) -> dict[str, float]:
     return {name: float(np.abs(a - b).max(initial=0)) for name, (a, b) in pairs.items()}
 
 
-@pytest.mark.parametrize("name", ["spz", "compressed_ply", "glb"])
+@pytest.mark.parametrize("name", ["spz", "compressed_ply", "glb", "sog"])
 @laws
 @given(n=st.integers(0, 600), degree=st.integers(0, 3), seed=st.integers(0, 2**32 - 1))
 def test_what_comes_back_differs_by_the_steps_of_the_format(
@@ -150,10 +155,38 @@ FORGED: dict[str, Callable[[], bytes]] = {
     "moved.glb": lambda: glb({"nodes": [{"mesh": 0, "translation": [1, 0, 0]}]}),
     "nothing.glb": lambda: glb({"meshes": []}),
     "deep.glb": lambda: chunked(b"[" * 100_000),
+    "billions.sog": lambda: sog({"count": 10**12}),
+    "negative.sog": lambda: sog({"count": -1}),
+    "version.sog": lambda: sog({"version": 1}),
+    "picture.sog": lambda: sog({}, side=12_000),
+    "codebook.sog": lambda: sog({"scales": {"codebook": [1e999] * 256, "files": ["p.webp"]}}),
+    "outside.sog": lambda: sog({"means": {"mins": [0] * 3, "maxs": [1] * 3, "files": ["/etc/passwd", "p.webp"]}}),
+    "palette.sog": lambda: sog({"shN": {"count": 9, "bands": 1, "codebook": [0] * 256, "files": ["p.webp"] * 2}}),
+    "bomb.sog": lambda: sog({"asset": "0" * (1 << 27)}),
+    "empty.sog": lambda: b"PK\x03\x04" + bytes(40),
     "other.bin": lambda: b"\0" * 64,
     "odd.splat": lambda: b"\1" * 33,
     "empty.ply": lambda: b"",
 }
+
+
+def sog(changes: dict[str, object], side: int = 4) -> bytes:
+    """Return a SOG of one Gaussian, whose pictures are all the same one, changed."""
+    picture, packed = io.BytesIO(), io.BytesIO()
+    Image.new("RGBA", (side, side), (9, 9, 9, 255)).save(picture, "WEBP", lossless=True)
+    book = {"codebook": [0] * 256, "files": ["p.webp"]}
+    means = {"mins": [0] * 3, "maxs": [1] * 3, "files": ["p.webp", "p.webp"]}
+    meta = {"version": 2, "count": 1, "means": means, "quats": {"files": ["p.webp"]}, "scales": book, "sh0": book}
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("meta.json", json.dumps(meta | changes))
+        archive.writestr("p.webp", picture.getvalue())
+    return packed.getvalue()
+
+
+def test_the_sog_that_is_forged_below_is_read_when_it_is_not(tmp_path: Path) -> None:
+    (tmp_path / "g.sog").write_bytes(sog({}))
+    g = read_gaussians(tmp_path / "g.sog")
+    assert (len(g), g.sh_degree, g.log_scales.tolist()) == (1, 0, [[0, 0, 0]])
 
 
 def glb(changes: dict[str, object]) -> bytes:
@@ -226,7 +259,14 @@ def splat_transform(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., N
     return run
 
 
-@pytest.mark.parametrize(("name", "options"), [("spz", ["--spz-version", "3"]), ("compressed_ply", []), ("splat", [])])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("spz", ["--spz-version", "3"]),
+        ("compressed_ply", []),
+        ("splat", []),
+    ],
+)
 def test_an_independent_program_reads_ours_and_we_read_its_own(
     name: str, options: list[str], splat_transform: Callable[..., None], tmp_path: Path
 ) -> None:
@@ -242,3 +282,42 @@ def test_an_independent_program_reads_ours_and_we_read_its_own(
         nearest = cKDTree(got.means).query(g.means)[1]
         for attribute, difference in differences(g, got.take(nearest)).items():
             assert difference <= STEPS[name][attribute] * 1.01, attribute
+
+
+def test_an_independent_program_reads_our_sog_and_we_read_its_own_as_it_does(
+    splat_transform: Callable[..., None], tmp_path: Path
+) -> None:
+    g, kind = mild(700, 3, 7), FORMATS["sog"]
+    kind.write(tmp_path / "ours.sog", g)
+    splat_transform(tmp_path / "ours.sog", tmp_path / "ours.ply")
+    got = read_ply(tmp_path / "ours.ply")
+    for attribute, difference in differences(g.take(kind.order(g)), got).items():
+        assert difference <= STEPS["sog"][attribute] * 1.01, attribute
+    write_ply(tmp_path / "g.ply", g)
+    splat_transform("-g", "cpu", tmp_path / "g.ply", tmp_path / "theirs.sog")
+    splat_transform(tmp_path / "theirs.sog", tmp_path / "theirs.ply")
+    told = differences(read_ply(tmp_path / "theirs.ply"), read_gaussians(tmp_path / "theirs.sog"))
+    assert told.pop("opacities") < 1 / 500  # 0 and 255 stand for values up to half a step inside, with us
+    assert max(told.values()) < 1e-6
+
+
+def test_we_read_the_gltf_of_an_independent_program_whose_front_is_where_our_back_is(
+    splat_transform: Callable[..., None], tmp_path: Path
+) -> None:
+    """It has y up as ours has, and looks the other way: x and z are negated. It reads no glTF itself."""
+    g = mild(300, 3, 7)
+    write_ply(tmp_path / "g.ply", g)
+    splat_transform(tmp_path / "g.ply", tmp_path / "theirs.glb")
+    got, flip = read_gaussians(tmp_path / "theirs.glb"), np.array([-1, 1, -1], np.float32)
+    got = got.take(cKDTree(got.means * flip).query(g.means)[1])
+    np.testing.assert_allclose(got.means * flip, g.means, atol=1e-5)
+    np.testing.assert_allclose(got.log_scales, g.log_scales, atol=1e-5)
+    np.testing.assert_allclose(got.opacities, g.opacities, atol=1e-5)
+    axes, turned = (Rotation.from_quat(q.quats[:, [1, 2, 3, 0]]).as_matrix() for q in (g, got))
+    want = flip[:, None] * axes * np.exp(g.log_scales)[:, None]
+    seen = turned * np.exp(got.log_scales)[:, None]  # an ellipsoid is the same after half a turn about its own axes
+    np.testing.assert_allclose(seen @ seen.transpose(0, 2, 1), want @ want.transpose(0, 2, 1), atol=1e-3)
+    directions = np.random.default_rng(0).normal(size=(300, 3))
+    before = np.einsum("nk,nkc->nc", polynomials(*directions.T), g.sh)
+    after = np.einsum("nk,nkc->nc", polynomials(*(directions * flip).T), got.sh)
+    np.testing.assert_allclose(after, before, atol=1e-3)

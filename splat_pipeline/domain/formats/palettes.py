@@ -1,0 +1,95 @@
+"""Many numbers by few: a codebook of 256 values, and a palette of vectors, by k-means (Lloyd 1982).
+
+N values or vectors of D numbers; K vectors of the palette. Nothing is random: the same numbers give the same palette.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+VALUES = 256
+_SAMPLE, _ROUNDS = 1 << 18, 12
+_EACH, _VECTOR_ROUNDS = 64, 6
+"""So many vectors of a sample for each of the palette; rounds of k-means."""
+
+
+def codebook(values: Float32) -> tuple[Float32, NDArray[np.uint8]]:
+    """Return (256,) rising values and, for each of ``values`` (any shape), which is nearest: uint8.
+
+    One value stays exact where there are no more than 256 different ones.
+    """
+    flat = values.ravel()
+    some = np.sort(flat[:: max(1, len(flat) // _SAMPLE)]).astype(np.float64)
+    if not len(some):
+        return np.zeros(VALUES, np.float32), np.zeros(values.shape, np.uint8)
+    distinct = np.unique(flat) if len(flat) <= _SAMPLE else np.unique(some)
+    if len(distinct) <= VALUES:
+        book = np.concatenate([distinct, np.full(VALUES - len(distinct), distinct[-1])]).astype(np.float64)
+    else:
+        # Between equal shares of the values and equal steps: outliers, which are few and large, keep some values.
+        shares = np.quantile(some, (np.arange(VALUES) + 0.5) / VALUES)
+        book = np.sort(0.7 * shares + 0.3 * np.linspace(some[0], some[-1], VALUES))
+        sums = np.concatenate([[0], np.cumsum(some)])
+        for _ in range(_ROUNDS):
+            edges = np.searchsorted(some, np.concatenate([[-np.inf], (book[1:] + book[:-1]) / 2, [np.inf]]))
+            count = np.diff(edges)
+            book = np.where(count > 0, np.diff(sums[edges]) / np.maximum(count, 1), book)
+    middle = (book[1:] + book[:-1]) / 2
+    return book.astype(np.float32), np.searchsorted(middle, flat).astype(np.uint8).reshape(values.shape)
+
+
+def palette(vectors: Float32, most: int) -> tuple[Float32, NDArray[np.int64]]:
+    """Return the palette (K, D), K <= ``most``, and which of it is near each of ``vectors`` (N, D).
+
+    In two steps, first near which of the roots of K, then near which of its own: it costs N sqrt(K) instead of N K.
+    """
+    count = len(vectors)
+    if count <= most:
+        return vectors.copy(), np.arange(count)
+    coarse = max(1, int(np.sqrt(most)))
+    roots = _means(vectors[:: max(1, count // (coarse * _EACH))], coarse)
+    near = _nearest(vectors, roots)
+    order = np.argsort(near, kind="stable")
+    stops = np.searchsorted(near[order], np.arange(len(roots) + 1))
+    found: list[Float32] = []
+    labels = np.empty(count, np.int64)
+    used = 0
+    for i in range(len(roots)):
+        mine = order[stops[i] : stops[i + 1]]
+        if len(mine):
+            share = max(1, min(len(mine), most * len(mine) // count))
+            own = _means(vectors[mine][:: max(1, len(mine) // (share * _EACH))], share)
+            labels[mine] = used + _nearest(vectors[mine], own)
+            found.append(own)
+            used += len(own)
+    return np.concatenate(found), labels
+
+
+def _means(some: Float32, count: int) -> Float32:
+    """Return at most ``count`` centres of ``some`` (S, D)."""
+    if len(some) <= count:
+        return some.copy()
+    # Spread over the order along the first principal axis: near to one another is near in that order.
+    middle = some.mean(axis=0)
+    axis = np.linalg.eigh(np.cov((some - middle).T.astype(np.float64)).reshape(some.shape[1], -1))[1][:, -1]
+    order = np.argsort((some - middle) @ axis.astype(np.float32), kind="stable")
+    centres = some[order[np.linspace(0, len(some) - 1, count).astype(np.int64)]].copy()
+    for _ in range(_VECTOR_ROUNDS):
+        near = _nearest(some, centres)
+        sizes = np.bincount(near, minlength=len(centres))
+        sums = np.zeros_like(centres)
+        np.add.at(sums, near, some)
+        centres = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centres).astype(np.float32)
+    return centres
+
+
+def _nearest(vectors: Float32, centres: Float32, chunk: int = 1 << 14) -> NDArray[np.int64]:
+    """Return (N,) which centre is nearest; |x - c|^2 = |x|^2 - 2 x c + |c|^2, and |x| is the same for all."""
+    half = (centres.astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
+    out = np.empty(len(vectors), np.int64)
+    for start in range(0, len(vectors), chunk):
+        rows = slice(start, start + chunk)
+        out[rows] = np.argmin(half - vectors[rows] @ centres.T, axis=1)
+    return out
