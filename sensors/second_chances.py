@@ -1,5 +1,8 @@
 """The door for runs that died with their process and were not started again.
 
+Run monitoring asks after runs that have started; of one that was about to, nothing is known until a time limit that
+must be long, as a busy machine takes a minute to start a process. So its code server is asked here.
+
 Dagster tries to start a retry once: where the code server is down at that moment (it often died of the same cause) the
 retry is given up for good, and the upload would end as an error that is none. What ran out of retries, or failed by a
 step, stays as it is.
@@ -12,11 +15,14 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster._core.events import RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.launcher.base import WorkerStatus
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
 
 LOOK_BACK = timedelta(days=7)
 MOST = 100
 """Runs of one tick."""
+SETTLED = timedelta(seconds=20)
+"""After this long a run that is being started is known to its code server."""
 
 
 def is_owed_a_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
@@ -25,6 +31,24 @@ def is_owed_a_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
         return False
     told = run.tags.get(RUN_FAILURE_REASON_TAG)
     return bool(auto_reexecution_should_retry_run(instance, run, RunFailureReason(told) if told else None))
+
+
+def bury_unborn(instance: dg.DagsterInstance, job_name: str, *, settled: timedelta = SETTLED) -> int:
+    """End the runs whose process died before it could say anything, and return how many; Dagster then retries them."""
+    if not instance.run_launcher.supports_check_run_worker_health:
+        return 0
+    starting = dg.RunsFilter(
+        job_name=job_name,
+        statuses=[dg.DagsterRunStatus.STARTING],
+        updated_before=datetime.now(UTC) - settled,
+    )
+    dead = 0
+    for run in instance.get_runs(filters=starting, limit=MOST):
+        health = instance.run_launcher.check_run_worker_health(run)
+        if health.status is WorkerStatus.FAILED:
+            instance.report_run_failed(run, f"It died while it was started: {health.msg}")
+            dead += 1
+    return dead
 
 
 def second_chances_sensor(*, job_name: str, every_s: int = 30) -> dg.SensorDefinition:
@@ -44,7 +68,8 @@ def second_chances_sensor(*, job_name: str, every_s: int = 30) -> dg.SensorDefin
         for run in owed:
             # Telling of the failure anew has Dagster decide anew, within the same budget.
             context.instance.report_run_failed(run, "Its retry could not be started: it is tried once more.")
-        return dg.SkipReason(f"{len(owed)} of {len(found)} failed runs are started again")
+        dead = bury_unborn(context.instance, job_name)
+        return dg.SkipReason(f"{len(owed)} of {len(found)} failed runs are started again; {dead} died while starting")
 
     return dg.SensorDefinition(
         name="second_chances",

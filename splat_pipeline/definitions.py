@@ -13,7 +13,7 @@ from resources.colmap import ColmapBackend
 from resources.guarded import GuardedReader
 from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
-from resources.lifeline import end_children_when_told, end_with_parent
+from resources.lifeline import end_with_parent
 from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
 from resources.outlet import outlet_of
@@ -135,5 +135,4 @@ def overview_schedule() -> dg.ScheduleDefinition:
 def defs() -> dg.Definitions:
     """Load the code location of this installation: first thing in every process of a run."""
     end_with_parent()
-    end_children_when_told()
     return build(load())

@@ -3,7 +3,7 @@
 import cheap_stages
 import dagster as dg
 
-from resources.lifeline import end_children_when_told, end_with_parent
+from resources.lifeline import end_with_parent
 from splat_pipeline.definitions import build
 from splat_pipeline.settings import load
 
@@ -12,5 +12,4 @@ from splat_pipeline.settings import load
 def defs() -> dg.Definitions:
     """Load it, as ``splat_pipeline.definitions.defs`` does."""
     end_with_parent()
-    end_children_when_told()
     return build(load(), stages=dg.load_assets_from_modules([cheap_stages]))

@@ -13,7 +13,7 @@ from harm import torn
 from plant import Plant, kill
 
 SEEN_S = 60
-STOP_S = 120
+STOP_S = 300
 CONTENTS = {"a.mp4": b"film"}
 
 
