@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 3000
+# Reports, films and viewers behind links in the UI.
+FILES  ?= 3001
 # Threads that spin while they wait halve the speed of training on a busy machine.
 export OMP_WAIT_POLICY ?= passive
 
@@ -46,7 +48,10 @@ bench: setup     ## time the CPU renderer and trainer on a tiny case, a minute o
 dev: setup       ## the Dagster UI with its daemon on 127.0.0.1, watching the inbox
 	@$(BIN)/splat init
 	@echo "Dagster UI                   http://127.0.0.1:$(PORT)"
-	DAGSTER_HOME="$$($(BIN)/splat init --quiet)" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+	@echo "files of artifacts           http://127.0.0.1:$(FILES) (linked from the UI)"
+	@$(BIN)/splat artifacts --port $(FILES) & trap "kill $$!" EXIT; \
+	SPLAT_ARTIFACT_URL=http://127.0.0.1:$(FILES) DAGSTER_HOME="$$($(BIN)/splat init --quiet)" \
+	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 readme: setup    ## write the README's generated tables anew
 	SPLAT_WRITE_README=1 $(BIN)/python -m pytest -q tests/test_readme.py

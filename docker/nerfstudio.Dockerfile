@@ -9,4 +9,8 @@ COPY docker/nerfstudio.requirements.txt /tmp/requirements.txt
 RUN python3 -m pip install --upgrade pip setuptools wheel ninja \
  && python3 -m pip install torch==2.1.2 torchvision==0.16.2 \
  && python3 -m pip install --requirement /tmp/requirements.txt
+# gsplat's kernels are built here, by nvcc and without a GPU: a container that is removed would build them at every training.
+ENV TORCH_EXTENSIONS_DIR=/opt/torch_extensions
+RUN python3 -c "from gsplat.cuda._backend import _C; assert _C is not None" \
+ && chmod -R a+rwX /opt/torch_extensions
 ENTRYPOINT ["ns-train"]

@@ -1,4 +1,4 @@
-"""Trainers that are programs of their own: a folder in COLMAP's layout in, a PLY of Gaussians out.
+"""Trainers that are programs of their own: a folder, of COLMAP's layout, in, a PLY of Gaussians out.
 
 The arguments are a template. What may stand in braces, in arguments and in the place of the result:
 
@@ -49,6 +49,12 @@ class Program:
     argv: Sequence[str]
     output: str
     """Where the PLY is when it has ended, relative to the folder ``output``; * stands for what is not known."""
+    then: Sequence[Sequence[str]] = ()
+    """What to run after it, one after the other."""
+    write: Callable[[Path, TrainingViews, NDArray[np.float32], NDArray[np.uint8]], None] = write_capture
+    """Writes the folder ``data``: by itself in COLMAP's layout."""
+    check: Callable[[Path], None] = lambda _: None
+    """Looks at the folder ``output`` after the first of them. Raises ``BadAnswer``."""
     progress: str = r"(?!)"
     """Regular expression, searched in each line."""
     device: Literal["cpu", "gpu"] = "gpu"
@@ -56,10 +62,10 @@ class Program:
     """It cannot do with lower harmonics; more than the plan's are cut off."""
     time_limit_s: float = 6 * HOURS
 
-    def arguments(self, plan: TrainingPlan, places: Places) -> list[str]:
-        """Return what to run. ``places``: of the program, ``data`` and ``output``."""
+    def arguments(self, plan: TrainingPlan, places: Places) -> list[list[str]]:
+        """Return what to run, one after the other. ``places``: of the program, ``data`` and ``output``."""
         values = {**self._values(plan), **places}
-        return [text.format_map(values) for text in self.argv]
+        return [[text.format_map(values) for text in argv] for argv in (self.argv, *self.then)]
 
     def result(self, plan: TrainingPlan, output: Path) -> Path:
         """Return where the result lies; the newest where there are several, a path that is not there if none."""
@@ -164,18 +170,22 @@ class CommandTrainer(OurEyes):
         with tempfile.TemporaryDirectory(prefix="training-") as made:
             data, output = Path(made) / "data", Path(made) / "output"
             output.mkdir()
-            write_capture(data, views, points, colors)
+            self.program.write(data, views, points, colors)
             places = {**found, "data": str(data), "output": str(output)}
-            self._run(self.program.arguments(plan, places), plan, cwd=output, say=log)
+            ends_s = time.monotonic() + plan.options.get("time_limit_s", self.program.time_limit_s)
+            for number, argv in enumerate(self.program.arguments(plan, places)):
+                self.run(argv, time_limit_s=max(ends_s - time.monotonic(), 1.0), cwd=output, say=log)
+                if number == 0:
+                    self.program.check(output)
             most = max(plan.sh_degree, self.program.least_degree)
             path = self.program.result(plan, output)
             gaussians = read_trained(path, who=self.name, most_degree=most, say=say)
         return TrainingResult(gaussians=gaussians.lowered(plan.sh_degree), history=log.history)
 
-    def _run(self, argv: Sequence[str], plan: TrainingPlan, *, cwd: Path, say: Say) -> None:
-        limit_s = plan.options.get("time_limit_s", self.program.time_limit_s)
+    def run(self, argv: Sequence[str], *, time_limit_s: float, cwd: Path, say: Say) -> None:
+        """Run one of the commands. Raises ``OutOfMemory``, ``ToolError``."""
         try:
-            run_child(argv, time_limit_s=limit_s, cwd=cwd, say=say)
+            run_child(argv, time_limit_s=time_limit_s, cwd=cwd, say=say)
         except ToolCrashed as error:
             if NO_ROOM.search(error.cause):
                 raise OutOfMemory(f"{self.name} had no memory: {error.cause}") from None

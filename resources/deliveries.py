@@ -1,23 +1,27 @@
 """What people receive: a folder a version, and ``latest``.
 
-<delivered>/<job>/<version>/...       the artifact, its manifest last
+<delivered>/<job>/<version>/...       the artifact; delivery.json last: who finds it finds everything
 <delivered>/<job>/latest              a link to that version, on a file system
 <delivered>/<job>/latest.json         its name, where there are no links
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import tempfile
 import uuid
+from functools import partial
 from pathlib import Path
 
-from resources.artifacts import MANIFEST, copied, manifest_in
-from resources.copies import Copies
+from resources.artifacts import MANIFEST, copied, is_entry, manifest_in
+from resources.copies import Copies, brought
 from resources.disk import disk_errors
+from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.ports import Artifact, Place
 
-LATEST = "latest"
+DELIVERY, LATEST = "delivery.json", "latest"
 
 
 class Deliveries:
@@ -32,19 +36,44 @@ class Deliveries:
         name = f"{artifact.job}/{artifact.version}"
         home = self._place.here(artifact.job)
         if home is None:
-            self._place.put_tree(artifact.folder, name, MANIFEST)
+            self._fill(artifact, name)
             self._place.write(f"{artifact.job}/{LATEST}.json", json.dumps({"version": artifact.version}).encode())
             return f"{self._place.url}/{name}"
         with disk_errors():
             home.mkdir(parents=True, exist_ok=True)
             if not (home / artifact.version).exists():
                 half = home / f".{uuid.uuid4().hex}"
-                shutil.copytree(artifact.folder, half)
-                self._place.put_tree(half, name, MANIFEST)
+                try:
+                    shutil.copytree(artifact.folder, half)
+                    self._place.put_tree(half, name, MANIFEST)
+                finally:
+                    shutil.rmtree(half, ignore_errors=True)  # a rename took it away, unless the disk is full
             link = home / f".{uuid.uuid4().hex}"
             link.symlink_to(artifact.version)
             link.replace(home / LATEST)
         return str(home / artifact.version)
+
+    def _fill(self, artifact: Artifact, name: str) -> None:
+        """Copy all files, read each back, and only then copy ``delivery.json``; a failed attempt leaves nothing.
+
+        A version that is there is whole, and is left alone: its name is its content.
+        """
+        last = DELIVERY if (artifact.folder / DELIVERY).exists() else MANIFEST
+        if self._place.find(f"{name}/{last}"):
+            return
+        entries = {entry["name"]: entry for entry in artifact.manifest["files"]}
+        try:
+            for file in sorted({*entries, MANIFEST} - {last}):
+                self._place.put(artifact.folder / file, f"{name}/{file}")
+            with tempfile.TemporaryDirectory(prefix="splat-") as folder:
+                for file in sorted(entries.keys() - {last}):
+                    check = partial(is_entry, entry=entries[file])
+                    brought(self._place, f"{name}/{file}", Path(folder) / "back", check)
+            self._place.put(artifact.folder / last, f"{name}/{last}")
+        except SplatError:
+            with contextlib.suppress(SplatError):  # the first one is told; what is left has no delivery.json
+                self._place.remove(name)
+            raise
 
     def latest(self, job: str) -> Path | None:
         """Return the folder that was delivered last, checked where it was fetched; None: nothing was delivered."""

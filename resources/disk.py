@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from splat_pipeline.domain.errors import DiskFull
+from splat_pipeline.domain.errors import DiskFull, StoreUnavailable
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_AWAY = (errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN)
+"""What a disk that failed, or a network mount whose server went away, says."""
 
 
 def write(path: Path, text: str) -> None:
@@ -57,10 +62,14 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Turn a full disk inside into ``DiskFull``."""
+    """Turn a full disk inside into ``DiskFull``, one that went away into ``StoreUnavailable``."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # A tree that cannot be copied raises one error for all its files, which tells their reasons in words only.
+        several = isinstance(error, shutil.Error) and any(f"[Errno {number}]" in str(error) for number in _FULL)
+        if error.errno in _FULL or several:
             raise DiskFull(f"no space left while writing {error.filename or 'an artifact'}") from error
+        if error.errno in _AWAY:
+            raise StoreUnavailable(f"{error.filename or 'the disk'}: {(error.strerror or 'lost').lower()}") from error
         raise

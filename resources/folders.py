@@ -109,6 +109,10 @@ class FolderPlace:
             sync_tree(folder)
             replace_folder(folder, target)
 
+    def link(self, name: str, *, seconds: int) -> None:
+        """Return None: files of a folder have no links that end."""
+        del name, seconds
+
     def fetch(self, name: str, path: Path) -> None:
         """Copy a file to this machine. Raises ``FileNotFoundError``."""
         with disk_errors():

@@ -6,6 +6,7 @@ server: CUDA does not survive a fork.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Collection
@@ -98,9 +99,11 @@ class GsplatTrainer(OurEyes):
         )
 
     def free_bytes(self) -> int | None:
-        """Return the free memory of the GPU that has most of it."""
+        """Return the free memory of the GPU that has most of it; what a failed training left to torch is given back."""
         import torch
 
+        gc.collect()
+        torch.cuda.empty_cache()
         count = torch.cuda.device_count()
         return max((int(torch.cuda.mem_get_info(number)[0]) for number in range(count)), default=None)
 

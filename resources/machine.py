@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from resources import gpu_meter
+from resources.gpu_meter import GpuFacts
 from splat_pipeline.ports import Usage
 
 _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -36,14 +38,21 @@ class LocalMachine:
     def metered(self) -> Iterator[Usage]:
         """Measure wall time and peak resident memory of what runs inside.
 
+        What NVIDIA's GPUs were used for is measured too, where nvidia-ml-py and a driver are there.
+
         Where Linux lets the high water mark be reset, the figure is the peak inside; elsewhere the process's so far.
         A child counts when it is larger than every child before it, which is all that the kernel keeps.
         """
         usage, start, children = Usage(), time.perf_counter(), _children_peak()
         _reset_peak()
+        gpus: list[GpuFacts] = []
         try:
-            yield usage
+            with gpu_meter.metered() as gpus:
+                yield usage
         finally:
+            for facts in gpus:
+                usage.peak_vram_bytes, usage.gpu_share = facts.peak_vram_bytes, facts.share
+                usage.gpu_power_w = facts.power_w
             usage.seconds = time.perf_counter() - start
             grown = _children_peak()
             usage.peak_rss_bytes = max(_own_peak(), grown if grown > children else 0)

@@ -141,6 +141,11 @@ class ObjectPlace:
         """Copy an object to this machine. Raises ``FileNotFoundError``."""
         self._fs.get_file(self._at(name), str(path))
 
+    @_told
+    def link(self, name: str, *, seconds: int) -> str:
+        """Return a signed link to an object."""
+        return str(self._fs.sign(self._at(name), expiration=seconds))
+
     def send(self, name: str, other: Place, target: str) -> None:
         """Copy an object to another place, or within this one: by the store itself where both are of one kind."""
         there = other.here(target)

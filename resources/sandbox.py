@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from splat_pipeline.assets.discretion import hidden
 from splat_pipeline.domain.errors import ToolCrashed, ToolMissing, ToolTimeout
 from splat_pipeline.ports import Say
 
@@ -238,7 +239,7 @@ class _Lines:
         self.rest = ""
 
     def _line(self, line: str) -> None:
-        text = line.rstrip()[:LONGEST_LINE]
+        text = hidden(line.rstrip()[:LONGEST_LINE])
         if not text:
             return
         self.kept.append(text)

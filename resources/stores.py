@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -53,13 +54,18 @@ class FileStore:
         *,
         local: Path | None = None,
         copies_bytes: int = COPIES_BYTES,
+        address: str | None = None,
     ) -> None:
-        """Remember the places; they are made when first written to. ``local`` is needed where ``root`` is a URL."""
+        """Remember the places; they are made when first written to. ``local`` is needed where ``root`` is a URL.
+
+        ``address``: where ``artifact_server`` gives the files of artifacts; None: nowhere.
+        """
+        self._address = address
         self.place: Place = place_of(root)
         mine = self.place.here() or local
         if mine is None:
             raise ValueError(f"a store at {root} needs a folder of this machine for what is half made")
-        self._local = mine
+        self.local = mine
         self._copies = Copies(mine / "copies", most_bytes=copies_bytes)
         self._deliveries = Deliveries(place_of(delivered), self._copies)
         self._numbers: dict[Path, int] = {}
@@ -129,6 +135,12 @@ class FileStore:
         # Equal content may have been made twice: who reads the current version is told how it came to be last.
         return _artifact({**manifest, **latest}, version, folder)
 
+    def link(self, artifact: Artifact, name: str) -> str | None:
+        """Return where a file of an artifact can be looked at."""
+        if self._address is None:
+            return None
+        return "/".join([self._address.rstrip("/"), artifact.job, artifact.asset, artifact.version, quote(name)])
+
     def register(self, upload: Upload) -> None:
         """Remember, or move, a job's upload."""
         self.place.write(f"jobs/{_checked(upload.job)}/upload.json", json.dumps(upload.to_json(), indent=1).encode())
@@ -187,7 +199,7 @@ class FileStore:
 
     @contextmanager
     def _folder(self, name: str) -> Iterator[Path]:
-        folder = self._local / "scratch" / f"{name}-{uuid.uuid4().hex[:12]}"
+        folder = self.local / "scratch" / f"{name}-{uuid.uuid4().hex[:12]}"
         with disk_errors():
             folder.mkdir(parents=True)
         try:
@@ -218,7 +230,7 @@ class FileStore:
         return folder
 
     def _ongoing(self, job: str, asset: str) -> Path:
-        return self._local / "ongoing" / _checked(job) / _checked(asset)
+        return self.local / "ongoing" / _checked(job) / _checked(asset)
 
 
 def _artifact(manifest: Mapping[str, Any], version: str, folder: Path) -> Artifact:

@@ -16,6 +16,9 @@ OURS = tuple(
     for name, value in {
         "cpu": "resources.cpu_trainer:TRAINER",
         "gsplat": "resources.gsplat_trainer:TRAINER",
+        "nerfstudio": "resources.nerfstudio:SPLATFACTO",
+        "nerfstudio-big": "resources.nerfstudio:SPLATFACTO_BIG",
+        "nerfstudio-mcmc": "resources.nerfstudio:SPLATFACTO_MCMC",
         "gaussian-splatting": "resources.programs:GAUSSIAN_SPLATTING",
         "opensplat": "resources.programs:OPENSPLAT",
         "brush": "resources.programs:BRUSH",

@@ -100,7 +100,7 @@ class Webhook:
         return answer.status, float(asked) if asked.isascii() and asked.isdigit() else 0.0
 
 
-def webhook_of(url: str | None, environment: Mapping[str, str]) -> Webhook | None:
+def webhook_of(url: str | None, environment: Mapping[str, str], *, backoff: Backoff | None = None) -> Webhook | None:
     """Return the webhook at ``url``, signed with the secret that the environment holds; None without a URL.
 
     Raises ``BadWebhook`` where there is a URL and no secret.
@@ -109,4 +109,4 @@ def webhook_of(url: str | None, environment: Mapping[str, str]) -> Webhook | Non
         return None
     if SECRET not in environment:
         raise BadWebhook(f"messages cannot be signed: {SECRET} is not set")
-    return Webhook(url=url, secret=environment[SECRET].encode())
+    return Webhook(url=url, secret=environment[SECRET].encode(), backoff=backoff or Backoff())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import dagster as dg
@@ -12,7 +12,19 @@ from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.domain import inbox as rules
 from splat_pipeline.domain.errors import InputError, SplatError, StoreUnavailable
 from splat_pipeline.domain.intake import PARTITION_TAG, RUNNING, UPLOAD_TAG, Known, duplicate, tags_of
+from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.ports import Store, UploadShelves
+
+Hold = Callable[[dg.DagsterInstance, Upload, int], str | None]
+"""Says why the run of an upload has to wait beside so many that this tick starts; None: it may start."""
+
+
+def _let_all_in(_instance: dg.DagsterInstance, _upload: Upload, _beside: int) -> str | None:
+    return None
+
+
+class _Held(Exception):  # no error: it waits
+    """An upload is complete and has to wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +37,9 @@ class Door:
     stable_s: float
     now: Callable[[], rules.Moment]
     utc: Callable[[], str]
+    hold: Hold = _let_all_in
+    log_level: str = "INFO"
+    """Least level of what the runs log, as JSON."""
 
 
 def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinition:
@@ -33,10 +48,13 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         seen = door.shelves.seen()
         cursor, ready = rules.decide(rules.parse(context.cursor), seen, now=door.now(), stable_s=door.stable_s)
-        requests, failed = [], []
+        requests: list[dg.RunRequest] = []
+        failed, held = [], {}
         for name in ready:
             try:
-                request = _let_in(name, door, context)
+                request = _let_in(name, door, context, beside=len(requests))
+            except _Held as because:
+                held[name] = str(because)
             except StoreUnavailable as error:
                 context.log.error(f"{name} is tried again: {error} Remedy: {error.remedy}")  # noqa: TRY400  # for users
                 failed.append(name)
@@ -47,8 +65,8 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
         return dg.SensorResult(
             run_requests=requests,
             dynamic_partitions_requests=[jobs.build_add_request(new)] if new else [],
-            cursor=rules.dump(rules.again(cursor, failed)),
-            skip_reason=None if requests else f"{len(seen)} uploads in the inbox, none newly complete",
+            cursor=rules.dump(rules.again(cursor, [*failed, *held])),
+            skip_reason=None if requests else _why_nothing(len(seen), held),
         )
 
     return dg.SensorDefinition(
@@ -61,8 +79,15 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
     )
 
 
-def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext) -> dg.RunRequest | None:
-    """Register one upload and ask for its run.
+def _why_nothing(seen: int, held: Mapping[str, str]) -> str:
+    if not held:
+        return f"{seen} uploads in the inbox, none newly complete"
+    reasons = "; ".join(dict.fromkeys(held.values()))
+    return f"{len(held)} of {seen} uploads in the inbox are complete and wait: {reasons}"
+
+
+def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext, *, beside: int) -> dg.RunRequest | None:
+    """Register one upload and ask for its run. Raises ``_Held``.
 
     What cannot even be listed goes to error/, what was computed already to processed/, at once and with the reason.
     """
@@ -84,10 +109,19 @@ def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext) -> dg.Ru
             shelved = door.shelves.shelve(name, told, stamp=upload.stamp)
             context.log.info(f"{name} has the content of {upload.job}: {shelved and shelved.place}")
             return None
+    because = door.hold(context.instance, upload, beside)
+    if because is not None:
+        context.log.info(f"{name} waits: {because}")
+        raise _Held(because)
     door.store.register(upload)
     # The stamp is part of the key, so that an upload that comes again after it was moved away runs again.
     tags = {**tags_of(upload), REUSE_TAG: str(not upload.wishes.force).lower()}
-    return dg.RunRequest(run_key=f"{upload.job}:{upload.stamp}", partition_key=upload.job, tags=tags)
+    return dg.RunRequest(
+        run_key=f"{upload.job}:{upload.stamp}",
+        partition_key=upload.job,
+        tags=tags,
+        run_config={"loggers": {"console": {"config": {"log_level": door.log_level}}}},
+    )
 
 
 def _turn_away(name: str, door: Door, context: dg.SensorEvaluationContext, error: SplatError, *, key: str) -> None:

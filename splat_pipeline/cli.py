@@ -12,11 +12,11 @@ import sys
 import typer
 
 from splat_pipeline.domain import errors
-from splat_pipeline.verbs import failures, files, installation, jobs, replays
+from splat_pipeline.verbs import failures, files, health, installation, jobs, replays, serving, upkeep
 from splat_pipeline.verbs.outcome import told
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for verbs in (jobs, replays, files, installation, failures):
+for verbs in (jobs, replays, files, installation, health, failures, upkeep, serving):
     app.add_typer(verbs.app)
 
 

@@ -14,9 +14,10 @@ from resources.guarded import GuardedReader
 from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
 from resources.lifeline import end_with_parent
+from resources.logs import LOGGER, json_lines
 from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
-from resources.outlet import outlet_of
+from resources.outlet import Outlet
 from resources.places import place_of
 from resources.pose_sources import InstalledSources
 from resources.run_workers import steps_in_processes
@@ -24,7 +25,9 @@ from resources.sheets import ContactSheets
 from resources.shelves import Shelves
 from resources.trainers import InstalledTrainers
 from resources.webhooks import webhook_of
+from sensors.alerts import alerts_sensor
 from sensors.outcomes import Exit, outcomes_sensor
+from sensors.retention import retention_schedule
 from sensors.second_chances import second_chances_sensor
 from sensors.uploads import Door, uploads_sensor
 from splat_pipeline.assets import (
@@ -40,10 +43,14 @@ from splat_pipeline.assets import (
     splats,
     viewer,
 )
+from splat_pipeline.domain.backoff import Backoff
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, Spot, load
+from splat_pipeline.upkeep import Watch, sweep_of
 
 JOB = "video_to_splat"
+HASTY = Backoff(first_s=0.5, longest_s=4.0, budget_s=15.0)
+"""Of messages that a sensor sends: its tick must end before Dagster gives up on it, and the next one sends again."""
 STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
@@ -62,7 +69,11 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "loader": KeyframeImages(),
         "trainers": InstalledTrainers(),
         "movies": FfmpegWriter(),
-        "outlet": outlet_of(settings.deliver_to, webhook_of(settings.webhook, os.environ), links_s=settings.links_s),
+        "outlet": Outlet(
+            place=place_of(settings.place("delivered")),
+            webhook=webhook_of(settings.webhook, os.environ),
+            links_s=settings.links_s,
+        ),
         "json_io": JsonIOManager(place_of(f"{settings.place('store')}/ops")),
     }
 
@@ -91,12 +102,23 @@ def doors(settings: Settings) -> list[dg.SensorDefinition]:
     names: tuple[Spot, ...] = ("inbox", "processed", "errors")
     inbox, processed, errors = (place_of(settings.place(name)) for name in names)
     shelves, store = Shelves(inbox=inbox, processed=processed, errors=errors), store_of(settings)
-    door = Door(shelves=shelves, store=store, job_name=JOB, stable_s=settings.stable_s, now=now, utc=LocalMachine().utc)
+    watch = Watch(settings=settings, job_name=JOB)
+    door = Door(
+        shelves=shelves,
+        store=store,
+        job_name=JOB,
+        stable_s=settings.stable_s,
+        now=now,
+        utc=LocalMachine().utc,
+        hold=watch.hold,
+        log_level=settings.log_level,
+    )
     out = Exit(shelves=shelves, store=store, job_name=JOB, ui=settings.ui)
-    poll_s = settings.poll_s
+    webhook, poll_s = webhook_of(settings.webhook, os.environ, backoff=HASTY), settings.poll_s
     return [
         uploads_sensor(door, poll_s=poll_s, inbox=settings.place("inbox")),
         outcomes_sensor(out, poll_s=poll_s),
+        *([] if webhook is None else [alerts_sensor(webhook, warnings=watch.warnings, job_name=JOB)]),
         second_chances_sensor(job_name=JOB),
     ]
 
@@ -113,9 +135,10 @@ def build(settings: Settings, *, stages: Sequence[Any] | None = None) -> dg.Defi
     return dg.Definitions(
         assets=[*(assets_of(settings) if stages is None else stages), overview.failure_overview],
         jobs=[job],
-        schedules=[overview_schedule()],
+        schedules=[overview_schedule(), retention_schedule(sweep_of(settings), cron=settings.retention_cron)],
         sensors=doors(settings),
         resources=resources_of(settings),
+        loggers={LOGGER: json_lines},
         executor=executor_of(settings),
     )
 

@@ -17,10 +17,12 @@ from splat_pipeline.assets.failures import explain
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.definitions import JOB, build
-from splat_pipeline.domain.errors import StoreUnavailable
+from splat_pipeline.domain.errors import DiskFull, StoreUnavailable
+from splat_pipeline.domain.intake import PRODUCT_TAG
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, Spot
+from splat_pipeline.upkeep import guard_of
 
 Listener = Callable[[dg.EventLogEntry], None]
 Reason = dict[str, str | None]
@@ -60,6 +62,10 @@ def run_upload(
     ``reuse``: take over what still holds of an earlier run.
     """
     make_home(settings)
+    if assets is None:
+        because = guard_of(settings).hold(upload, running=0)
+        if because is not None:
+            raise DiskFull(because.replace("new runs wait for", "the job needs"))
     store_of(settings).register(upload)
     return run_job(settings, upload.job, assets=assets, config=config, listener=listener, reuse=reuse)
 
@@ -74,6 +80,7 @@ def run_job(
     reuse: bool = False,
 ) -> tuple[bool, Reason | None]:
     """Materialize ``assets`` (None: all) of one job, in this process."""
+    product = store_of(settings).upload(job).wishes.product
     definitions = build(settings.model_copy(update={"executor": "in_process"}))
     with dg.DagsterInstance.from_config(str(make_home(settings))) as instance:
         if not instance.has_dynamic_partition(str(jobs.name), job):
@@ -87,7 +94,12 @@ def run_job(
             run_id=run_id,
             raise_on_error=False,
             # Who killed it decides whether to try again.
-            tags={OWNER: this_process(), "dagster/max_retries": "0", REUSE_TAG: str(reuse).lower()},
+            tags={
+                OWNER: this_process(),
+                "dagster/max_retries": "0",
+                REUSE_TAG: str(reuse).lower(),
+                PRODUCT_TAG: product,
+            },
             run_config={**SILENT, "ops": config} if config else SILENT,
             asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
         )

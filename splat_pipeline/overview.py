@@ -24,6 +24,7 @@ def store_of(settings: Settings) -> FileStore:
         settings.place("delivered"),
         local=settings.folder("work"),
         copies_bytes=round(settings.copies_gb * 1e9),
+        address=settings.artifact_url,
     )
 
 

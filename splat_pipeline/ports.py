@@ -22,6 +22,7 @@ from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.given import GivenPoses
 from splat_pipeline.domain.inbox import Seen
 from splat_pipeline.domain.memory import Footprint, Pictures
+from splat_pipeline.domain.metrics.exports import Film
 from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.domain.positions import Track
 from splat_pipeline.domain.recipe import PoseRecipe
@@ -112,6 +113,10 @@ class Place(Protocol):
         """Copy a file to this machine. Raises ``FileNotFoundError``."""
         ...
 
+    def link(self, name: str, *, seconds: int) -> str | None:
+        """Return a signed link to a file, good for so many seconds; None where the place signs nothing."""
+        ...
+
     def send(self, name: str, other: Place, target: str) -> None:
         """Copy a file to another place, or within this one; it becomes visible there whole."""
         ...
@@ -147,6 +152,10 @@ class Store(Protocol):
 
         Raises ``MissingArtifact``, ``CorruptArtifact``.
         """
+        ...
+
+    def link(self, artifact: Artifact, name: str) -> str | None:
+        """Return an address where a person can look at a file of an artifact; None where nothing serves them."""
         ...
 
     def register(self, upload: Upload) -> None:
@@ -553,6 +562,20 @@ class TrainingViews:
     views: Sequence[View]
     keyframe_ids: Sequence[int]
 
+    def take(self, chosen: Sequence[int]) -> TrainingViews:
+        """Return those at some positions."""
+        return TrainingViews(
+            images=[self.images[i] for i in chosen],
+            views=[self.views[i] for i in chosen],
+            keyframe_ids=[self.keyframe_ids[i] for i in chosen],
+        )
+
+    def without(self, keyframe_ids: Collection[int]) -> TrainingViews:
+        """Return all others."""
+        if not keyframe_ids:
+            return self
+        return self.take([i for i, keyframe_id in enumerate(self.keyframe_ids) if keyframe_id not in keyframe_ids])
+
 
 class ImageLoader(Protocol):
     """From keyframes and poses to what a trainer reads."""
@@ -662,8 +685,15 @@ class SplatTrainers(Protocol):
 class MovieWriter(Protocol):
     """Encodes pictures."""
 
-    def write(self, path: Path, frames: Iterator[NDArray[np.uint8]], *, fps: int) -> None:
-        """Write (H, W, 3) RGB frames as H.264 yuv420p MP4 that plays while it loads. Raises ``ToolError``."""
+    def write(self, path: Path, frames: Iterator[NDArray[np.uint8]], *, fps: int, title: str = "") -> None:
+        """Write (H, W, 3) RGB frames as H.264 yuv420p MP4 that plays while it loads. Raises ``ToolError``.
+
+        ``title``: what players show.
+        """
+        ...
+
+    def read_back(self, path: Path) -> Film:
+        """Return what a film that was written holds, every frame decoded. Raises ``ToolError``."""
         ...
 
 
@@ -673,6 +703,11 @@ class Usage:
 
     seconds: float = 0.0
     peak_rss_bytes: int = 0
+    peak_vram_bytes: int | None = None
+    """None, as those below: no GPU, or nobody who tells."""
+    gpu_share: float | None = None
+    """Of the time in which the busiest GPU ran a kernel."""
+    gpu_power_w: float | None = None
 
 
 class Machine(Protocol):
@@ -704,15 +739,11 @@ class Messenger(Protocol):
 
 
 class Outlet(Protocol):
-    """Where packages go beside the store's own delivery folder, and who is told."""
-
-    def put(self, folder: Path, job: str, version: str) -> str | None:
-        """Write a package whole or not at all and return its address; None where no place is set.
-
-        Raises ``StoreUnavailable``, ``CorruptArtifact``, ``ToolMissing``.
-        """
-        ...
+    """Who is told of packages."""
 
     def tell(self, event: str, message: Mapping[str, Any], *, job: str, version: str) -> str | None:
-        """Send ``message`` and return what became of it; None where nobody is to be told. Raises ``WebhookFailed``."""
+        """Send ``message`` and return what became of it; None where nobody is to be told. Raises ``WebhookFailed``.
+
+        ``version``: of the package that it is about, for links to its files; empty for none.
+        """
         ...

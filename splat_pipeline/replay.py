@@ -47,7 +47,7 @@ def replay(
     store.register(replace(upload, job=again, managed=False))
     _take_over(store, snapshot, job=job, again=again, stages=stages, recipe=recipe if changes else None)
     config = {FIRST: {"config": {"recipe": dict(changes)}}} if FIRST in stages and changes else {}
-    quiet = settings.model_copy(update={"recipe": recipe, "deliver_to": None, "webhook": None})
+    quiet = settings.model_copy(update={"recipe": recipe, "webhook": None})
     success, reason = run_job(quiet, again, assets=stages, config=config, listener=listener)
     told: dict[str, Any] = {"job": again, "replayed": job, "from": start, "set": dict(changes)}
     return (told | _compared(store, package, store.fetch(again, "package")), None) if success else (told, reason)

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
+from splat_pipeline.domain.costs import Budget, Prices
 from splat_pipeline.domain.errors import BadJobFile
 from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.retention import STANDARD, KeepRules
+from splat_pipeline.domain.room import DiskRules
 
 Spot = Literal["inbox", "processed", "errors", "delivered", "store"]
 SCHEMES = ("s3", "az", "abfs", "abfss", "file")
@@ -55,23 +58,44 @@ class Settings(BaseSettings):
         None, description="this machine's own: Dagster's home, scratch, copies; default <home>, or ~/splat beside a URL"
     )
     copies_gb: float = Field(20, gt=0, description="copies of artifacts in an object store that are kept, in GB")
-    deliver_to: str | None = Field(
-        None, description="packages go there too: a folder, s3://bucket/prefix or az://container/prefix"
-    )
     links_s: int | None = Field(
-        None, ge=60, le=604800, description="messages hold links to the files in deliver_to, good for so many seconds"
+        None,
+        ge=60,
+        le=604800,
+        description="messages hold links into a delivered that is a URL, good for so many seconds",
     )
     webhook: str | None = Field(
         None, description="http(s) address that gets signed messages; SPLAT_WEBHOOK_SECRET holds the secret"
     )
     stable_s: float = Field(30.0, ge=0, description="an upload is complete after this long without a change")
     ui: str = Field("http://127.0.0.1:3000", description="address of Dagster's UI, for links to runs")
+    artifact_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        description="address of `splat artifacts`, for links to reports, films and viewers; none: no links",
+        validation_alias=AliasChoices("SPLAT__ARTIFACT_URL", "SPLAT_ARTIFACT_URL", "artifact_url"),
+    )
     poll_s: int = Field(10, ge=5, description="how often the inbox is looked at")
     executor: Literal["multiprocess", "in_process"] = Field(
         "multiprocess", description="where steps run; the CLI uses in_process"
     )
     training_pool: Literal["auto", "gpu", "train_cpu"] = Field(
         "auto", description="Dagster pool of trainings; auto: gpu on a machine with an NVIDIA GPU, else train_cpu"
+    )
+    retention: dict[str, KeepRules] = Field(
+        {STANDARD: KeepRules()},
+        description="by product class: uploads, intermediates, checkpoints, packages; each "
+        "with days and gigabytes; classes without rules follow standard",
+    )
+    retention_cron: str = Field("17 3 * * *", description="when what has had its time is removed")
+    disk: DiskRules = Field(DiskRules(), description="when new runs wait for room")
+    prices: Prices = Field(Prices(), description="what the machine costs")
+    budgets: dict[str, Budget] = Field(
+        {},
+        description="by product class: hours or price that its jobs may take within days, and warn_at, a share of it",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="least level of the JSON lines that runs of uploads log"
     )
     recipe: Recipe = Field(Recipe(), description="defaults of every job: see the recipe table")
 

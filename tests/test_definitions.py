@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from splat_pipeline.definitions import JOB, build
+from splat_pipeline.domain.errors import BadWebhook
 from splat_pipeline.domain.quality import LIMITS
 from splat_pipeline.settings import Settings
 
@@ -61,7 +62,7 @@ def test_every_gate_is_a_check_and_only_errors_block(defs: dg.Definitions):
 
 
 def test_all_jobs_are_looked_at_once_a_day(defs: dg.Definitions):
-    (schedule,) = defs.schedules or []
+    schedule = next(each for each in defs.schedules or [] if each.name == "overview_daily")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     job = defs.resolve_job_def(schedule.job_name)
     assert job.asset_layer.executable_asset_keys == {OVERVIEW}
@@ -90,3 +91,17 @@ def test_what_is_heavy_waits_for_a_slot_of_its_kind(defs: dg.Definitions):
         "camera_poses",
     }
     assert pools["splat"] == {"train_cpu"}
+
+
+def test_what_has_had_its_time_goes_once_a_day(defs: dg.Definitions):
+    schedule = next(each for each in defs.schedules or [] if each.name == "retention")
+    assert schedule.cron_schedule == "17 3 * * *"
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+
+
+def test_alerts_are_told_where_there_is_a_webhook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    settings = Settings(home=str(tmp_path), webhook="https://example.org/a")
+    with pytest.raises(BadWebhook, match="SPLAT_WEBHOOK_SECRET is not set"):
+        build(settings)
+    monkeypatch.setenv("SPLAT_WEBHOOK_SECRET", "0123456789abcdef")
+    assert "alerts" in {sensor.name for sensor in build(settings).sensors or []}

@@ -41,7 +41,11 @@ def test_the_packages_near_the_source_are_some_of_ours_in_the_same_versions():
 def test_compose_runs_postgres_and_the_three_processes_and_binds_to_loopback_only():
     compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
     services = compose["services"]
-    assert set(services) == {"postgres", "code", "webserver", "daemon"}
+    assert set(services) == {"postgres", "code", "webserver", "daemon", "artifacts"}
+    assert services["artifacts"]["ports"] == ["127.0.0.1:3001:3001"]
+    assert services["artifacts"]["command"][:2] == ["splat", "artifacts"]
+    assert all(volume.endswith(":ro") for volume in services["artifacts"]["volumes"])
+    assert services["code"]["environment"]["SPLAT_ARTIFACT_URL"] == "${SPLAT_ARTIFACT_URL:-http://127.0.0.1:3001}"
     assert services["webserver"]["ports"] == ["127.0.0.1:3000:3000"]
     assert all("ports" not in services[name] for name in ("postgres", "code", "daemon"))
     host = yaml.safe_load((ROOT / "docker" / "workspace.yaml").read_text())["load_from"][0]["grpc_server"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -13,11 +14,13 @@ from typer.testing import CliRunner
 
 from splat_pipeline.cli import app
 from splat_pipeline.definitions import build
+from splat_pipeline.domain.quality import LIMITS
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.settings import Settings
 
 VERBS = typer.main.get_command(app).commands
 README = Path(__file__).resolve().parents[1] / "README.md"
+GATES = README.parent / "docs" / "gates.md"
 
 
 def asset_table() -> str:
@@ -27,7 +30,7 @@ def asset_table() -> str:
         for key in sorted(level):
             node = graph.get(key)
             what = " ".join((node.description or "").split("\n\n")[0].split())
-            gates = ", ".join(f"`{check.name}`" for check in sorted(node.check_keys, key=lambda c: c.name))
+            gates = f"[{len(node.check_keys)}](docs/gates.md)" if node.check_keys else ""
             rows.append(f"| `{key.to_user_string()}` | {what} | {gates} |")
     return "\n".join(rows)
 
@@ -35,9 +38,18 @@ def asset_table() -> str:
 def settings_table() -> str:
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        if name != "recipe":
-            rows.append(f"| `SPLAT__{name.upper()}` | `{field.default}` | {field.description} |")
+        if isinstance(field.default, BaseModel) and name != "recipe":
+            rows += _recipe_rows(type(field.default), f"SPLAT__{name.upper()}")
+        elif name != "recipe":
+            rows.append(f"| `SPLAT__{name.upper()}` | `{_plain(field.default)}` | {field.description} |")
     return "\n".join([*rows, *_recipe_rows(Recipe, "SPLAT__RECIPE")])
+
+
+def _plain(value: object) -> object:
+    """Return tables of rules as JSON, without what has no limit."""
+    if not isinstance(value, dict):
+        return value
+    return json.dumps({key: each.model_dump(exclude_none=True) for key, each in value.items()})
 
 
 def _recipe_rows(model: type[BaseModel], prefix: str) -> list[str]:
@@ -51,6 +63,17 @@ def _recipe_rows(model: type[BaseModel], prefix: str) -> list[str]:
     return rows
 
 
+def gates_table() -> str:
+    rows = ["| gate | stage | metric | limit | by scene | else | class |", "|---|---|---|---|---|---|---|"]
+    for gate, limit in LIMITS.items():
+        scenes = ", ".join(f"{scene} {number:g}" for scene, number in limit.scenes.items())
+        follows = "ERROR" if limit.severity == "ERROR" else f"WARN: {limit.lowers_to or 'told'}"
+        bound = f"{limit.relation} {limit.bound:g}"
+        about = f"`{gate}` | `{limit.stage}` | `{limit.metric}` | {bound} | {scenes}"
+        rows.append(f"| {about} | {follows} | {limit.error.__name__} |")
+    return "\n".join(rows)
+
+
 def verbs_table() -> str:
     rows = ["| command | what it does |", "|---|---|"]
     for name, command in VERBS.items():
@@ -58,15 +81,16 @@ def verbs_table() -> str:
     return "\n".join(rows)
 
 
-@pytest.mark.parametrize("table", [asset_table, settings_table, verbs_table])
+@pytest.mark.parametrize("table", [asset_table, settings_table, verbs_table, gates_table])
 def test_the_table_in_the_readme_is_what_the_code_says(table):
-    name, text = table.__name__, README.read_text()
+    page = GATES if table is gates_table else README
+    name, text = table.__name__, page.read_text()
     block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    assert block.search(text), f"README lacks the block {name}"
+    assert block.search(text), f"{page.name} lacks the block {name}"
     wanted = block.sub(lambda m: m[1] + table() + "\n" + m[2], text)
     if os.environ.get("SPLAT_WRITE_README"):
-        README.write_text(wanted)
-    assert README.read_text() == wanted, "run make readme"
+        page.write_text(wanted)
+    assert page.read_text() == wanted, "run make readme"
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -89,3 +89,13 @@ def test_a_url_with_credentials_or_of_another_kind_is_refused_and_not_repeated(
     with pytest.raises(BadJobFile, match="inbox") as told:
         load()
     assert "canary" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["SPLAT_ARTIFACT_URL", "SPLAT__ARTIFACT_URL"])
+def test_the_address_of_the_artifacts_has_a_short_name_too_and_holds_no_credentials(name, monkeypatch):
+    monkeypatch.setenv(name, "http://127.0.0.1:3001")
+    assert load().artifact_url == "http://127.0.0.1:3001"
+    for wrong in ("ftp://x", "http://me:secret@x", "127.0.0.1:3001", "http://x/?token=secret"):
+        monkeypatch.setenv(name, wrong)
+        with pytest.raises(BadJobFile):
+            load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, get_origin
 
@@ -11,6 +12,7 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from splat_pipeline.assets.discretion import DISCREET, guarded_streams, hidden
 from splat_pipeline.domain.errors import OutOfMemory, ProcessKilled, SplatError, StoreUnavailable
 from splat_pipeline.domain.taxonomy import named
 
@@ -28,26 +30,43 @@ _KILLED = "ChildProcessCrashException"
 
 
 def classified(body: Body) -> Body:
-    """Wrap an asset or op so that a ``SplatError`` ends it as ``dg.Failure`` with class, file, cause and remedy."""
+    """Wrap an asset or op so that a ``SplatError`` ends it as ``dg.Failure`` with class, file, cause and remedy.
+
+    What it logs, and whatever it fails with, is told without secrets.
+    """
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        for given in (*args, *kwargs.values()):
+            if isinstance(given, (dg.AssetExecutionContext, dg.OpExecutionContext)):
+                given.log.addFilter(DISCREET)
         try:
-            return body(*args, **kwargs)
+            with guarded_streams():
+                return body(*args, **kwargs)
         except SplatError as error:
             raise as_failure(error) from None
         except MemoryError as error:
             raise as_failure(OutOfMemory(f"the step ran out of memory: {error}")) from None
         except TRANSIENT as error:
-            raise as_failure(StoreUnavailable(_first_line(error))) from error
-        except (dg.Failure, dg.RetryRequested):
-            raise
+            raise as_failure(StoreUnavailable(_first_line(error))) from None
         except Exception as error:
+            told = "".join(traceback.format_exception(error))
+            if hidden(told) != told:
+                raise _without_secrets(error, hidden(told)) from None
+            if isinstance(error, (dg.Failure, dg.RetryRequested)):
+                raise
             # A retry policy takes what it does not know for transient: a bug would be run four times.
             raise dg.Failure(_first_line(error), allow_retries=False) from error
 
     wrapped.__signature__ = _plain_signature(body)  # type: ignore[attr-defined]
     return wrapped  # type: ignore[return-value]  # same signature, by functools.wraps
+
+
+def _without_secrets(error: Exception, told: str) -> dg.Failure:
+    """Return a failure in place of an unexpected error whose text, or whose causes', holds a secret."""
+    failure = as_failure(SplatError(f"{type(error).__name__}: {error}"))
+    metadata = {**failure.metadata, "traceback": dg.MetadataValue.text(told)}
+    return dg.Failure(failure.description, metadata, allow_retries=False)
 
 
 def _plain_signature(body: Callable[..., Any]) -> inspect.Signature:
@@ -60,10 +79,10 @@ def _plain_signature(body: Callable[..., Any]) -> inspect.Signature:
 
 def as_failure(error: SplatError) -> dg.Failure:
     """Return the failure; only transient faults may be retried by a retry policy."""
-    shown = {key: value or "" for key, value in in_full(error.to_json()).items()}
+    shown = {key: hidden(value or "") for key, value in in_full(error.to_json()).items()}
     about = f"{error.file}: " if error.file and error.file not in error.cause else ""
     return dg.Failure(
-        description=f"{shown['class']}: {about}{error.cause.rstrip('.')}. Remedy: {error.remedy}",
+        description=hidden(f"{shown['class']}: {about}{error.cause.rstrip('.')}. Remedy: {error.remedy}"),
         metadata={key: dg.MetadataValue.text(value) for key, value in shown.items()},
         allow_retries=error.retry == "same",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import dagster as dg
 
 from splat_pipeline.assets.bundled import bundle_of, take, take_keyframes
 from splat_pipeline.assets.cameras import Clip, devices_of, number_cameras, taken_through
+from splat_pipeline.assets.checks import Gated
 from splat_pipeline.assets.framesheets import scores_drawn, write_decisions_sheet, write_thumbnails
 from splat_pipeline.assets.givens import read_given
 from splat_pipeline.assets.known import read_known
@@ -26,6 +28,7 @@ from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.given import lens_ids, only_posed
 from splat_pipeline.domain.keyframes import Keyframe, select_keyframes, sharp_share
+from splat_pipeline.domain.metrics.frames import frame_metrics
 from splat_pipeline.domain.scenes import SCENE_FILE, scene_of_motion
 from splat_pipeline.domain.scoring import ClipScore, refused, score_clip
 from splat_pipeline.domain.thumbnails import Thumbnails
@@ -137,14 +140,20 @@ def scores_shown(
 
 
 @job_asset(deps=["source_videos", "frame_quality"], kinds={"opencv"}, pool="decode")
-def keyframes(
-    context: dg.AssetExecutionContext, store: Stores, machine: Machines, reader: Readers, sheets: Sheets
+def keyframes(  # noqa: PLR0917  # Dagster passes them by name
+    context: dg.AssetExecutionContext,
+    config: Gated,
+    store: Stores,
+    machine: Machines,
+    reader: Readers,
+    sheets: Sheets,
 ) -> dg.MaterializeResult[Any]:
     """The frames that the splat is made of: evenly spaced along the camera's way, the sharpest of each stretch."""
-    with stage(context, store, machine) as work:
+    with stage(context, store, machine, lift=config.lift) as work:
         bundle = bundle_of(work)
         if bundle is not None:
-            work.publish(metrics=take_keyframes(work, bundle, reader), metadata={"bundle": bundle.title})
+            taken = take_keyframes(work, bundle, reader)
+            work.publish(metrics=filmed(work) | taken, metadata={"bundle": bundle.title})
             return work.result()
         recipe = work.recipe.frames
         analysed = tables.read_table(work.input("frame_quality") / "frames.parquet", tables.FRAMES)
@@ -173,9 +182,23 @@ def keyframes(
             rows, taken_through(clips.values()) if lenses is None else lenses, devices_of(clips.values(), known)
         )
         tables.write_table(work.folder / "keyframes.parquet", tables.KEYFRAMES, rows)
-        metrics = {"keyframes": float(len(chosen)), "sharp_share": sharp_share(chosen)}
+        metrics = filmed(work) | {"sharp_share": sharp_share(chosen)}
         work.publish(metadata=keyframes_shown(rows, chosen, why), metrics=metrics)
     return work.result()
+
+
+def filmed(work: Work) -> dict[str, float | None]:
+    """Return the metrics of what was filmed, out of the tables as they are; the type of scene goes on with them."""
+    scene = work.input("frame_quality") / SCENE_FILE
+    if scene.is_file():  # footage prepared by an older version has none
+        shutil.copyfile(scene, work.folder / SCENE_FILE)
+    videos = tables.read_table(work.input("source_videos") / "videos.parquet", tables.VIDEOS)
+    return frame_metrics(
+        tables.read_table(work.input("frame_quality") / "frames.parquet", tables.FRAMES),
+        tables.read_table(work.folder / "keyframes.parquet", tables.KEYFRAMES),
+        tables.read_table(work.folder / "decisions.parquet", tables.DECISIONS),
+        clips=videos.loc[videos["container"] != "images", "video_id"].tolist(),
+    )
 
 
 def budget_for(work: Work, machine: Machine, clips: Iterable[Clip]) -> Budget:

@@ -20,6 +20,7 @@ from splat_pipeline.domain.formats.colmap import ColmapModel, read_model
 from splat_pipeline.domain.joining import Joined, common_cameras, join, loop_rows
 from splat_pipeline.domain.links import only
 from splat_pipeline.domain.matches import read_pairs
+from splat_pipeline.domain.metrics.windows import WindowGap, window_gaps
 from splat_pipeline.domain.poses import alignment_row, cam_from_world
 from splat_pipeline.domain.rigid import Similarity
 from splat_pipeline.domain.tables import WINDOWS, read_table
@@ -40,6 +41,8 @@ class OneModel:
     alignment: Sequence[dict[str, Any]]
     loops: Sequence[dict[str, Any]]
     shown: Mapping[str, Any]
+    gaps: Sequence[WindowGap] = ()
+    """Of windows that share images, as they were placed."""
 
 
 def one_model(work: Work, sfm: SfmBackend, keyframes: pd.DataFrame) -> OneModel:
@@ -89,6 +92,7 @@ def _joined(
             alignment_row(i, found, shared_observations=joined.shared[i]) for i, found in joined.alignments.items()
         ],
         loops=loop_rows(joined, final, ids),
+        gaps=window_gaps([_placed(piece, joined) for piece in joined.pieces]),
         shown={
             "windows": len(pieces),
             "windows_joined": len(joined.pieces),
@@ -98,6 +102,12 @@ def _joined(
             "pairs_disbelieved": len(joined.disbelieved),
         },
     )
+
+
+def _placed(piece: Piece, joined: Joined) -> dict[int, Float]:
+    """Return the poses of a window's images as it alone has them, in the frame of all."""
+    world = joined.alignments[piece.window.window_id]
+    return {at: world.pose(pose) for at, pose in piece.poses.items()}
 
 
 def _adjusted(work: Work, sfm: SfmBackend, keyframes: pd.DataFrame, joined: Joined) -> ColmapModel:

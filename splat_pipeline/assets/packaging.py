@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,14 @@ import dagster as dg
 
 from splat_pipeline.assets import pages
 from splat_pipeline.assets.cleaning import cleaned_gaussians, cleaning_told
+from splat_pipeline.assets.labels import header_of
+from splat_pipeline.assets.sections import versions
 from splat_pipeline.assets.stages import Work, lineage_of
+from splat_pipeline.assets.work import GATES_FILE
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import WebhookFailed
 from splat_pipeline.domain.handover import SPLATTER, message_of, write_splatter
-from splat_pipeline.domain.reference import header_lines
+from splat_pipeline.domain.quality import verdict_json
 from splat_pipeline.domain.report import Summary, data_type_of, in_order
 from splat_pipeline.ports import Machine, Outlet
 
@@ -35,18 +36,7 @@ CARRIED = {
     "splat": ("heldout.parquet",),
     "cleaned": ("cleaning.parquet",),
 }
-"""What a package takes from which artifact; None: all its files."""
-PACKAGES = (
-    "splat_pipeline",
-    "dagster",
-    "numpy",
-    "numba",
-    "pandas",
-    "pyarrow",
-    "pycolmap",
-    "opencv-python-headless",
-    "av",
-)
+"""What a package takes from which artifact; None: all its files but the verdicts, which ``delivery.json`` tells."""
 
 
 def carried(work: Work) -> list[dict[str, Any]]:
@@ -54,7 +44,7 @@ def carried(work: Work) -> list[dict[str, Any]]:
     files = [entry for asset, names in CARRIED.items() for entry in _carry(work, asset, names)]
     if work.recipe.delivery.layout == "package":
         return files
-    kinds = write_splatter(work.folder, cleaned_gaussians(work), header_lines(pages.frame_of(work)))
+    kinds = write_splatter(work.folder, cleaned_gaussians(work), header_of(work))
     models = [file for file in files if file["data_type"] == "splat_data"]
     for file in models:
         (work.folder / file["name"]).unlink()
@@ -63,18 +53,15 @@ def carried(work: Work) -> list[dict[str, Any]]:
 
 
 def hand_over(work: Work, delivery: Mapping[str, Any], outlet: Outlet) -> None:
-    """Deliver what was published, beside it to where the settings say, and tell who wants to know.
+    """Deliver what was published and tell who wants to know.
 
     A message that nobody takes is a warning: the package is there.
     """
     assert work.published is not None
-    home = work.store.deliver(work.published)
-    work.metadata["delivered_to"] = dg.MetadataValue.path(str(home))
+    home = str(work.store.deliver(work.published))
+    work.metadata["delivered_to"] = dg.MetadataValue.path(home)
     job, made = work.job, work.published.version
-    address = outlet.put(work.published.folder, job, made)
-    if address is not None:
-        work.metadata["delivered_also_to"] = address
-    message = message_of(delivery, delivered_to=address or str(home), version=made)
+    message = message_of(delivery, delivered_to=home, version=made)
     try:
         told = outlet.tell("delivered", message, job=job, version=made)
     except WebhookFailed as error:
@@ -90,7 +77,7 @@ def _carry(work: Work, asset: str, names: tuple[str, ...] | None) -> list[dict[s
     entries = []
     for entry in work.inputs[asset].manifest["files"]:
         name = str(entry["name"])
-        if names is None or name in names:
+        if name != GATES_FILE and (names is None or name in names):
             (work.folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, work.folder / name)
             about = {"name": name, "data_type": data_type_of(Path(name).name)}
@@ -114,7 +101,7 @@ def delivery_of(work: Work, summary: Summary, files: Sequence[Mapping[str, Any]]
         "files": [*files, _entry(work.folder, "snapshot.json", "splat_snapshot")],
         "formats": _plain(tables.read_rows(work.input("exports") / "formats.parquet", tables.FORMATS)),
         "metrics": summary.metrics,
-        "gates": [pages.gate_of(verdict) for verdict in summary.gates],
+        "gates": [verdict_json(verdict) for verdict in summary.gates],
         "cleaning": cleaning_told(work),
         "frame_of_reference": pages.frame_of(work),
         "timings": dict(in_order({name: about["seconds"] for name, about in lineage.items()})),
@@ -132,7 +119,7 @@ def _snapshot(work: Work, machine: Machine) -> dict[str, Any]:
         "recipe": work.recipe.model_dump(mode="json"),
         "plan": {key: value for key, value in plan.items() if key != "attempts"},
         "seed": work.recipe.seed,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": versions(),
         "machine": machine.kind(),
         "uploaded": dict(zip(videos["name"], videos["sha256"], strict=True)),
         "artifacts": {name: about["digest"] for name, about in lineage.items()},

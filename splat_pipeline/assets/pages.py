@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from splat_pipeline.assets import sections
 from splat_pipeline.assets.pictures import data_uri, drawn
 from splat_pipeline.assets.stages import GATES_FILE, Work, lineage_of
 from splat_pipeline.domain import charts, tables
+from splat_pipeline.domain.advice import advice_of
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.formats.ply import read_ply
-from splat_pipeline.domain.quality import Verdict, read_verdicts
+from splat_pipeline.domain.quality import read_verdicts
 from splat_pipeline.domain.reference import in_words
 from splat_pipeline.domain.report import Summary, in_order, summarise, verdict_of
 from splat_pipeline.ports import ImageLoader
@@ -33,11 +33,12 @@ def summary_of(work: Work) -> Summary:
     folders = {
         name: work.input(name) for name in ("keyframes", "camera_poses", "splat", "exports", "preview", "viewer")
     }
+    work.input("point_cloud")  # tells the type of scene
     gates = [
         verdict
-        for name in ("keyframes", "camera_poses", "splat")
+        for name in folders
         if (folders[name] / GATES_FILE).exists()
-        for verdict in read_verdicts(folders[name] / GATES_FILE)
+        for verdict in read_verdicts(folders[name] / GATES_FILE, work.gates)
     ]
     notes = []
     for name in ("preview", "viewer"):
@@ -52,19 +53,6 @@ def measured(summary: Summary) -> dict[str, float]:
     return {name: value for name, value in summary.metrics.items() if value is not None}
 
 
-def gate_of(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as plain values; a value that is not finite becomes None."""
-    return {
-        "gate": verdict.gate,
-        "metric": verdict.limit.metric,
-        "value": float(verdict.value) if math.isfinite(verdict.value) else None,
-        "limit": float(verdict.limit.bound),
-        "severity": verdict.limit.severity,
-        "passed": verdict.passed,
-        "because": verdict.because,
-    }
-
-
 def frame_of(work: Work) -> dict[str, Any]:
     """Return ``frame_of_reference.json``: where up, scale and place of the delivered world come from."""
     told: dict[str, Any] = json.loads((work.input("point_cloud") / "frame_of_reference.json").read_text())
@@ -74,9 +62,6 @@ def frame_of(work: Work) -> dict[str, Any]:
 def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
     """Return the whole page. Every text of the upload is escaped; the page loads nothing but the film beside it."""
     tone, headline, sentence = verdict_of(summary)
-    timings = in_order({name: about["seconds"] for name, about in lineage_of(work.inputs).items()})
-    training = tables.read_table(work.input("splat") / "training.parquet", tables.TRAINING)
-    formats = tables.read_rows(work.input("exports") / "formats.parquet", tables.FORMATS)
     pairs, heldout = _pairs(work, loader)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -85,20 +70,48 @@ def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
         tone=tone,
         headline=headline,
         sentence=sentence,
+        advice=_advice(work, summary),
         pairs=pairs,
         tall=any(view.camera.height_px > view.camera.width_px for view in heldout[1]),
         plan=_plan(work, loader, heldout),
         key=Markup(charts.scale_bar()),  # noqa: S704  # numbers only
-        loss=Markup(_loss(training)),  # noqa: S704  # numbers only
+        clips=sections.clips(work),
+        errors=sections.errors(work),
+        loops=sections.loops(work),
+        curves=sections.training(work),
         videos=_videos(work),
-        timings=timings,
-        longest=max((seconds for _, seconds in timings), default=1.0) or 1.0,
-        total=_spoken(sum(seconds for _, seconds in timings)) if timings else "",
-        formats=formats,
+        formats=tables.read_rows(work.input("exports") / "formats.parquet", tables.FORMATS),
         frame=in_words(frame_of(work)),
+        versions=sections.versions(),
+        seed=work.recipe.seed,
+        viewer=json.loads((work.input("viewer") / "viewer.json").read_text())["ok"],
         sheet=data_uri(work.input("keyframes") / "contact_sheet.jpg", longer_side_px=SHEET_PX, quality=70),
+        **_costs(work),
         **_poster(work),
     )
+
+
+def _advice(work: Work, summary: Summary) -> tuple[str, ...]:
+    videos = tables.read_rows(work.input("source_videos") / "videos.parquet", tables.VIDEOS)
+    return advice_of(
+        summary.gates,
+        sections.missing(work),
+        sections.rejected_shares(work),
+        names={video["video_id"]: video["name"] for video in videos},
+        psnr_heldout_db=summary.psnr_heldout_db,
+    )
+
+
+def _costs(work: Work) -> dict[str, Any]:
+    lineage = lineage_of(work.inputs)
+    timings = in_order({name: about["seconds"] for name, about in lineage.items()})
+    stored = in_order({name: about.get("size_bytes") for name, about in lineage.items()})
+    return {
+        "timings": [(name, seconds, dict(stored).get(name)) for name, seconds in timings],
+        "longest": max((seconds for _, seconds in timings), default=1.0) or 1.0,
+        "total": _spoken(sum(seconds for _, seconds in timings)) if timings else "",
+        "stored_mb": sum(size for _, size in stored) / 1e6,
+    }
 
 
 def _poster(work: Work) -> dict[str, str]:
@@ -147,12 +160,6 @@ def _plan(work: Work, loader: ImageLoader, heldout: tuple[list[int], list[View]]
         points[["x", "y", "z"]].to_numpy(np.float64),
     )
     return Markup(drawing)  # noqa: S704  # numbers only
-
-
-def _loss(training: pd.DataFrame) -> str:
-    kept = training[training["rung"] == training["rung"].iloc[-1]] if len(training) else training
-    thinned = kept.iloc[:: max(1, len(kept) // 300)]
-    return charts.curve(thinned["iteration"].tolist(), thinned["loss"].tolist(), x_name="iterations", y_name="loss")
 
 
 def _videos(work: Work) -> list[dict[str, Any]]:

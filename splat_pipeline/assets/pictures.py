@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.gaussians import Gaussians
@@ -29,18 +29,34 @@ def drawn(gaussians: Gaussians, views: Sequence[View]) -> Iterator[Picture]:
         yield (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-class Poster:
-    """Looks at a film's frames as they pass for the one to show in its place."""
+def captioned(pictures: Iterable[Picture], text: str) -> Iterator[Picture]:
+    """Give (H, W, 3) RGB pictures with ``text`` in the lower left corner, black below white: legible on anything."""
+    for picture in pictures:
+        image = Image.fromarray(picture)
+        height_px = max(8, image.height // 28)
+        at = (height_px, image.height - 2 * height_px)
+        pen = ImageDraw.Draw(image)
+        pen.text(at, text, fill="white", font_size=height_px, stroke_width=max(1, height_px // 8), stroke_fill="black")
+        yield np.asarray(image)
 
-    def __init__(self) -> None:
+
+class Poster:
+    """Looks at a film's frames as they pass for the one to show in its place, and keeps three to show side by side."""
+
+    def __init__(self, *, frames: int) -> None:
+        """``frames``: how many will pass."""
+        self._third = [round(frames * share) for share in (0, 1 / 3, 2 / 3)]
+        self.turns: list[Picture] = []
+        """Frames a third of the film apart."""
         self._first: Picture | None = None
         self._best: Picture | None = None
         self._detail = -1.0
 
     def watching(self, frames: Iterable[Picture]) -> Iterator[Picture]:
         """Give the (H, W, 3) RGB frames on."""
-        for frame in frames:
+        for i, frame in enumerate(frames):
             self._first = frame if self._first is None else self._first
+            self.turns += [frame] if i in self._third else []
             gray = frame[::2, ::2].mean(axis=2)
             detail = float(np.abs(np.diff(gray, axis=0)).mean() + np.abs(np.diff(gray, axis=1)).mean())
             if detail > self._detail:
@@ -52,6 +68,18 @@ class Poster:
         picture = self._first if first else self._best
         assert picture is not None
         return picture
+
+
+def likenesses(gaussians: Gaussians, views: Sequence[View], truths: Sequence[Picture]) -> NDArray[np.float64]:
+    """Return (C,) PSNR in dB of the picture of each view against its truth, (H, W, 3) RGB."""
+    from splat_pipeline.splatting.metrics import psnr
+
+    pairs = zip(drawn(gaussians, views), truths, strict=True)
+    return np.array([psnr(_share(seen), _share(truth)) for seen, truth in pairs], np.float64)
+
+
+def _share(picture: Picture) -> NDArray[np.float32]:
+    return (picture / np.float32(255)).astype(np.float32)
 
 
 def compared(gaussians: Gaussians, views: Sequence[View]) -> Callable[[Gaussians], float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -11,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from splat_pipeline.assets.footage import names_of
-from splat_pipeline.assets.joining import one_model
+from splat_pipeline.assets.checks import Gated
+from splat_pipeline.assets.footage import PAIRS_FILE, names_of
+from splat_pipeline.assets.joining import OneModel, one_model
 from splat_pipeline.assets.known import known_cameras, read_known
 from splat_pipeline.assets.posed import is_given, source_of, told_confidence
 from splat_pipeline.assets.stages import Machines, Sfm, Stores, Work, job_asset, stage
@@ -25,6 +27,10 @@ from splat_pipeline.domain.gaps import gaps
 from splat_pipeline.domain.gaps import in_words as gaps_in_words
 from splat_pipeline.domain.known_length import KnownLength, footage_of, known_length, spots_of
 from splat_pipeline.domain.links import only
+from splat_pipeline.domain.matches import read_pairs
+from splat_pipeline.domain.metrics.consistency import consistency_metrics
+from splat_pipeline.domain.metrics.poses import pose_metrics
+from splat_pipeline.domain.metrics.windows import loop_metrics, window_metrics
 from splat_pipeline.domain.points import point_rows, trusted
 from splat_pipeline.domain.poses import (
     IMAGE_FOLDER,
@@ -58,28 +64,52 @@ RIG = "rig of calibration.json"
 
 @job_asset(deps=["keyframes", "features", "match_graph", "local_reconstructions"], pool="sfm")
 def camera_poses(
-    context: dg.AssetExecutionContext, store: Stores, machine: Machines, sfm: Sfm
+    context: dg.AssetExecutionContext, config: Gated, store: Stores, machine: Machines, sfm: Sfm
 ) -> dg.MaterializeResult[Any]:
     """One pose a keyframe in one frame of reference, with what it rests on and how far to trust it."""
-    with stage(context, store, machine) as work:
+    with stage(context, store, machine, lift=config.lift) as work:
         keyframes = read_table(work.input("keyframes") / "keyframes.parquet", KEYFRAMES)
         found = one_model(work, sfm, keyframes)
         model, lens = (found.model, "as given") if _settled(work) else _refined(work, sfm, found.model)
         poses = pd.DataFrame(pose_rows(model, keyframes, found.window_ids, pose_sigmas(model)))
         poses["pose_confidence"] *= told_confidence(work.input("local_reconstructions"), keyframes)
         (work.folder / "sparse").mkdir()
-        rms = rms_px(model)
+        rms = rms_px(model)  # linking frames are adjusted too
         model = only(model, names_of(keyframes))
         write_model(work.folder / "sparse", model)
         write_table(work.folder / "poses.parquet", POSES, poses)
         write_table(work.folder / "loops.parquet", LOOPS, found.loops)
         write_table(work.folder / "alignment.parquet", ALIGNMENT, found.alignment)
         (work.folder / "cameras.json").write_text(json.dumps(cameras_json(model), indent=1))
-        metrics = {"registered_share": float(poses["registered"].mean()), "rms_px": rms}
+        metrics = _measures(work, found, model, poses, keyframes) | {"rms_px": rms}
         missing = gaps_in_words(gaps(keyframes, poses.loc[poses["registered"], "keyframe_id"].tolist()))
-        shown = _shown(model, poses) | dict(found.shown) | metrics | {"lens": lens, "missing": missing or "nothing"}
-        work.publish(metadata=shown, metrics=metrics, notes={"registered_share": missing})
+        shown = _shown(model, poses) | dict(found.shown) | {"lens": lens, "missing": missing or "nothing"}
+        shown |= {name: value for name, value in metrics.items() if value is not None}
+        work.publish(metadata=shown, metrics=metrics, notes=_notes(metrics) | {"registered_share": missing})
     return work.result()
+
+
+def _measures(
+    work: Work, found: OneModel, model: ColmapModel, poses: pd.DataFrame, keyframes: pd.DataFrame
+) -> dict[str, float | None]:
+    """Return all metrics of the poses: how good they are, and whether they can be true."""
+    positions = {name: i for i, name in enumerate(names_of(keyframes))}
+    pairs = read_pairs(work.input("match_graph") / PAIRS_FILE, positions)
+    return (
+        pose_metrics(model, poses, keyframes)
+        | consistency_metrics(model, pairs, positions, seed=work.recipe.seed)
+        | window_metrics(found.gaps)
+        | loop_metrics(found.loops)
+    )
+
+
+def _notes(metrics: Mapping[str, float | None]) -> dict[str, str]:
+    """Return what the gaps of loops were before closing, by the metric of what they are now."""
+    found = {}
+    for name, unit in (("loop_rotation", "_deg"), ("loop_shift", "")):
+        before = metrics[f"{name}_before{unit}"]
+        found[f"{name}_after{unit}"] = "" if before is None else f"{before:.4g} before closing"
+    return found
 
 
 def _settled(work: Work) -> bool:

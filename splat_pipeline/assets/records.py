@@ -26,13 +26,14 @@ def stage_row(
     attempts: int,
     error: BaseException | None,
 ) -> dict[str, Any]:
-    """Return a row of the ``stages`` table, its outcome still open. ``about``: job, run_id, utc, stage."""
+    """Return a row of the ``stages`` table, its outcome and product still open. ``about``: job, run_id, utc, stage."""
     return {
         **about,
         "seconds": usage.seconds,
         "peak_rss_bytes": usage.peak_rss_bytes,
-        "peak_vram_bytes": None,
-        "gpu_share": None,
+        "peak_vram_bytes": usage.peak_vram_bytes,
+        "gpu_share": usage.gpu_share,
+        "gpu_power_w": usage.gpu_power_w,
         "bytes_in": bytes_in,
         "bytes_out": bytes_out,
         "attempts": attempts,
@@ -49,14 +50,15 @@ def gate_row(about: Mapping[str, str], verdict: Verdict, *, scene_type: str) -> 
         "value": float(verdict.value),
         "limit": float(verdict.limit.bound),
         "scene_type": scene_type,
-        "severity": verdict.limit.severity,
+        "severity": verdict.severity,
         "passed": verdict.passed,
         "because": verdict.because,
+        "lifted": verdict.limit.lifted or None,
     }
 
 
 def lineage_of(inputs: Mapping[str, Artifact]) -> dict[str, dict[str, Any]]:
-    """Return digest, version, run and seconds of every artifact that led to ``inputs``, by asset.
+    """Return digest, version, size, run and seconds of every artifact that led to ``inputs``, by asset.
 
     It travels in the manifests, so that a package tells its whole history without fetching it.
     """
@@ -65,7 +67,8 @@ def lineage_of(inputs: Mapping[str, Artifact]) -> dict[str, dict[str, Any]]:
         lineage.update(artifact.manifest.get("lineage", {}))
     for name, artifact in inputs.items():
         kept = {key: artifact.manifest.get(key) for key in ("run_id", "seconds")}
-        lineage[name] = {"digest": artifact.digest, "version": artifact.version, **kept}
+        about = {"digest": artifact.digest, "version": artifact.version, "size_bytes": artifact.size_bytes}
+        lineage[name] = {**about, **kept}
     return dict(sorted(lineage.items()))
 
 

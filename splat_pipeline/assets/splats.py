@@ -8,38 +8,42 @@ from dataclasses import replace
 from typing import Any
 
 import dagster as dg
-import numpy as np
+from pydantic import Field
 
+from splat_pipeline.assets.checks import Gated
+from splat_pipeline.assets.ladder import Doors, Walk, walk_down
 from splat_pipeline.assets.pictures import svg_uri
 from splat_pipeline.assets.stages import GATES_FILE, Loaders, Machines, Result, Stores, Trainers, Work, job_asset, stage
 from splat_pipeline.domain import charts, tables
-from splat_pipeline.domain.errors import BadJobFile, OutOfMemory, SplatError, TrainingError
+from splat_pipeline.domain.core_frames import left_out
+from splat_pipeline.domain.errors import BadJobFile
+from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.formats.ply import write_ply
-from splat_pipeline.domain.memory import fitted
 from splat_pipeline.domain.plans import (
     LADDERS,
     Detail,
     TrainingPlan,
+    detail_lines,
     plan_for,
     plan_from_json,
     plan_to_json,
-    step_down,
 )
-from splat_pipeline.domain.quality import allowed_detail, read_verdicts
+from splat_pipeline.domain.quality import allowed_detail, read_verdicts, stopping
 from splat_pipeline.domain.recipe import TrainingOptions, TrainingRecipe
-from splat_pipeline.ports import ImageLoader, Machine, SplatTrainer, TrainingResult, TrainingViews
+from splat_pipeline.ports import SplatTrainer
 
 ROWS = 12
 """Of the table that Dagster shows of a training; all are in ``training.parquet``."""
+JUDGED = ("keyframes", "camera_poses")
 
 
-class PlanConfig(dg.Config):
+class PlanConfig(Gated):
     """What a person may force in the launchpad."""
 
-    detail: str | None = None
-    """full, reduced or preview, whatever the gates say; auto: as the gates say; None: the job's own settings."""
-    trainer: str | None = None
-    """A name that splat backends lists, or auto; None: the job's own settings."""
+    detail: str | None = Field(
+        None, description="full, reduced or preview, whatever the gates say; auto: as they say; None: as the job asks"
+    )
+    trainer: str | None = Field(None, description="a name that splat backends lists, or auto; None: as the job asks")
 
 
 @job_asset(deps=["source_videos", "keyframes", "camera_poses", "point_cloud"])
@@ -47,23 +51,32 @@ def training_plan(
     context: dg.AssetExecutionContext, config: PlanConfig, store: Stores, machine: Machines, trainers: Trainers
 ) -> Result:
     """How much detail the splat may have, who trains it, and why: the gates' verdicts turned into one decision."""
-    with stage(context, store, machine) as work:
+    with stage(context, store, machine, lift=config.lift) as work:
         work.input("point_cloud")
-        verdicts = [v for name in ("keyframes", "camera_poses") for v in read_verdicts(work.input(name) / GATES_FILE)]
+        verdicts = {name: read_verdicts(work.input(name) / GATES_FILE, work.gates) for name in JUDGED}
+        every = [verdict for name in JUDGED for verdict in verdicts[name]]
+        for verdict in stopping(every):  # a run that begins here never saw the checks
+            raise verdict.limit.error(f"gate {verdict.gate}: {verdict.because}")
         forced = {"detail": config.detail, "training": {"trainer": config.trainer}}
         recipe = work.recipe.overridden(forced, source="run config")
         asked, (trainer, why) = recipe.detail, trainers.chosen(recipe.training.trainer)
-        allowed, reasons = allowed_detail(verdicts)
+        allowed, reasons = allowed_detail(every)
         if asked != "auto":
             allowed, reasons = Detail(asked), [f"asked for: {asked}"]
-        ladder = LADDERS[trainer.device]
-        plan = plan_for(allowed, seed=recipe.seed, ladder=ladder, trainer=trainer.name)
+        plan = plan_for(allowed, seed=recipe.seed, ladder=LADDERS[trainer.device], trainer=trainer.name)
         plan = _with_overrides(plan, recipe.training, trainer)
         for reason in reasons:
             plan = plan.because(reason)
+        if asked == "auto" and allowed_detail(verdicts["camera_poses"])[0] is not Detail.FULL:
+            plan = _sure_frames(plan, work)
+        for verdict in every:
+            if verdict.limit.lifted and not verdict.passed:
+                plan = plan.because(f"{verdict.gate}: {verdict.because}")
         (work.folder / "plan.json").write_text(json.dumps(plan_to_json(plan), indent=1))
         reasons_told = "; ".join(plan.reasons) or "none: full detail"
-        told = {"detail": str(plan.detail), "reasons": reasons_told, "trainer": trainer.name, "why_trainer": why}
+        told: dict[str, Any] = {"detail": str(plan.detail), "reasons": reasons_told, "trainer": trainer.name}
+        told |= {"trainer_because": why, "trainer_licence": trainer.licence}
+        told |= {"left_out": len(plan.left_out), "scene_type": work.scene_type}
         work.publish(metadata=told)
     return work.result()
 
@@ -76,42 +89,46 @@ def splat_in(pool: str) -> dg.AssetsDefinition:
     return made
 
 
-def splat(
-    context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders, trainers: Trainers
+def splat(  # noqa: PLR0917  # Dagster passes them by name
+    context: dg.AssetExecutionContext,
+    config: Gated,
+    store: Stores,
+    machine: Machines,
+    loader: Loaders,
+    trainers: Trainers,
 ) -> Result:
     """The trained Gaussians, with every rung of the ladder that was tried and held-out PSNR and SSIM."""
-    with stage(context, store, machine) as work:
+    with stage(context, store, machine, lift=config.lift) as work:
         plan = plan_from_json(json.loads((work.input("training_plan") / "plan.json").read_text()))
+        work.input("point_cloud")  # tells the type of scene
         trainer = trainers.named(plan.trainer)
-        plan, trained, attempts = _walk_down(work, plan, loader, trainer, machine)
-        work.lasting = not any(reason.startswith(("memory", OutOfMemory.__name__)) for reason in plan.reasons)
-        heldout = _load(work, loader, plan, holdout=True)
-        work.log(f"measuring {len(heldout.views)} held-out views")
-        scores = trainer.evaluate(trained.gaussians, heldout)
-        corrected = trainer.evaluate_corrected(trained.gaussians, heldout)
-        _write(work, plan, trained, attempts)
-        rows = [
-            {"keyframe_id": k, "psnr_db": p, "ssim": s, "psnr_corrected_db": c}
-            for k, (p, s), c in zip(heldout.keyframe_ids, scores, corrected, strict=True)
-        ]
-        tables.write_table(work.folder / "heldout.parquet", tables.HELDOUT, rows)
-        psnr_db, ssim = (float(np.mean(column)) for column in zip(*scores, strict=True)) if scores else (np.nan, np.nan)
-        corrected_db = float(np.mean(corrected)) if corrected else np.nan
+        walk = walk_down(work, plan, Doors(loader=loader, trainer=trainer, machine=machine))
+        plan, metrics = walk.best.plan, walk.best.measured.metrics
+        work.lasting = not walk.short_of_memory
+        _write(work, walk)
         work.publish(
             metadata={
                 "detail": str(plan.detail),
                 "reasons": "; ".join(plan.reasons) or "none: full detail",
-                "gaussians": len(trained.gaussians),
+                "gaussians": len(walk.best.trained.gaussians),
                 "iterations": plan.iterations,
-                "psnr_heldout_db": psnr_db,
-                "ssim_heldout": ssim,
-                "psnr_corrected_heldout_db": corrected_db,
+                **{name: value for name, value in metrics.items() if value is not None},
                 "trainer": trainer.name,
-                "course": _course_of(trained.history),
+                "course": _course_of(walk.best.trained.history),
             },
-            metrics={"psnr_heldout_db": psnr_db, "psnr_corrected_heldout_db": corrected_db},
+            metrics=metrics,
         )
     return work.result()
+
+
+def _sure_frames(plan: TrainingPlan, work: Work) -> TrainingPlan:
+    """Return the plan without frames whose poses are hardly known, or that hang together with no others."""
+    folder = work.input("camera_poses")
+    poses = tables.read_table(folder / "poses.parquet", tables.POSES)
+    keyframes = tables.read_table(work.input("keyframes") / "keyframes.parquet", tables.KEYFRAMES)
+    found = left_out(poses, keyframes, read_model(folder / "sparse"))
+    plan = replace(plan, left_out=tuple(sorted(found.all)))
+    return plan.because(found.words) if found.all else plan
 
 
 def _course_of(history: Sequence[Mapping[str, Any]]) -> dg.MetadataValue[Any]:
@@ -144,79 +161,16 @@ def _with_overrides(plan: TrainingPlan, asked: TrainingRecipe, trainer: SplatTra
     return replace(plan, options=options, **chosen)
 
 
-def _load(work: Work, loader: ImageLoader, plan: TrainingPlan, *, holdout: bool) -> TrainingViews:
-    folders = (work.input("keyframes"), work.input("camera_poses"), work.input("point_cloud"))
-    return loader.load(*folders, longer_side_px=plan.longer_side_px, holdout=holdout)
-
-
-def _walk_down(
-    work: Work, plan: TrainingPlan, loader: ImageLoader, trainer: SplatTrainer, machine: Machine
-) -> tuple[TrainingPlan, TrainingResult, list[dict[str, object]]]:
-    """Train at ``plan``; on divergence or lack of memory one rung lower, until it works or no rung is left."""
-    attempts: list[dict[str, object]] = []
-    take_over = False
-    while True:
-        plan = _made_to_fit(work, plan, loader, trainer, machine)
-        try:
-            trained = _train(work, plan, loader, trainer, take_over=take_over)
-        except (TrainingError, OutOfMemory, MemoryError) as error:
-            failure = _alone(error)
-        else:
-            return plan, trained, [*attempts, {**plan_to_json(plan), "outcome": "kept", "because": ""}]
-        attempts.append({**plan_to_json(plan), "outcome": type(failure).__name__, "because": str(failure)})
-        because = f"{type(failure).__name__} at {plan.detail}: {failure.cause.partition(chr(10))[0]}"
-        lower = step_down(plan, because, ladder=LADDERS[trainer.device])
-        if lower is None:
-            raise failure
-        work.log(f"{failure}; going on at {lower.detail}")
-        # What was too large is no worse for it; what has diverged is.
-        take_over, plan = isinstance(failure, OutOfMemory), lower
-
-
-def _made_to_fit(
-    work: Work, plan: TrainingPlan, loader: ImageLoader, trainer: SplatTrainer, machine: Machine
-) -> TrainingPlan:
-    """Return ``plan`` with as much resolution and as many Gaussians as the memory has room for."""
-    on_gpu = trainer.device == "gpu"
-    free_bytes = trainer.free_bytes() if on_gpu else machine.free_bytes()
-    footprint = trainer.footprint(plan.sh_degree)
-    if free_bytes is None or footprint is None:
-        return plan
-    pictures = loader.sizes(work.input("keyframes"), work.input("camera_poses"))
-    kind = "GPU memory" if on_gpu else "memory"
-    fit = fitted(plan, pictures, footprint, free_bytes, kind=kind, ladder=LADDERS[trainer.device])
-    if fit != plan:
-        work.log(fit.reasons[-1])
-    return fit
-
-
-def _train(
-    work: Work, plan: TrainingPlan, loader: ImageLoader, trainer: SplatTrainer, *, take_over: bool
-) -> TrainingResult:
-    """Train once. What it read is forgotten when it fails."""
-    points = tables.read_table(work.input("point_cloud") / "points.parquet", tables.POINTS)
-    positions = points[["x", "y", "z"]].to_numpy(np.float32)
-    colors = points[["red", "green", "blue"]].to_numpy(np.uint8)
-    views = _load(work, loader, plan, holdout=False)
-    work.log(f"training at {plan.detail}: {len(views.views)} views, {plan.iterations} iterations")
-    ongoing = work.ongoing()
-    return trainer.train(views, positions, colors, plan, say=work.log, ongoing=ongoing, take_over=take_over)
-
-
-def _alone(error: TrainingError | OutOfMemory | MemoryError) -> SplatError:
-    """Return ``error`` as one of ours, without tracebacks: they hold on to all the arrays of what has failed."""
-    for link in (error, error.__cause__, error.__context__):
-        if link is not None:
-            link.with_traceback(None)
-    return error if isinstance(error, SplatError) else OutOfMemory(str(error))
-
-
-def _write(work: Work, plan: TrainingPlan, trained: TrainingResult, attempts: list[dict[str, object]]) -> None:
-    comments = [f"detail {plan.detail}", f"iterations {plan.iterations}", f"seed {plan.seed}"]
+def _write(work: Work, walk: Walk) -> None:
+    plan, trained = walk.best.plan, walk.best.trained
+    comments = [*detail_lines(plan.detail, plan.reasons), f"iterations {plan.iterations}", f"seed {plan.seed}"]
     write_ply(work.folder / "gaussians.ply", trained.gaussians, comments=comments)
     drawn = {"background": trained.gaussians.background, "antialiased": trained.gaussians.antialiased}
+    attempts = [{"detail": row["rung"], **row} for row in walk.rows]
     (work.folder / "plan.json").write_text(
         json.dumps({**plan_to_json(plan), "attempts": attempts, "drawn": drawn}, indent=1)
     )
     steps = [{"rung": str(plan.detail), **step} for step in trained.history]
     tables.write_table(work.folder / "training.parquet", tables.TRAINING, steps)
+    tables.write_table(work.folder / "heldout.parquet", tables.HELDOUT, list(walk.best.measured.heldout))
+    tables.write_table(work.folder / "ladder.parquet", tables.LADDER, list(walk.rows))

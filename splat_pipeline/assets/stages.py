@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+import structlog
 
 from splat_pipeline.assets.checks import specs_of
 from splat_pipeline.assets.failures import RETRIES, classified
@@ -27,7 +28,9 @@ from splat_pipeline.assets.traces import KEY, REUSE_TAG, Context, Present, recip
 from splat_pipeline.assets.work import GATES_FILE, Result, Work
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import ArtifactError, SplatError
-from splat_pipeline.domain.quality import read_verdicts
+from splat_pipeline.domain.intake import PRODUCT_TAG
+from splat_pipeline.domain.quality import read_verdicts, scene_of
+from splat_pipeline.domain.retention import STANDARD
 from splat_pipeline.ports import (
     ImageLoader,
     Machine,
@@ -55,20 +58,24 @@ Outlets = dg.ResourceParam[Outlet]
 
 
 @contextmanager
-def stage(context: Context, store: Store, machine: Machine, *, name: str | None = None) -> Iterator[Work]:
+def stage(
+    context: Context, store: Store, machine: Machine, *, name: str | None = None, lift: Sequence[str] = ()
+) -> Iterator[Work]:
     """Frame one stage. Success or failure, its cost is written to the ``stages`` table, its verdicts to ``gates``.
 
-    ``name`` is for ops of a graph-backed asset, whose artifact is not called like the asset.
+    ``name`` is for ops of a graph-backed asset, whose artifact is not called like the asset. ``lift``: gates that a
+    person lifted for this run.
     """
     asset = name or context.asset_key.to_user_string()
     job, run_id = context.partition_key, context.run.run_id
     usage = Usage()
     error: BaseException | None = None
     with store.scratch(job, asset) as folder:
-        work = Work(job=job, asset=asset, run_id=run_id, folder=folder, store=store, log=context.log.info)
+        work = Work(job=job, asset=asset, run_id=run_id, folder=folder, store=store, log=context.log.info, lift=lift)
+        work.product = product_of(context)
         work.present = Present.of(context, store)
         try:
-            with machine.metered() as usage:
+            with machine.metered() as usage, structlog.contextvars.bound_contextvars(attempt=context.retry_number + 1):
                 yield work
         except BaseException as caught:
             error = caught
@@ -84,9 +91,9 @@ def _record(work: Work, machine: Machine, *, attempts: int, error: BaseException
     about = {"job": work.job, "run_id": work.run_id, "utc": utc, "stage": work.asset}
     size = published.size_bytes if published and outcome == "success" else 0
     row = stage_row(about, work.usage, bytes_in=work.bytes_in, bytes_out=size, attempts=attempts, error=error)
-    work.store.append(tables.STAGES, [row | {"outcome": outcome}])
+    work.store.append(tables.STAGES, [row | {"outcome": outcome, "product": work.product}])
     if work.verdicts:
-        scene_type = work.recipe.scene_type
+        scene_type = work.scene_type
         work.store.append(tables.GATES, [gate_row(about, v, scene_type=scene_type) for v in work.verdicts])
 
 
@@ -108,14 +115,21 @@ def taken_over(context: Context, store: Store, machine: Machine, *, name: str | 
             return None
     work = Work(
         job=context.partition_key, asset=asset, run_id=context.run.run_id, folder=found.folder, store=store,
-        log=context.log.info, published=found, usage=usage,
+        log=context.log.info, published=found, usage=usage, product=product_of(context),
     )  # fmt: skip
     gates = found.folder / GATES_FILE
-    work.verdicts = read_verdicts(gates) if gates.exists() else []
+    if gates.exists():
+        work.told_scene = scene_of(gates)
+        work.verdicts = read_verdicts(gates, work.gates)
     work.metadata, work.reused_from = shown_before(context, found), found.version
     work.log(f"{asset}: reused from {found.version}, which run {found.manifest['run_id']} made")
     _record(work, machine, attempts=context.retry_number + 1, error=None)
     return work
+
+
+def product_of(context: Context) -> str:
+    """Return the product class of the job that a run is of."""
+    return str(context.run.tags.get(PRODUCT_TAG, STANDARD))
 
 
 def reuse_asked(context: Context) -> bool:

@@ -35,6 +35,7 @@ SOURCE, MANIFEST = "source_videos", "manifest.json"
 _SETTINGS_KEYS = ("recipe", "recipe_keys_from")
 _NOT_TOOLS = frozenset({"store", "machine", "recipe", "json_io", "io_manager"})
 _COMPUTING = ("av", "numba", "numpy", "opencv-python-headless", "pandas", "pillow", "pyarrow", "pycolmap", "scipy")
+_TEXT = ("py", "html", "js")
 _OURS = {"splat_pipeline": ("assets", "domain", "splatting", "ports.py"), "resources": (".",)}
 
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
@@ -135,7 +136,7 @@ def code_digest() -> str:
 
 
 def _sources(path: Path) -> list[Path]:
-    return [path] if path.is_file() else [*path.rglob("*.py"), *path.rglob("*.html")]
+    return [path] if path.is_file() else [found for ending in _TEXT for found in path.rglob(f"*.{ending}")]
 
 
 def _version(name: str) -> str:

@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from splat_pipeline.assets.cleaning import cleaned_gaussians, weights_of
+from splat_pipeline.assets.discretion import hidden
 from splat_pipeline.assets.preview import FILMED, captured, path_of
 from splat_pipeline.assets.stages import Loaders, Machines, Result, Stores, Work, job_asset, stage
 from splat_pipeline.domain import tables
@@ -26,21 +27,22 @@ from splat_pipeline.ports import ImageLoader, TrainingViews
 _BESIDE = Path(__file__).parent
 
 
-@job_asset(deps=[*FILMED, "splat"], kinds={"python"})
+@job_asset(deps=FILMED, kinds={"python"})
 def viewer(context: dg.AssetExecutionContext, store: Stores, machine: Machines, loader: Loaders) -> Result:
     """One page that shows the splat in a browser, without a network. Best effort, as the preview."""
     with stage(context, store, machine) as work:
-        for name in (*FILMED, "splat"):
+        for name in FILMED:
             work.input(name)
         try:
             told = _page(work, loader) if work.recipe.viewer.enabled else {"ok": False, "reason": None}
         except (SplatError, OSError, ValueError) as error:
             context.log.warning(f"no viewer: {error}")
             (work.folder / "viewer.html").unlink(missing_ok=True)
-            told = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+            told = {"ok": False, "reason": hidden(f"{type(error).__name__}: {error}")}
             work.lasting = False
         (work.folder / "viewer.json").write_text(json.dumps(told, indent=1))
         work.publish(metadata={name: value for name, value in told.items() if value is not None})
+        work.links("viewer.html")
     return work.result()
 
 

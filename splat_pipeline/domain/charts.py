@@ -68,7 +68,7 @@ def curve(x: Sequence[float], y: Sequence[float], *, x_name: str, y_name: str) -
     base = height - bottom
     grid = "".join(
         f'<path class="grid" d="M{left} {g:.1f}H{width - _MARGIN}"/>'
-        f'<text x="{left - 8}" y="{g + 4:.1f}" text-anchor="end">{high * share:.3g}</text>'
+        f'<text x="{left - 8}" y="{g + 4:.1f}" text-anchor="end">{_short(high * share)}</text>'
         for share in (0.0, 0.25, 0.5, 0.75, 1.0)
         for g in [base - share * (base - _MARGIN)]
     )
@@ -79,6 +79,10 @@ def curve(x: Sequence[float], y: Sequence[float], *, x_name: str, y_name: str) -
         f'<text x="{width - _MARGIN}" y="{height - 12}" text-anchor="end">{at[-1]:.0f} {x_name}</text>'
         f'<text x="{left + 8}" y="{_MARGIN + 14}">{y_name}</text></svg>'
     )
+
+
+def _short(value: float) -> str:
+    return f"{value / 1000:.3g}k" if value >= 1000 else f"{value:.3g}"
 
 
 def alone(drawing: str) -> str:
@@ -130,6 +134,6 @@ def _frame(flat: Array, around: Array) -> tuple[Array, Array]:
     low, high = np.minimum(flat.min(axis=0), inner[0]), np.maximum(flat.max(axis=0), inner[1])
     # Points far behind what was filmed must not shrink the cameras to a dot.
     reach = np.maximum(np.ptp(flat, axis=0).max(), 1e-6)
-    low, high = np.maximum(low, flat.min(axis=0) - 1.5 * reach), np.minimum(high, flat.max(axis=0) + 1.5 * reach)
+    low, high = np.maximum(low, flat.min(axis=0) - 0.75 * reach), np.minimum(high, flat.max(axis=0) + 0.75 * reach)
     air = 0.06 * np.maximum((high - low).max(), 1e-6)
     return low - air, high + air

@@ -18,6 +18,8 @@
     │   ├── NoReconstruction      the mapper found no model at all
     │   │   ├── LowOverlap            neighbouring frames do not match
     │   │   └── NoParallax            one plane, or one turn, explains all that is seen
+    │   ├── SeveralParts          what was found falls into parts that nothing ties together
+    │   ├── Drift                 parts contradict one another: a bent stretch, a loop that does not close
     │   ├── MissingWindow         a planned window has no artifact
     │   ├── WrongPoses            poses that came with the images contradict them
     │   └── FewPoints             hardly a point could be triangulated from known poses
@@ -98,6 +100,14 @@ class LowOverlap(NoReconstruction):
 
 class NoParallax(NoReconstruction):
     remedy = "Film again from places that lie apart, and things at several distances: one flat wall shows no depth."
+
+
+class SeveralParts(PoseError):
+    remedy = "Film what lies between the parts too, without cuts and fast turns, or upload each part by itself."
+
+
+class Drift(PoseError):
+    remedy = "Film again: end where you began, so that the way closes, and keep texture at several depths in view."
 
 
 class MissingWindow(PoseError):

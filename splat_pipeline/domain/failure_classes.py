@@ -128,6 +128,16 @@ POSES = (
         operator="Read attempts.parquet; try poses.mapper: incremental, or more poses.max_features.",
     ),
     FailureClass(
+        code="several-parts", errors=(e.SeveralParts,),
+        evidence="Parts of the reconstruction that share no points with one another: components in gates.parquet.",
+        operator="Raise frames.analysis_fps or frames.max_keyframes; the largest part is trained on until then.",
+    ),
+    FailureClass(
+        code="drift", errors=(e.Drift,),
+        evidence="Matches against the poses: of loops, of neighbours, of those no adjustment saw; windows; gates.parquet.",
+        operator="Look at loops.parquet and the path of camera_poses; try another poses.mapper, or larger windows.",
+    ),
+    FailureClass(
         code="no-model", errors=(e.NoReconstruction,), evidence="Outcome and signature of every attempt; attempts.parquet.",
         operator="Read attempts.parquet: what each rung was tried for, and what it showed.",
     ),
@@ -165,6 +175,10 @@ WORK = (
     FailureClass(
         code="process-killed", errors=(e.ProcessKilled,), evidence="The step or run, and how often it was tried.",
         filmed=NOT_YOURS, operator=e.ProcessKilled.remedy,
+    ),
+    FailureClass(
+        code="gpu-lost", errors=(e.DriverLost,), evidence="What the driver said, and what was trained at the time.",
+        filmed=NOT_YOURS, operator=e.DriverLost.remedy,
     ),
     FailureClass(
         code="webhook", errors=(e.WebhookFailed, e.BadWebhook),

@@ -82,7 +82,7 @@ def recurring(failed: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
 
 def by_stage(stages: pd.DataFrame) -> pd.DataFrame:
     """Return how often each stage succeeded, the worst first; the windows of a fan-out count as one stage."""
-    done = pd.DataFrame({"stage": _stage_names(stages), "success": (stages["outcome"] == "success").to_numpy()})
+    done = pd.DataFrame({"stage": _stage_names(stages), "success": (stages["outcome"] != "failure").to_numpy()})
     rows = [
         {
             "stage": str(stage),
@@ -104,7 +104,11 @@ def per_segment(corrections: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_scene(stages: pd.DataFrame, gates: pd.DataFrame) -> pd.DataFrame:
-    """Return what each stage costs by type of scene; a job whose gates tell none is ``unknown``."""
+    """Return what each stage costs by type of scene; a job whose gates tell none is ``unknown``.
+
+    What was reused cost nothing, and is no run.
+    """
+    stages = stages[stages["outcome"] != "reused"]
     scene_of = gates.drop_duplicates("job", keep="last").set_index("job")["scene_type"]
     scenes = stages["job"].map(scene_of).fillna("unknown") if len(stages) else pd.Series(dtype=object)
     costs = stages.assign(stage=_stage_names(stages), scene_type=scenes)

@@ -15,6 +15,7 @@ Float = NDArray[np.float64]
 
 INSET_PX = 0.5
 """Interpolation needs pixel centres around it: half a pixel from the edge."""
+UNPROJECT_STEPS = 20
 _BORDER_SAMPLES = 200
 _ZOOM = (0.2, 5.0)
 
@@ -48,6 +49,18 @@ def distort(camera: ColmapCamera, rays: ArrayLike) -> Float:
     dx = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
     dy = y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y * y)
     return np.stack([fx * (x + dx) + cx, fy * (y + dy) + cy], axis=-1)
+
+
+def unproject(camera: ColmapCamera, px: ArrayLike) -> Float:
+    """Return (..., 2) rays x/z, y/z seen at (..., 2) px: the inverse of ``distort``, by fixed-point iteration."""
+    fx, fy, cx, cy = intrinsics(camera)
+    seen = (np.asarray(px, np.float64) - [cx, cy]) / [fx, fy]
+    rays = seen
+    if not any(coefficients(camera)):
+        return seen
+    for _ in range(UNPROJECT_STEPS):
+        rays = rays + seen - (distort(camera, rays) - [cx, cy]) / [fx, fy]
+    return rays
 
 
 def project(camera: ColmapCamera, points: ArrayLike) -> Float:

@@ -5,7 +5,7 @@ The ladder FULL -> REDUCED -> PREVIEW is walked downward only, and every step ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -41,6 +41,8 @@ class TrainingPlan:
     """Who trains: a name out of ``ports.SplatTrainers``."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What was asked of the trainer beside the detail, by the names of ``recipe.TrainingOptions``."""
+    left_out: tuple[int, ...] = ()
+    """Registered keyframes, by id, that are not trained on; held-out views are measured all the same."""
     reasons: tuple[str, ...] = ()
     """Why this detail, in the order in which it was decided; empty when nothing spoke against the asked one."""
 
@@ -113,9 +115,22 @@ def step_down(plan: TrainingPlan, reason: str, *, ladder: dict[Detail, Rung] = C
 
 def plan_to_json(plan: TrainingPlan) -> dict[str, Any]:
     """Return plain values."""
-    return {**asdict(plan), "detail": str(plan.detail), "reasons": list(plan.reasons)}
+    lists = {"left_out": list(plan.left_out), "reasons": list(plan.reasons)}
+    return {**asdict(plan), "detail": str(plan.detail), **lists}
 
 
 def plan_from_json(data: Mapping[str, Any]) -> TrainingPlan:
     """Invert ``plan_to_json``."""
-    return TrainingPlan(**{**data, "detail": Detail(data["detail"]), "reasons": tuple(data["reasons"])})
+    lists = {name: tuple(data.get(name, ())) for name in ("left_out", "reasons")}
+    return TrainingPlan(**{**data, "detail": Detail(data["detail"]), **lists})
+
+
+def detail_lines(detail: str, reasons: Sequence[str]) -> list[str]:
+    """Return lines for the header of a file, printable ASCII: the detail and, unless it is full, each reason for it."""
+    told = [f"Detail-reason: {_plain(reason)}" for reason in reasons] if detail != Detail.FULL else []
+    return [f"Detail: {detail}", *told]
+
+
+def _plain(text: str) -> str:
+    shown = " ".join(text.split()).encode("ascii", "replace").decode()
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)

@@ -1,46 +1,30 @@
-"""Quality gates: pure functions with numbers. Asset checks show them, ``training_plan`` acts on them.
+"""Quality gates: pure functions with numbers. Asset checks show them, ``training_plan`` and the ladder act on them.
 
-WARN lowers the detail, ERROR stops the job with the gate's error class. All thresholds stand in ``LIMITS``.
+    table = table_for("aerial", {"registered_well": 0.7, "not_planar": "lift"})
+    verdicts = judge_all({"registered_share": 0.75, "planar_share": 0.95}, table)
+    detail, reasons = allowed_detail(verdicts)
+
+All numbers stand in ``gates.LIMITS``.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from splat_pipeline.domain.errors import Blurred, FewRegistered, PoseError, SplatError, TooShort, Untrained
+from splat_pipeline.domain.gates import LIMITS, SCENES, Limit, SceneName, Severity
 from splat_pipeline.domain.plans import Detail
 
-Severity = Literal["WARN", "ERROR"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limit:
-    """One row of the table of gates."""
-
-    stage: str
-    metric: str
-    at_least: float | None = None
-    at_most: float | None = None
-    severity: Severity
-    error: type[SplatError]
-    """What the failure is called, and whose remedy is shown."""
-    lowers_to: Detail | None = None
-    """The detail that a failed WARN allows at most."""
-
-    @property
-    def relation(self) -> str:
-        """How a good value stands to the number."""
-        return "at most" if self.at_least is None else "at least"
-
-    @property
-    def bound(self) -> float:
-        """The number itself."""
-        return self.at_least if self.at_least is not None else float(self.at_most or 0.0)
+Metrics = Mapping[str, float | None]
+"""By name of the metric. None: it does not apply here, e.g. the gap of a loop where there is none."""
+Table = Mapping[str, Limit]
+"""Gates by name, with the numbers that hold for one job."""
+LIFT = "lift"
+Wish = float | str | Mapping[SceneName, float]
+"""What may be asked of a gate: another number, one for each of some types of scene, or ``LIFT``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,57 +34,89 @@ class Verdict:
     gate: str
     limit: Limit
     value: float
+    """NaN where the metric does not apply, or could not be measured."""
     passed: bool
     because: str
     note: str = ""
     """What else a person should know, e.g. which seconds are missing. Part of ``because``."""
+    applies: bool = True
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing follows from it: it passed, or was lifted."""
+        return self.passed or bool(self.limit.lifted)
+
+    @property
+    def severity(self) -> Severity:
+        """WARN where the gate was lifted: then it does not stop."""
+        return "WARN" if self.limit.lifted else self.limit.severity
 
 
-LIMITS: dict[str, Limit] = {
-    "enough_keyframes": Limit(stage="keyframes", metric="keyframes", at_least=8, severity="ERROR", error=TooShort),
-    "sharp_enough": Limit(
-        stage="keyframes", metric="sharp_share", at_least=0.5, severity="WARN", error=Blurred, lowers_to=Detail.REDUCED
-    ),
-    "registered": Limit(
-        stage="camera_poses", metric="registered_share", at_least=0.4, severity="ERROR", error=FewRegistered
-    ),
-    "registered_well": Limit(
-        stage="camera_poses", metric="registered_share", at_least=0.8, severity="WARN", error=FewRegistered,
-        lowers_to=Detail.REDUCED,
-    ),
-    "reprojection": Limit(stage="camera_poses", metric="rms_px", at_most=4.0, severity="ERROR", error=PoseError),
-    "reprojection_well": Limit(
-        stage="camera_poses", metric="rms_px", at_most=1.5, severity="WARN", error=PoseError, lowers_to=Detail.REDUCED
-    ),
-    "learned": Limit(stage="splat", metric="psnr_heldout_db", at_least=12.0, severity="ERROR", error=Untrained),
-    "learned_well": Limit(stage="splat", metric="psnr_heldout_db", at_least=20.0, severity="WARN", error=Untrained),
-}  # fmt: skip
-"""Registered share: nerfstudio calls < 40 % bad and < 80 % weak. Reprojection: good SIFT reconstructions of real
-clips are at 0.3 to 0.8 px mean; COLMAP itself drops observations above 4 px."""
+def table_for(scene_type: str, wishes: Mapping[str, Wish] | None = None) -> dict[str, Limit]:
+    """Return the gates with the numbers of a type of scene ("auto": those without), and what a job asks of them.
+
+    Raises ``KeyError`` for an unknown gate.
+    """
+    table = {gate: limit.of(scene_type) for gate, limit in LIMITS.items()}
+    for gate, wish in (wishes or {}).items():
+        limit = table[gate]
+        if isinstance(wish, Mapping):
+            own = {str(name): float(number) for name, number in wish.items()}
+            table[gate] = replace(limit, scenes={**limit.scenes, **own}).of(scene_type)
+        else:
+            table[gate] = replace(limit, lifted="the job's settings") if wish == LIFT else limit.with_bound(float(wish))
+    return table
 
 
-def judge(gate: str, value: float, *, note: str = "") -> Verdict:
-    """Return the verdict of ``gate`` on ``value``; a value that is not finite never passes."""
-    limit = LIMITS[gate]
-    above = limit.at_least is None or value >= limit.at_least
-    below = limit.at_most is None or value <= limit.at_most
-    because = f"{limit.metric} {value:.4g}, must be {limit.relation} {limit.bound:.4g}"
-    passed = math.isfinite(value) and above and below
-    because += f"; {note}" if note else ""
-    return Verdict(gate=gate, limit=limit, value=value, passed=passed, because=because, note=note)
+def lifted(table: Table, gates: Collection[str], *, by: str) -> dict[str, Limit]:
+    """Return ``table`` with some gates lifted. Raises ``KeyError`` for an unknown one."""
+    return {**table, **{gate: replace(table[gate], lifted=by) for gate in gates}}
 
 
-def judge_stage(stage: str, metrics: Mapping[str, float], notes: Mapping[str, str] | None = None) -> list[Verdict]:
+def unknown_gates(gates: Iterable[str]) -> str:
+    """Return what is wrong with the names of ``gates``, in words; "" when all are known."""
+    unknown = sorted(set(gates) - set(LIMITS))
+    return f"unknown gate {', '.join(unknown)}; known are {', '.join(LIMITS)}" if unknown else ""
+
+
+def judge(gate: str, value: float | None, *, note: str = "", table: Table = LIMITS) -> Verdict:
+    """Return the verdict of ``gate`` on ``value``; a value that is not finite never passes, None does not apply."""
+    limit = table[gate]
+    number = math.nan if value is None else float(value)
+    above = limit.at_least is None or number >= limit.at_least
+    below = limit.at_most is None or number <= limit.at_most
+    passed = value is None or (math.isfinite(number) and above and below)
+    said = [f"{limit.metric} {number:.4g}, must be {limit.relation} {limit.bound:.4g}"]
+    said[0] += f" for {limit.scene} scenes" if limit.scene else ""
+    if value is None:
+        said = [f"{limit.metric} does not apply"]
+    said += [f"lifted by {limit.lifted}"] if limit.lifted and not passed else []
+    said += [note] if note else []
+    return Verdict(
+        gate=gate, limit=limit, value=number, passed=passed, because="; ".join(said), note=note,
+        applies=value is not None,
+    )  # fmt: skip
+
+
+def judge_stage(
+    stage: str, metrics: Metrics, notes: Mapping[str, str] | None = None, *, table: Table = LIMITS
+) -> list[Verdict]:
     """Return the verdicts of every gate of ``stage``, in the order of the table.
 
-    ``metrics`` holds each metric, ``notes`` what to add to the reason, by metric.
+    ``metrics`` holds each metric of the stage, ``notes`` what to add to the reason, by metric. Raises ``KeyError``
+    for a metric that was not measured.
     """
     said = notes or {}
     return [
-        judge(gate, metrics[limit.metric], note=said.get(limit.metric, ""))
-        for gate, limit in LIMITS.items()
+        judge(gate, metrics[limit.metric], note=said.get(limit.metric, ""), table=table)
+        for gate, limit in table.items()
         if limit.stage == stage
     ]
+
+
+def judge_all(metrics: Metrics, table: Table = LIMITS) -> list[Verdict]:
+    """Return the verdicts of every gate of ``table`` whose metric is among ``metrics``, in the order of the table."""
+    return [judge(gate, metrics[limit.metric], table=table) for gate, limit in table.items() if limit.metric in metrics]
 
 
 def allowed_detail(verdicts: Iterable[Verdict]) -> tuple[Detail, list[str]]:
@@ -109,35 +125,62 @@ def allowed_detail(verdicts: Iterable[Verdict]) -> tuple[Detail, list[str]]:
     lowest, reasons = Detail.FULL, []
     for verdict in verdicts:
         lowers_to = verdict.limit.lowers_to
-        if verdict.passed or lowers_to is None:
+        if verdict.holds or lowers_to is None:
             continue
         lowest = max(lowest, lowers_to, key=rungs.index)
         reasons.append(f"{verdict.gate}: {verdict.because}")
     return lowest, reasons
 
 
-def write_verdicts(path: Path, verdicts: Iterable[Verdict]) -> None:
+def stopping(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return the verdicts that stop a job."""
+    return [verdict for verdict in verdicts if not verdict.holds and verdict.severity == "ERROR"]
+
+
+def verdict_json(verdict: Verdict) -> dict[str, object]:
+    """Return plain values; a value that is not finite becomes None."""
+    return {
+        "gate": verdict.gate,
+        "stage": verdict.limit.stage,
+        "metric": verdict.limit.metric,
+        "value": float(verdict.value) if math.isfinite(verdict.value) else None,
+        "limit": float(verdict.limit.bound),
+        "severity": verdict.severity,
+        "passed": verdict.passed,
+        "applies": verdict.applies,
+        "lifted": verdict.limit.lifted,
+        "because": verdict.because,
+        "note": verdict.note,
+    }
+
+
+def write_verdicts(path: Path, verdicts: Iterable[Verdict], *, scene_type: str = "auto") -> None:
     """Write the numbers behind ``verdicts`` as JSON; a value that is not finite becomes null."""
-    rows = [
-        {
-            "gate": v.gate,
-            "stage": v.limit.stage,
-            "metric": v.limit.metric,
-            "value": v.value if math.isfinite(v.value) else None,
-            "limit": v.limit.bound,
-            "severity": v.limit.severity,
-            "passed": v.passed,
-            "because": v.because,
-            "note": v.note,
-        }
-        for v in verdicts
-    ]
+    rows = [{**verdict_json(verdict), "scene_type": scene_type} for verdict in verdicts]
     path.write_text(json.dumps(rows, indent=1))
 
 
-def read_verdicts(path: Path) -> list[Verdict]:
-    """Judge again, by today's limits, the values that ``write_verdicts`` wrote."""
-    rows = json.loads(path.read_text())
-    return [
-        judge(row["gate"], math.nan if row["value"] is None else row["value"], note=row.get("note", "")) for row in rows
-    ]
+def scene_of(path: Path) -> str:
+    """Return the type of scene by which the verdicts in a file were given."""
+    return str(next((row.get("scene_type", "auto") for row in json.loads(path.read_text())), "auto"))
+
+
+def read_verdicts(path: Path, table: Table = LIMITS) -> list[Verdict]:
+    """Judge again, by ``table``, the values that ``write_verdicts`` wrote; what a person lifted then stays lifted."""
+    return [_again(row, table) for row in json.loads(path.read_text()) if row["gate"] in table]
+
+
+def _again(row: Mapping[str, str], table: Table) -> Verdict:
+    gate, value, who = row["gate"], row["value"], row.get("lifted", "")
+    if who and not table[gate].lifted:
+        table = lifted(table, [gate], by=who)
+    applies = row.get("applies", True)
+    number = (math.nan if value is None else float(value)) if applies else None
+    return judge(gate, number, note=row.get("note", ""), table=table)
+
+
+__all__ = [
+    "LIFT", "LIMITS", "SCENES", "Limit", "Metrics", "Table", "Verdict", "Wish", "allowed_detail", "judge", "judge_all",
+    "judge_stage", "lifted", "read_verdicts", "scene_of", "stopping", "table_for", "unknown_gates", "verdict_json",
+    "write_verdicts",
+]  # fmt: skip

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
 from splat_pipeline.domain.errors import BadJobFile
+from splat_pipeline.domain.gates import SceneName
+from splat_pipeline.domain.quality import unknown_gates
 
 
 class _Section(BaseModel):
@@ -97,7 +99,7 @@ class TrainingRecipe(TrainingOptions):
 class ExportRecipe(_Section):
     """What is delivered."""
 
-    formats: tuple[Literal["ply", "splat", "spz", "compressed_ply", "sog", "glb"], ...] = Field(
+    formats: tuple[Literal["ply", "splat", "spz", "spz4", "compressed_ply", "sog", "glb"], ...] = Field(
         ("ply", "splat", "spz", "compressed_ply"), min_length=1, description="of the splat"
     )
     max_bytes: int | None = Field(
@@ -125,8 +127,11 @@ class DeliveryRecipe(_Section):
 class PreviewRecipe(_Section):
     """The orbit video."""
 
-    width_px: int = Field(960, ge=64, le=3840, multiple_of=2, description="of the video")
-    height_px: int = Field(540, ge=64, le=2160, multiple_of=2, description="of the video")
+    path: Literal["auto", "orbit", "arc", "flight"] = Field(
+        "auto", description="of the camera; auto: a full turn, an arc or a flight, as was filmed"
+    )
+    width_px: int = Field(1280, ge=64, le=3840, multiple_of=2, description="of the video")
+    height_px: int = Field(720, ge=64, le=2160, multiple_of=2, description="of the video")
     fps: int = Field(30, ge=1, le=60, description="frames a second")
     seconds: float = Field(6.0, gt=0, le=60, description="length of the loop")
 
@@ -180,6 +185,21 @@ class Recipe(_Section):
     preview: PreviewRecipe = PreviewRecipe()
     viewer: ViewerRecipe = ViewerRecipe()
     delivery: DeliveryRecipe = DeliveryRecipe()
+    gates: dict[str, FiniteFloat | Literal["lift"] | dict[SceneName, FiniteFloat]] = Field(
+        {}, description="other limits, by gate: a number, one for each of some scene types, or lift: told, not acted on"
+    )
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _known(cls, asked: object) -> object:
+        if not isinstance(asked, Mapping):
+            return asked
+        if unknown := unknown_gates(map(str, asked)):
+            raise ValueError(unknown)
+        for gate, wish in asked.items():
+            if isinstance(wish, bool):  # what YAML makes of on and off
+                raise ValueError(f"{gate}: a number, numbers by scene type, or lift")  # noqa: TRY004  # pydantic's way
+        return asked
 
     def overridden(self, changes: Mapping[str, Any], *, source: str) -> Recipe:
         """Return the recipe with ``changes`` (nested like the recipe itself) on top; None changes nothing.

@@ -26,6 +26,7 @@ FINE_DB, GOOD_DB, FAIR_DB = 28.0, 24.0, 20.0
 DATA_TYPES = {
     ".ply": "splat_data", ".splat": "splat_data", ".spz": "splat_data", ".sog": "splat_data", ".glb": "splat_data",
     "preview.mp4": "splat_preview_video", "poster.jpg": "splat_poster_image",
+    "turntable.jpg": "splat_turntable_image",
     "camera_path.json": "splat_camera_path", "preview.json": "splat_preview_status",
     "report.html": "splat_report", "viewer.html": "splat_viewer", "cleaning.parquet": "splat_cleaning",
     "points.ply": "splat_point_cloud", "poses.parquet": "splat_camera_poses",

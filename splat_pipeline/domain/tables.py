@@ -394,6 +394,23 @@ HELDOUT = TableSpec(
     ),
 )
 
+LADDER = TableSpec(
+    "ladder",
+    1,
+    (
+        Column("rung", S, "", "full, reduced, preview"),
+        Column("outcome", S, "", "kept, worse, or the class of the error"),
+        Column("because", S, "", "why it was not enough; empty when nothing spoke against it"),
+        Column("longer_side_px", I, "px", "of the training images"),
+        Column("iterations", I, "", "that were planned"),
+        Column("max_gaussians", I, "", "that were allowed"),
+        Column("gaussians", I, "", "that came of it", nullable=True),
+        Column("psnr_db", F, "dB", "of held-out views at the rung's size", nullable=True),
+        Column("ssim", F, "", "of held-out views", nullable=True),
+        Column("seconds", F, "s", "training and measuring"),
+    ),
+)
+
 CLEANING = TableSpec(
     "cleaning",
     1,
@@ -427,6 +444,9 @@ FORMATS = TableSpec(
         Column("lost", S, "", "what the format cannot say, in words", nullable=True),
         Column("psnr_db", F, "dB", "pictures of what was read back against those of the original", nullable=True),
         Column("left_out", S, "", "for exports.max_bytes, in words", nullable=True),
+        Column("wanted", I, "", "Gaussians that were to be in it", nullable=True),
+        Column("unread_share", F, "", "of the Gaussians, not finite after reading back", nullable=True),
+        Column("box_error", F, "", "of the box of positions after reading back, over its diagonal", nullable=True),
     ),
 )
 
@@ -442,10 +462,11 @@ GATES = TableSpec(
         Column("metric", S, "", ""),
         Column("value", D, "", "", nullable=True),
         Column("limit", D, "", ""),
-        Column("scene_type", S, "", ""),
+        Column("scene_type", S, "", "by which it was judged: the job's, or as estimated; auto: not known yet"),
         Column("severity", S, "", "WARN or ERROR"),
-        Column("passed", B, "", ""),
+        Column("passed", B, "", "or it does not apply: then the value is null"),
         Column("because", S, "", "in words"),
+        Column("lifted", S, "", "by whom it was lifted, when it was", nullable=True),
     ),
 )
 
@@ -459,13 +480,29 @@ STAGES = TableSpec(
         Column("utc", S, "", "ISO 8601, at the end"),
         Column("seconds", D, "s", "wall time"),
         Column("peak_rss_bytes", L, "byte", "of the step's process and, apart, its largest child"),
-        Column("peak_vram_bytes", L, "byte", "", nullable=True),
-        Column("gpu_share", F, "", "of the wall time", nullable=True),
+        Column("peak_vram_bytes", L, "byte", "of the GPU that was taken most of", nullable=True),
+        Column("gpu_share", F, "", "of the time in which the busiest GPU ran a kernel", nullable=True),
+        Column("gpu_power_w", F, "W", "mean, of that GPU", nullable=True),
         Column("bytes_in", L, "byte", "artifacts, and of the upload, read"),
         Column("bytes_out", L, "byte", "artifact written"),
         Column("attempts", I, "", "of the step in this run"),
         Column("outcome", S, "", "success, reused (an earlier result holds) or failure"),
         Column("failure_signature", S, "", "class, stage and what was salient: alike failures have one", nullable=True),
+        Column("product", S, "", "class of the job", nullable=True),
+    ),
+)
+
+FREED = TableSpec(
+    "freed",
+    1,
+    (
+        Column("utc", S, "", "ISO 8601"),
+        Column("kind", S, "", "uploads, intermediates, checkpoints or packages"),
+        Column("product", S, "", "class of the job"),
+        Column("job", S, "", "empty: not known"),
+        Column("name", S, "", "where it lay"),
+        Column("size_bytes", L, "byte", ""),
+        Column("because", S, "", ""),
     ),
 )
 
@@ -485,8 +522,8 @@ CORRECTIONS = TableSpec(
 
 ALL: tuple[TableSpec, ...] = (
     VIDEOS, POSITIONS, FRAMES, SEGMENTS, KEYFRAMES, DECISIONS, GIVEN, FEATURES, PAIRS, LINKS, WINDOWS, ATTEMPTS, POSES,
-    LOOPS, ALIGNMENT, POINTS, TRAINING, HELDOUT, CLEANING, CONTRIBUTIONS, FORMATS,
-    GATES, STAGES, CORRECTIONS,
+    LOOPS, ALIGNMENT, POINTS, TRAINING, HELDOUT, LADDER, CLEANING, CONTRIBUTIONS, FORMATS,
+    GATES, STAGES, CORRECTIONS, FREED,
 )  # fmt: skip
 
 

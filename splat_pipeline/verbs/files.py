@@ -18,7 +18,7 @@ def convert(
     *,
     degree: Annotated[int | None, typer.Option(min=0, max=3, help="drop harmonics above this degree")] = None,
 ) -> None:
-    """Write Gaussians in another format: .ply, .compressed.ply, .splat, .spz, .sog, .glb."""
+    """Write Gaussians in another format: .ply, .compressed.ply, .splat, .spz, .v4.spz, .sog, .glb."""
     from splat_pipeline.domain.formats.files import FORMATS, format_of_name, read_gaussians
 
     kind = FORMATS[format_of_name(target)]

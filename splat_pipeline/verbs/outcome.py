@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from splat_pipeline.assets.discretion import hidden
 from splat_pipeline.domain import errors
 
 INPUT_FAULT, OTHER_FAULT = 2, 1
@@ -20,7 +21,8 @@ def fail(reason: dict[str, Any]) -> None:
 
 
 def told(reason: Mapping[str, Any], *, job: str | None) -> int:
-    """Tell a person on standard error, a program on standard output, and return the exit code."""
+    """Tell a person on standard error, a program on standard output, without secrets, and return the exit code."""
+    reason = {key: hidden(value) if isinstance(value, str) else value for key, value in reason.items()}
     print(f"{reason['class']}: {reason['cause']}\nWhat to do: {reason['remedy']}", file=sys.stderr)
     print(json.dumps({"job": job, "status": "failed", "error": reason}))
     kind = getattr(errors, str(reason["class"]), errors.SplatError)

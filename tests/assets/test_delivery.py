@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
+import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,24 +16,25 @@ import av
 import dagster as dg
 import numpy as np
 import pytest
+from browser import CHROMIUM, WHY_NOT, chromium
 from PIL import Image
 from receiver import receiving
 
 from resources.machine import LocalMachine
 from resources.movies import FfmpegWriter
-from resources.outlet import Outlet, Prefix
+from resources.outlet import Outlet
 from resources.stores import FileStore
 from resources.webhooks import Webhook
 from splat_pipeline.assets import cleaning, delivery
 from splat_pipeline.assets import preview as previews
 from splat_pipeline.assets import viewer as viewers
 from splat_pipeline.assets.partitions import jobs
-from splat_pipeline.assets.pictures import Poster
+from splat_pipeline.assets.pictures import Poster, captioned
 from splat_pipeline.assets.stages import GATES_FILE
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.backoff import Backoff
 from splat_pipeline.domain.cameras import Camera, View
-from splat_pipeline.domain.errors import ToolCrashed
+from splat_pipeline.domain.errors import Blurred, PoseError, ToolCrashed
 from splat_pipeline.domain.formats.colmap import (
     ColmapCamera,
     ColmapImage,
@@ -41,7 +45,7 @@ from splat_pipeline.domain.formats.colmap import (
 )
 from splat_pipeline.domain.formats.ply import read_ply, write_ply
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.domain.orbit import look_at
+from splat_pipeline.domain.orbit import Z_UP, look_at
 from splat_pipeline.domain.quality import judge, write_verdicts
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.rigid import Similarity, quat_from_rotation, rigid, rotation_from_quat
@@ -49,6 +53,7 @@ from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.ports import TrainingViews
 
 JOB = "garden-1a2b3c4d"
+ADDRESS = "http://127.0.0.1:3001"
 HOSTILE = '<script>alert("1")</script> & "garden" {{ 7 * 7 }}'
 UPSTREAM = ("source_videos", "frame_quality", "keyframes", "camera_poses", "point_cloud", "splat")
 ASSETS = [
@@ -91,7 +96,7 @@ class RingLoader:
 class BrokenMovies:
     """An encoder that is not there."""
 
-    def write(self, path: Path, frames: Iterator[Any], *, fps: int) -> None:
+    def write(self, path: Path, frames: Iterator[Any], *, fps: int, title: str) -> None:
         path.write_bytes(b"half a film")
         raise ToolCrashed("ffmpeg ended with 1")
 
@@ -145,6 +150,13 @@ def write_inputs(folders: dict[str, Path], wanted: Mapping[str, Any]) -> None:
         for i in range(16)
     ]
     tables.write_table(folders["keyframes"] / "keyframes.parquet", tables.KEYFRAMES, kept)
+    bare = {column.name: None if column.nullable else 0 for column in tables.FRAMES.columns}
+    looked = [
+        {**bare, "video_id": "a", "frame_index": i, "pts_s": i / 10, "segment_id": "a-0", "reject_reason": why}
+        for i in range(80)
+        for why in ["blurred" if i % 4 == 3 else None]
+    ]
+    tables.write_table(folders["frame_quality"] / "frames.parquet", tables.FRAMES, looked)
     write_verdicts(folders["keyframes"] / GATES_FILE, [judge("enough_keyframes", 16), judge("sharp_enough", 0.9)])
     write_verdicts(folders["camera_poses"] / GATES_FILE, [judge("registered", 1.0), judge("reprojection_well", 2.1)])
     write_sparse(folders["camera_poses"] / "sparse")
@@ -153,6 +165,12 @@ def write_inputs(folders: dict[str, Path], wanted: Mapping[str, Any]) -> None:
         {**none, "keyframe_id": i, "registered": True, "window_ids": [0], "pose_confidence": i / 15} for i in range(16)
     ]
     tables.write_table(folders["camera_poses"] / "poses.parquet", tables.POSES, poses)
+    loop = {"inliers": 40, "rotation_after_deg": 0.2, "translation_after": 0.001}
+    loops = [
+        {**loop, "first": 0, "second": 9 + i, "rotation_before_deg": 4.0, "translation_before": 0.01 * i}
+        for i in range(3)
+    ]
+    tables.write_table(folders["camera_poses"] / "loops.parquet", tables.LOOPS, loops)
     point = {"red": 1, "green": 2, "blue": 3, "error_px": 0.5, "track_length": 3}
     points = [
         {"x": float(x), "y": 0.0, "z": float(z), **point} for x, z in np.random.default_rng(1).normal(size=(50, 2))
@@ -187,7 +205,7 @@ def deliver(
     *,
     outlet: Outlet = NOWHERE,
 ) -> tuple[FileStore, dg.ExecuteInProcessResult]:
-    store = FileStore(folder / "store", folder / "delivered")
+    store = FileStore(folder / "store", folder / "delivered", address=ADDRESS)
     store.register(Upload(job=JOB, title=HOSTILE, location="/nowhere", files=()))
     scratch = {name: folder / "made" / name for name in UPSTREAM}
     for path in scratch.values():
@@ -283,25 +301,24 @@ def test_a_package_lies_as_splatter_server_leaves_it_where_that_is_asked_for(tmp
         assert hashlib.sha256((folder / file["name"]).read_bytes()).hexdigest() == file["sha256"]
 
 
-def test_a_package_goes_to_a_further_place_and_a_webhook_is_told_and_a_deaf_one_is_a_warning(tmp_path: Path) -> None:
-    prefix = Prefix(url=str(tmp_path / "shelf"))
+def test_a_webhook_is_told_of_a_package_and_a_deaf_one_is_a_warning(tmp_path: Path) -> None:
     quick = Backoff(first_s=0.001, longest_s=0.001, budget_s=0.01)
+    small = {"viewer": {"enabled": False}, "exports": {"formats": ["splat"]}}
     with receiving() as receiver:
         hook = Webhook(url=receiver.url, secret=b"0123456789abcdef", backoff=quick)
-        store, result = deliver(tmp_path / "a", BrokenMovies(), outlet=Outlet(prefix=prefix, webhook=hook))
+        store, result = deliver(tmp_path / "a", BrokenMovies(), small, outlet=Outlet(webhook=hook))
         shown = metadata_of(result, "package")
         assert shown["webhook"] == "taken by 127.0.0.1 at attempt 1"
         [(headers, body)] = receiver.taken
         receiver.answers = [(500, {})] * 50
-        _, deaf = deliver(tmp_path / "b", BrokenMovies(), outlet=Outlet(webhook=hook))
+        _, deaf = deliver(tmp_path / "b", BrokenMovies(), small, outlet=Outlet(webhook=hook))
     assert headers["Splat-Event"] == "delivered"
     assert headers["Splat-Signature"].startswith("v1=")
     told = json.loads(body)
     version = store.fetch(JOB, "package").version
     assert (told["uuid"], told["name"], told["status"], told["progress"]) == (JOB, HOSTILE, {"code": 40}, 100)
-    assert told["delivered_to"].endswith(f"shelf/{JOB}/{version}")
-    assert (tmp_path / "shelf" / JOB / version / "delivery.json").is_file()
-    assert not (tmp_path / "shelf" / JOB / version / "artifact.json").exists()
+    assert told["delivered_to"] == str(tmp_path / "a" / "delivered" / JOB / version)
+    assert told["outputs"]["report.html"] == "splat_report"
     assert metadata_of(deaf, "package")["webhook"].startswith("WebhookFailed: 127.0.0.1 was sent delivered")
 
 
@@ -373,11 +390,34 @@ def test_a_ply_and_the_report_say_units_axes_and_place(delivered) -> None:
         "Units: metres",
         "Axes: +x east, +y down, +z north",
         "Origin: 47.1234567, -8.5000000 (WGS84)",
+        "Detail: reduced",
+        "Detail-reason: reprojection_well: 2.1 px <script>",
     ]
     page = (folder_of(delivered, "report") / "report.html").read_text()
     assert "Units: metres, from gps track: 15 of 16 positions fit to 0.41 m, sizes are good to 3 % or so." in page
     assert "Place of the origin: 47.1234567, -8.5000000 (WGS84)." in page
     assert FRAME["warnings"][0] in page
+
+
+def test_a_lower_detail_is_on_every_file_that_can_say_it(delivered) -> None:
+    files = list(folder_of(delivered, "exports").glob("model-*.ply"))
+    assert len(files) == 2
+    for path in files:
+        assert b"\ncomment Detail: reduced\n" in path.read_bytes()
+    with av.open(str(folder_of(delivered, "preview") / "preview.mp4")) as film:
+        assert film.metadata["title"] == f"{HOSTILE} (reduced detail)"
+    for asset in ("exports", "preview", "report", "package"):
+        assert metadata_of(delivered[1], asset)["detail"] == "reduced"
+    told = json.loads((folder_of(delivered, "package") / "delivery.json").read_text())
+    assert told["detail"] == "reduced"
+    assert "reduced detail" in (folder_of(delivered, "report") / "report.html").read_text()
+
+
+def test_a_caption_changes_a_corner_only() -> None:
+    grey = np.full((540, 960, 3), 90, np.uint8)
+    [seen] = captioned([grey], "preview detail")
+    assert {0, 255} <= set(np.unique(seen[480:, :400]).tolist())
+    assert (seen[:450] == 90).all()
 
 
 def test_the_preview_plays_and_its_poster_is_its_first_frame(delivered) -> None:
@@ -389,6 +429,22 @@ def test_the_preview_plays_and_its_poster_is_its_first_frame(delivered) -> None:
     assert np.abs(pictures[0].astype(int) - poster).mean() < 6
     assert np.std(poster) > 10
     assert len(json.loads((folder / "camera_path.json").read_text())["camera_path"]) == 12
+    turntable = np.asarray(Image.open(folder / "turntable.jpg"))
+    assert turntable.shape == (90, 480, 3)
+    for i in range(3):
+        assert np.abs(turntable[:, 160 * i : 160 * (i + 1)].astype(int) - pictures[4 * i]).mean() < 6
+
+
+def test_the_ui_shows_the_first_view_small_and_links_report_viewer_and_film(delivered) -> None:
+    shown = metadata_of(delivered[1], "preview")
+    assert shown["poster"].startswith("![first view](data:image/jpeg;base64,")
+    assert len(shown["poster"]) < 50_100
+    version = delivered[0].fetch(JOB, "preview").version
+    assert shown["open_preview_mp4"] == f"{ADDRESS}/{JOB}/preview/{version}/preview.mp4"
+    assert metadata_of(delivered[1], "report")["open_report_html"].endswith("/report.html")
+    assert metadata_of(delivered[1], "viewer")["open_viewer_html"].endswith("/viewer.html")
+    opened = {name for name in metadata_of(delivered[1], "package") if name.startswith("open_")}
+    assert opened == {"open_report_html", "open_viewer_html", "open_preview_mp4"}
 
 
 def test_a_hostile_title_is_text_in_the_report_and_the_page_loads_nothing(delivered) -> None:
@@ -399,7 +455,37 @@ def test_a_hostile_title_is_text_in_the_report_and_the_page_loads_nothing(delive
     assert "&lt;i&gt;cut off" in page
     for attribute in ("src=", "href=", "url("):
         for part in page.split(attribute)[1:]:
-            assert part.startswith(('"data:image/jpeg;base64,', '"preview.mp4"'))
+            assert part.startswith(('"data:image/jpeg;base64,', '"preview.mp4"', '"viewer.html"'))
+
+
+def test_the_report_says_what_each_clip_gave_how_loops_closed_and_how_to_film_better(delivered) -> None:
+    path = folder_of(delivered, "report") / "report.html"
+    page = html.unescape(path.read_text())
+    assert path.stat().st_size < 5e6
+    assert "<b><b>a.mp4</b> 16 of 16 chosen frames placed; 80 looked at, 20 not usable" in page
+    assert f"<b>a.mp4: 25% of the frames are blurred. {Blurred.remedy}" in page
+    assert f"reprojection well: {PoseError.remedy}" in page
+    assert '0 and 11</td><td class="n">40</td><td class="n">4° → 0.2°</td><td class="n">2 % → 0.1 %' in page
+    assert "3 loops; before → after they were closed" in page
+    assert page.index("0 and 11") < page.index("0 and 10")
+    for heading in ("How far off things are", "How the training went", "Time and space", "Made with"):
+        assert f"<h2>{heading}</h2>" in page
+    assert page.count("Distribution") == 2  # no frame of these poses has an error
+    assert f"numba {importlib.metadata.version('numba')}" in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=WHY_NOT)
+def test_the_report_fits_a_telephone_and_paper_and_asks_for_nothing_but_the_film(delivered) -> None:
+    path = folder_of(delivered, "report") / "report.html"
+    with chromium() as browser:
+        page = browser.page()
+        for width in (380, 1200):
+            page.open(path.as_uri(), width=width, height=800)
+            assert page.run("document.documentElement.scrollWidth") <= width
+        sheets = page.call("Page.printToPDF", preferCSSPageSize=True)["data"]
+        asked = {address.rpartition("/")[2] for address in page.requests if not address.startswith("data:image/")}
+        assert asked == {"report.html", "preview.mp4"}
+    assert base64.b64decode(sheets).startswith(b"%PDF")
 
 
 def test_the_viewer_opens_where_the_film_begins_and_names_where_photographs_were_taken(delivered) -> None:
@@ -407,7 +493,8 @@ def test_the_viewer_opens_where_the_film_begins_and_names_where_photographs_were
     scene = json.loads(page.partition('id="scene">')[2].partition("</script>")[0])
     [first, *_] = json.loads((folder_of(delivered, "preview") / "camera_path.json").read_text())["camera_path"]
     half_turn = np.diag([1.0, -1.0, -1.0, 1.0])
-    world = half_turn @ np.array(first["camera_to_world"]).reshape(4, 4)
+    upright = np.linalg.inv(Z_UP) @ np.array(first["camera_to_world"]).reshape(4, 4)
+    world = half_turn @ upright
     assert np.array(scene["start"]["pose"]).reshape(4, 4) == pytest.approx(world, abs=1e-5)
     assert scene["start"]["fov_deg"] == pytest.approx(first["fov"], abs=1e-3)
     assert [shot["name"] for shot in scene["poses"]][:2] == ["<b>a.mp4 at 0.0 s", "<b>a.mp4 at 0.5 s"]
@@ -427,7 +514,7 @@ def test_no_viewer_is_made_where_none_is_wanted(tmp_path: Path) -> None:
 def test_without_an_encoder_the_splat_is_delivered_with_the_reason(tmp_path: Path) -> None:
     store, result = deliver(tmp_path, BrokenMovies())
     preview = store.fetch(JOB, "preview").folder
-    assert sorted(path.name for path in preview.iterdir()) == ["artifact.json", "preview.json"]
+    assert sorted(path.name for path in preview.iterdir()) == ["artifact.json", "gates.json", "preview.json"]
     assert json.loads((preview / "preview.json").read_text())["reason"] == "ToolCrashed: ffmpeg ended with 1"
     assert metadata_of(result, "preview")["ok"] is False
     told = json.loads((store.fetch(JOB, "package").folder / "delivery.json").read_text())
@@ -439,9 +526,10 @@ def test_the_poster_of_a_flight_is_its_frame_of_most_detail_and_of_an_orbit_its_
     rng = np.random.default_rng(0)
     flat = np.full((8, 8, 3), 90, np.uint8)
     rough, fine = (np.clip(90 + rng.normal(0, s, (8, 8, 3)), 0, 255).astype(np.uint8) for s in (5, 50))
-    poster = Poster()
+    poster = Poster(frames=3)
     assert [
         frame is other for frame, other in zip(poster.watching([flat, fine, rough]), [flat, fine, rough], strict=True)
     ]
     assert poster.chosen(first=True) is flat
     assert poster.chosen(first=False) is fine
+    assert [frame is other for frame, other in zip(poster.turns, [flat, fine, rough], strict=True)] == [True] * 3

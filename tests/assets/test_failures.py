@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 import pytest
+from gates import metrics_of
 from sqlalchemy.exc import OperationalError
 
 from splat_pipeline.assets.checks import results_of, specs_of
@@ -73,7 +74,7 @@ def test_a_blocking_gate_that_failed_explains_the_run(instance: dg.DagsterInstan
 
     @dg.asset(check_specs=specs_of("camera_poses"), partitions_def=jobs)
     def camera_poses() -> dg.MaterializeResult:
-        verdicts = judge_stage("camera_poses", {"registered_share": 0.1, "rms_px": 0.5})
+        verdicts = judge_stage("camera_poses", metrics_of("camera_poses", registered_share=0.1, rms_px=0.5))
         return dg.MaterializeResult(check_results=results_of("camera_poses", verdicts))
 
     @dg.asset(deps=[camera_poses], partitions_def=jobs)
@@ -112,6 +113,6 @@ def test_a_run_whose_process_was_killed_says_so(instance: dg.DagsterInstance):
 
 
 def test_a_gate_has_the_class_of_its_row(instance: dg.DagsterInstance):
-    verdicts = judge_stage("camera_poses", {"registered_share": 1.0, "rms_px": 9.0})
+    verdicts = judge_stage("camera_poses", metrics_of("camera_poses", registered_share=1.0, rms_px=9.0))
     classes = {result.check_name: result.metadata["class"].value for result in results_of("camera_poses", verdicts)}
     assert classes["reprojection"] == "PoseError"

@@ -39,6 +39,7 @@ def gate(job: str, name: str, *, passed: bool, scene: str, severity: str = "ERRO
     return {
         "job": job, "run_id": "r", "utc": "2026-01-01T00:00:01Z", "stage": "camera_poses", "gate": name, "metric": "m",
         "value": 0.1, "limit": 0.4, "scene_type": scene, "severity": severity, "passed": passed, "because": "so",
+        "lifted": None,
     }  # fmt: skip
 
 
@@ -60,6 +61,7 @@ def filled(store: FileStore) -> FileStore:
             stage("a", "frame_quality", dark[0]),
             stage("b", "frame_quality", dark[1], utc="2026-01-02T00:00:00Z"),
             stage("c", "frame_quality"),
+            stage("c", "exports", outcome="reused", seconds=0.1),
             stage("c", "window_0000", seconds=10.0, peak_vram_bytes=7, gpu_share=0.5),
             stage("c", "window_0001", seconds=20.0, peak_rss_bytes=9_000_000),
             stage("d", "exports", DiskFull("no space left on /srv/x")),
@@ -90,7 +92,7 @@ def test_what_most_jobs_had_comes_first_and_says_what_to_do(filled: FileStore):
 
 def test_stages_are_ranked_by_success_and_windows_are_one_stage(filled: FileStore):
     assert overview_of(filled).stages.to_numpy().tolist() == [
-        ["exports", 2, 0, 0.0], ["frame_quality", 3, 1, 0.3333], ["window", 2, 2, 1.0],
+        ["exports", 3, 1, 0.3333], ["frame_quality", 3, 1, 0.3333], ["window", 2, 2, 1.0],
     ]  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import dagster as dg
 import numpy as np
 import pytest
+from gates import metrics_of
+from pieces import window_model
 
 from resources.machine import LocalMachine
 from resources.stores import FileStore
@@ -20,6 +22,7 @@ from splat_pipeline.assets.splats import splat_in, training_plan
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import Diverged, OutOfMemory, ToolMissing
+from splat_pipeline.domain.formats.colmap import write_model
 from splat_pipeline.domain.formats.ply import read_ply
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.memory import Footprint, Pictures
@@ -64,11 +67,17 @@ class MoodyTrainer:
 
     errors: list[Exception] = field(default_factory=list)
     psnr_db: float = 27.0
+    trained_db: float = 28.0
+    by_rung: dict[str, float] = field(default_factory=dict)
+    """Held-out PSNR where it differs by detail."""
+    last_loss: float = 0.1
     plans: list[TrainingPlan] = field(default_factory=list)
     took_over: list[bool] = field(default_factory=list)
     alive: list[bool] = field(default_factory=list)
     """Whether the images of the training before were still there."""
     before: weakref.ref | None = None
+    seen: list[list[int]] = field(default_factory=list)
+    """Keyframes of each training."""
     name: str = "moody"
     device: str = "cpu"
     licence: str = "none"
@@ -87,6 +96,7 @@ class MoodyTrainer:
 
     def train(self, views, points, colors, plan, *, say, ongoing, take_over) -> TrainingResult:
         self.plans.append(plan)
+        self.seen.append(list(views.keyframe_ids))
         self.took_over.append(take_over)
         self.alive.append(self.before is not None and self.before() is not None)
         self.before = weakref.ref(views.images[0])
@@ -97,14 +107,17 @@ class MoodyTrainer:
         made = Gaussians(
             means=points,
             quats=np.tile(np.array([1, 0, 0, 0], np.float32), (n, 1)),
-            log_scales=np.zeros((n, 3), np.float32),
+            log_scales=np.full((n, 3), list(Detail).index(plan.detail), np.float32),
             logit_opacities=np.zeros(n, np.float32),
             sh=np.zeros((n, 4, 3), np.float32),
         )
-        return TrainingResult(gaussians=made, history=[STEP, {**STEP, "iteration": 2}])
+        return TrainingResult(gaussians=made, history=[STEP, {**STEP, "iteration": 2, "loss": self.last_loss}])
 
     def evaluate(self, gaussians, views: TrainingViews) -> list[tuple[float, float]]:
-        return [(self.psnr_db, 0.9) for _ in views.views]
+        if 8 not in views.keyframe_ids:
+            return [(self.trained_db, 0.95) for _ in views.views]
+        rung = list(Detail)[round(float(gaussians.log_scales[0, 0]))]
+        return [(self.by_rung.get(rung, self.psnr_db), 0.9) for _ in views.views]
 
     def evaluate_corrected(self, gaussians, views: TrainingViews) -> list[float]:
         return [self.psnr_db + 1 for _ in views.views]
@@ -138,8 +151,8 @@ def store(tmp_path: Path) -> FileStore:
 def given(store: FileStore, *, registered_share: float = 1.0, recipe: Recipe | None = None) -> None:
     """Publish what comes before: a manifest, keyframes and poses with their verdicts, a point cloud."""
     verdicts = {
-        "keyframes": {"keyframes": 40.0, "sharp_share": 0.9},
-        "camera_poses": {"registered_share": registered_share, "rms_px": 0.6},
+        "keyframes": metrics_of("keyframes", keyframes=40.0, sharp_share=0.9),
+        "camera_poses": metrics_of("camera_poses", registered_share=registered_share, rms_px=0.6),
     }
     for asset in ("source_videos", "keyframes", "camera_poses", "point_cloud"):
         with store.scratch(JOB, asset) as folder:
@@ -159,7 +172,25 @@ def given(store: FileStore, *, registered_share: float = 1.0, recipe: Recipe | N
                     "track_length": 3,
                 }
                 tables.write_table(folder / "points.parquet", tables.POINTS, [row] * 5)
+            if asset == "keyframes":
+                tables.write_table(folder / "keyframes.parquet", tables.KEYFRAMES, [keyframe(i) for i in range(9)])
+            if asset == "camera_poses":
+                (folder / "sparse").mkdir()
+                write_model(folder / "sparse", window_model(0, 9))
+                tables.write_table(folder / "poses.parquet", tables.POSES, [pose(i) for i in range(9)])
             store.publish(JOB, asset, folder, provenance={})
+
+
+def keyframe(i: int) -> dict[str, object]:
+    named = {"keyframe_id": i, "video_id": "a", "frame_index": i, "segment_id": "a", "file": f"images/a/{i}.jpg"}
+    return {**named, "pts_s": float(i), "width_px": 8, "height_px": 6, "camera_id": 0, "holdout": i == 8}
+
+
+def pose(i: int) -> dict[str, object]:
+    """Of the second frame, one that is hardly known."""
+    none = dict.fromkeys(column.name for column in tables.POSES.columns)
+    sure = 0.05 if i == 2 else 0.9
+    return {**none, "keyframe_id": i, "registered": True, "window_ids": [0], "pose_confidence": sure}
 
 
 def run(
@@ -201,7 +232,11 @@ def test_a_weak_gate_lowers_the_detail_and_the_artifact_says_why(store: FileStor
     trainer = MoodyTrainer()
     assert run(store, instance, trainer).success
     assert details(trainer.plans) == [Detail.REDUCED]
-    assert plan_of(store)["reasons"] == ["registered_well: registered_share 0.6, must be at least 0.8"]
+    assert plan_of(store)["reasons"] == [
+        "registered_well: registered_share 0.6, must be at least 0.8",
+        "1 frames are left out of the training: 0 outside the core of the reconstruction, 1 with unsure poses",
+    ]
+    assert trainer.seen == [[1]]
 
 
 def test_what_a_person_asks_for_wins_over_the_gates_and_is_said(store: FileStore, instance: dg.DagsterInstance):
@@ -333,7 +368,83 @@ def test_the_course_of_the_training_is_shown_as_curves_and_a_table(store: FileSt
     (made,) = done.asset_materializations_for_node("splat")
     text = str(made.metadata["course"].value)
     assert text.count("](data:image/svg+xml;base64,") == 2
-    assert "| 2 | 0.5000 | 20.00 | 5 | 1/4 | 0.1 |" in text
+    assert "| 2 | 0.1000 | 20.00 | 5 | 1/4 | 0.1 |" in text
+
+
+def ladder(store: FileStore) -> list[tuple[str, str]]:
+    rows = tables.read_rows(store.fetch(JOB, "splat").folder / "ladder.parquet", tables.LADDER)
+    return [(row["rung"], row["outcome"]) for row in rows]
+
+
+def test_a_splat_that_only_knows_its_own_views_is_tried_lower_and_the_better_one_is_kept(
+    store: FileStore, instance: dg.DagsterInstance
+):
+    given(store)
+    trainer = MoodyTrainer(trained_db=30.0, by_rung={"full": 20.5, "reduced": 22.0})
+    assert run(store, instance, trainer).success
+    assert ladder(store) == [("full", "worse"), ("reduced", "kept")]
+    plan = plan_of(store)
+    assert plan["detail"] == "reduced"
+    assert plan["reasons"] == ["gates at full: not_overfitted: train_gap_db 9.5, must be at most 6"]
+    assert [round(attempt["psnr_db"], 1) for attempt in plan["attempts"]] == [20.5, 22.0]
+
+
+def test_a_lower_rung_that_is_worse_gives_way(store: FileStore, instance: dg.DagsterInstance):
+    given(store)
+    trainer = MoodyTrainer(trained_db=30.0, by_rung={"full": 20.5, "reduced": 19.0})
+    assert run(store, instance, trainer).success
+    assert ladder(store) == [("full", "kept"), ("reduced", "worse")]
+    plan = plan_of(store)
+    assert plan["detail"] == "full"
+    assert plan["reasons"] == ["a lower rung was no better: reduced gave 19.00 dB, full 20.50 dB at its size"]
+
+
+def test_a_bad_result_walks_to_the_last_rung_and_one_that_diverges_there_leaves_the_best_before(
+    store: FileStore, instance: dg.DagsterInstance
+):
+    given(store)
+
+    class Worse(MoodyTrainer):
+        def train(self, views, points, colors, plan, **how):
+            if plan.detail is Detail.PREVIEW:
+                self.errors = [Diverged("loss is nan")]
+            return super().train(views, points, colors, plan, **how)
+
+    assert not run(store, instance, Worse(by_rung={"full": 9.0, "reduced": 10.0})).success
+    assert ladder(store) == [("full", "worse"), ("reduced", "kept"), ("preview", "Diverged")]
+
+
+def test_a_gate_that_is_lifted_neither_lowers_nor_stops_and_the_plan_says_so(
+    store: FileStore, instance: dg.DagsterInstance
+):
+    given(store, registered_share=0.3)
+    refused = run(store, instance, MoodyTrainer())
+    assert explain(refused.all_events)["class"] == "FewRegistered"
+    done = run(store, instance, MoodyTrainer(), {"lift": ["registered", "registered_well"]})
+    assert done.success
+    plan = plan_of(store)
+    assert plan["detail"] == "full"
+    assert plan["reasons"] == [
+        "registered: registered_share 0.3, must be at least 0.4; lifted by run config",
+        "registered_well: registered_share 0.3, must be at least 0.8; lifted by run config",
+    ]
+    unknown = run(store, instance, MoodyTrainer(), {"lift": ["nonsense"]})
+    told = explain(unknown.all_events)
+    assert told["class"] == "BadJobFile"
+    assert "unknown gate nonsense; known are enough_keyframes" in (told["cause"] or "")
+
+
+def test_a_job_may_set_its_own_limits_and_its_type_of_scene_is_on_record(
+    store: FileStore, instance: dg.DagsterInstance
+):
+    asked = {"gates": {"registered_well": {"indoor": 0.5}, "learned": "lift"}, "scene_type": "indoor"}
+    given(store, registered_share=0.6, recipe=Recipe().overridden(asked, source="job.yaml"))
+    assert run(store, instance, MoodyTrainer(psnr_db=9.0, trained_db=9.0)).success
+    assert plan_of(store)["detail"] == "full"
+    rows = store.rows(tables.GATES).set_index("gate")
+    assert set(rows["scene_type"]) == {"indoor"}
+    assert (rows.loc["learned", "passed"], rows.loc["learned", "severity"]) == (False, "WARN")
+    assert rows.loc["learned", "lifted"] == "the job's settings"
 
 
 def test_who_trains_is_planned_by_the_job_or_the_launchpad_and_decides_the_ladder(
@@ -397,3 +508,16 @@ def test_what_is_too_much_for_the_gpu_steps_down_its_own_ladder(store: FileStore
     assert run(store, instance, trainer).success
     assert [plan.iterations for plan in trainer.plans] == [30_000, 15_000]
     assert plan_of(store)["reasons"] == ["OutOfMemory at full: CUDA out of memory"]
+
+
+def test_another_trainer_changes_no_file_s_name_and_nothing_before_the_plan(
+    store: FileStore, instance: dg.DagsterInstance
+):
+    given(store)
+    before = {name: store.fetch(JOB, name).digest for name in ("source_videos", "keyframes", "camera_poses")}
+    files = []
+    for trainer in (MoodyTrainer(), MoodyTrainer(name="other", device="gpu")):
+        assert run(store, instance, trainer).success
+        files.append(sorted(path.name for path in store.fetch(JOB, "splat").folder.iterdir()))
+    assert files[0] == files[1]
+    assert before == {name: store.fetch(JOB, name).digest for name in before}

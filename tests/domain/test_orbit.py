@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ from splat_pipeline.domain.orbit import (
     nerfstudio_path,
     preview_camera,
     preview_path,
+    well_drawn,
 )
-from splat_pipeline.domain.rigid import Similarity
 
 CAMERA = Camera(width_px=640, height_px=360, fx_px=550, fy_px=550, cx_px=320, cy_px=180)
 TARGET = np.array([0.3, -0.2, 0.5])
@@ -88,7 +88,7 @@ def test_a_walk_around_gives_a_full_turn_that_closes() -> None:
     assert np.ptp(steps) < 0.1 * steps.mean()  # the step from the last frame to the first is like every other
     np.testing.assert_allclose(np.linalg.norm(eyes - path.target, axis=1), 3, atol=0.1)
     _, elevation, _ = around(path.target, eyes)
-    np.testing.assert_allclose(np.degrees(elevation), 25, atol=2)
+    np.testing.assert_allclose(np.degrees(elevation), 30, atol=0.1)  # pleasant, and near the 25 that were filmed
 
 
 @pytest.mark.parametrize(("start_deg", "stop_deg"), [(-40, 60), (150, 300), (330, 400)])
@@ -106,12 +106,12 @@ def test_an_arc_is_never_left_and_the_swing_closes(start_deg: float, stop_deg: f
 
 def test_height_and_distance_follow_the_captured_cameras() -> None:
     turn = np.radians(np.linspace(-80, 80, 60))
-    away, up = 3 + np.sin(turn), np.radians(25) + 0.2 * np.cos(2 * turn)
+    away, up = 3 + np.sin(turn), np.radians(38) + 0.1 * np.cos(2 * turn)
     eyes = TARGET + away[:, None] * direction(turn, up)
     path = path_of([View(name="", camera=CAMERA, cam_from_world=look_at(eye, TARGET)) for eye in eyes])
     azimuth, elevation, distance = around(path.target, np.array([view.center for view in path.views]))
     np.testing.assert_allclose(distance, np.interp(azimuth, turn, away), atol=0.25)
-    np.testing.assert_allclose(elevation, np.interp(azimuth, turn, up), atol=0.12)
+    np.testing.assert_allclose(elevation, np.interp(azimuth, turn, up), atol=0.06)
 
 
 def test_the_height_stays_near_what_was_filmed_and_within_limits() -> None:
@@ -148,6 +148,19 @@ def test_a_straight_walk_has_no_focus_and_a_jump_between_clips_is_not_flown_over
     path = path_of(views)
     assert path.kind == "flight"
     assert max(view.center[0] for view in path.views) < 1
+
+
+def test_a_flight_does_not_whirl_between_views_that_look_elsewhere() -> None:
+    centers = np.stack([np.linspace(0, 2, 40), np.zeros(40), np.zeros(40)], axis=1)
+    turn = np.where(np.arange(40) < 26, 0.0, np.pi * 0.8)
+    looks = np.stack([np.sin(turn), np.zeros(40), np.cos(turn)], axis=1)
+    views = [
+        View(name="", camera=CAMERA, cam_from_world=look_at(c, c + k)) for c, k in zip(centers, looks, strict=True)
+    ]
+    path = preview_path(cloud(), views, CAMERA, frames=60, kind="flight")
+    assert all(view.cam_from_world[2, 2] > 0.99 for view in path.views)  # all look as the longer stretch did
+    eyes = np.array([view.center[0] for view in path.views])
+    assert centers[0, 0] < eyes.min() < eyes.max() < centers[25, 0]
 
 
 def test_one_camera_is_a_flight_that_stands_still() -> None:
@@ -193,34 +206,44 @@ def test_a_portrait_capture_gets_a_portrait_film_with_the_angle_of_its_shorter_s
     assert camera.fx_px / 540 == pytest.approx(550 / 360)
 
 
-def test_the_camera_path_is_written_in_opengl_axes_row_by_row() -> None:
+@pytest.mark.parametrize("kind", ["orbit", "arc", "flight"])
+def test_a_person_may_ask_for_another_path_than_the_capture_suggests(kind: str) -> None:
+    for views in (ring(0, 90), ring(0, 340), ring(0, 0, n=3)):
+        camera = preview_camera(views, longer_px=960, shorter_px=540)
+        path = preview_path(cloud(), views, camera, frames=60, kind=kind)
+        assert (path.kind, path.because) == (kind, "asked for")
+        assert np.isfinite([view.cam_from_world for view in path.views]).all()
+    turn = np.unwrap(around(path.target, np.array([view.center for view in path.views]))[0])
+    assert kind != "orbit" or np.degrees(np.ptp(turn)) > 350
+
+
+def test_views_that_the_splat_draws_badly_are_left_out_but_never_most_of_them() -> None:
+    assert well_drawn(np.array([24.0, 25, 12, 23, 20.5])).tolist() == [True, True, False, True, True]
+    assert well_drawn(np.array([15.0, 16, 13])).tolist() == [True, True, False]  # 14 dB are wanted of all
+    assert well_drawn(np.array([9.0, 8, 7, 6])).sum() == 2
+    assert well_drawn(np.array([np.inf, 30.0])).any()
+
+
+def seen_by_nerfstudio(told: dict, number: int, place: np.ndarray) -> np.ndarray:
+    """Pixel of a place in nerfstudio's world: as ``get_path_from_json`` and its perspective cameras have it."""
+    assert told["camera_type"] == "perspective"
+    camera = told["camera_path"][number]
+    world_from_camera = np.array(camera["camera_to_world"]).reshape(4, 4)[:3]
+    focal_px = 0.5 * told["render_height"] / np.tan(np.radians(camera["fov"]) / 2)  # three.js: vertical
+    x, y, z = world_from_camera[:, :3].T @ (place - world_from_camera[:, 3])
+    return np.array([told["render_width"] / 2 - focal_px * x / z, told["render_height"] / 2 + focal_px * y / z])
+
+
+def test_nerfstudio_sees_a_known_place_where_we_do_in_a_world_whose_z_is_up() -> None:
     path = path_of(ring(0, 340), frames=10)
-    told = nerfstudio_path(path, fps=5)
-    pose = np.array(told["camera_path"][3]["camera_to_world"]).reshape(4, 4)
-    np.testing.assert_allclose(pose[:3, 3], path.views[3].center, atol=1e-9)
-    np.testing.assert_allclose(-pose[:3, 2], path.views[3].cam_from_world[2, :3], atol=1e-9)  # -z is forward
-    np.testing.assert_allclose(pose[:3, 1], -path.views[3].cam_from_world[1, :3], atol=1e-9)  # +y is up
+    told = json.loads(json.dumps(nerfstudio_path(path, fps=5)))
     assert told["seconds"] == 2
-    assert told["camera_path"][0]["fov"] == pytest.approx(np.degrees(2 * np.arctan(180 / 550)))
-
-
-@pytest.mark.parametrize("unit", [0.01, 250.0])
-@pytest.mark.parametrize("views", [ring(0, 350), ring(20, 130)])
-def test_the_unit_of_the_world_makes_no_difference(views: list[View], unit: float) -> None:
-    larger = Similarity(scale=unit, rotation=np.eye(3), translation=np.zeros(3))
-    scaled = [replace(view, cam_from_world=larger.pose(view.cam_from_world)) for view in views]
-    gaussians = cloud()
-    there = replace(
-        gaussians, means=gaussians.means * np.float32(unit), log_scales=gaussians.log_scales + np.float32(np.log(unit))
-    )
-    camera = preview_camera(views, longer_px=960, shorter_px=540)
-    one, two = preview_path(gaussians, views, camera, frames=30), preview_path(there, scaled, camera, frames=30)
-    assert (one.kind, one.because) == (two.kind, two.because)
-    for a, b in zip(one.views, two.views, strict=True):
-        np.testing.assert_allclose(b.center, unit * a.center, atol=1e-4 * unit)
-        np.testing.assert_allclose(b.cam_from_world[:3, :3], a.cam_from_world[:3, :3], atol=1e-5)
-
-
-def test_nothing_to_film_is_refused() -> None:
-    with pytest.raises(ValueError, match="no path"):
-        preview_path(cloud(), [], CAMERA, frames=3)
+    assert [set(camera) for camera in told["camera_path"]] == [{"camera_to_world", "fov", "aspect"}] * 10
+    place, view = TARGET + np.array([0.2, -0.3, 0.1]), path.views[3]
+    ours = view.cam_from_world @ [*place, 1]
+    pixel = ours[:2] / ours[2] * view.camera.fx_px + [view.camera.cx_px, view.camera.cy_px]
+    theirs = np.array(told["applied_transform"]) @ [*place, 1]
+    assert theirs == pytest.approx([place[0], place[2], -place[1]])
+    assert seen_by_nerfstudio(told, 3, theirs) == pytest.approx(pixel, abs=1e-6)
+    pose = np.array(told["camera_path"][3]["camera_to_world"]).reshape(4, 4)
+    assert pose[2, 1] > 0.7  # the picture's up is the world's z

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from splat_pipeline.domain.plans import CPU_LADDER, Detail, plan_for, plan_from_json, plan_to_json, step_down
+import pytest
+
+from splat_pipeline.domain.plans import CPU_LADDER, LADDERS, Detail, plan_for, plan_from_json, plan_to_json, step_down
 
 
 def test_the_ladder_goes_down_to_preview_and_ends_there():
@@ -25,14 +27,21 @@ def test_what_was_asked_of_the_trainer_is_asked_on_every_rung():
     assert lower.options == {"strategy": "mcmc"}
 
 
-def test_each_lower_rung_asks_for_less_of_everything():
+@pytest.mark.parametrize("device", sorted(LADDERS))
+def test_each_lower_rung_asks_for_less_and_for_more_of_nothing(device):
     for upper in Detail:
         if upper.below is not None:
-            high, low = CPU_LADDER[upper], CPU_LADDER[upper.below]
+            high, low = LADDERS[device][upper], LADDERS[device][upper.below]
             assert low.longer_side_px < high.longer_side_px
             assert low.iterations < high.iterations
             assert low.max_gaussians < high.max_gaussians
-            assert low.sh_degree < high.sh_degree
+            assert low.sh_degree <= high.sh_degree
+
+
+def test_the_full_detail_of_a_gpu_is_that_of_the_paper():
+    rung = LADDERS["gpu"][Detail.FULL]
+    assert rung.iterations == 30_000
+    assert rung.max_gaussians >= 1_000_000
 
 
 def test_a_lower_rung_never_asks_for_more_than_the_plan_did():

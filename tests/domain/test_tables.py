@@ -82,15 +82,8 @@ def test_every_table_and_column_is_named_once_and_documented():
 
 
 def test_rows_have_none_for_words_that_are_missing_and_nan_for_numbers(tmp_path: Path) -> None:
-    row = {
-        "format": "ply",
-        "file": "a.ply",
-        "size_bytes": 1,
-        "gaussians": 1,
-        "max_error": 0.0,
-        "axes": "y down",
-        "left_out": None,
-    }
+    row = {"format": "ply", "file": "a.ply", "size_bytes": 1, "gaussians": 1, "max_error": 0.0, "axes": "y down"}
+    row |= {"left_out": None, "wanted": 1, "unread_share": 0.0, "box_error": None}
     rows = [row | {"lost": "all", "psnr_db": 30.0}, row | {"lost": None, "psnr_db": None}]
     tables.write_table(tmp_path / "formats.parquet", tables.FORMATS, rows)
     first, second = tables.read_rows(tmp_path / "formats.parquet", tables.FORMATS)

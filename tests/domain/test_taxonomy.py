@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from resources import trainers
 from splat_pipeline.domain import errors
 from splat_pipeline.domain.error_root import SplatError
 from splat_pipeline.domain.taxonomy import BY_CODE, CLASSES, class_of, named, page
@@ -42,6 +41,8 @@ PROVOKED = {
     "low-overlap": BLAMED,
     "planar": BLAMED,
     "few-registered": "tests/assets/test_failures.py::test_a_blocking_gate_that_failed_explains_the_run",
+    "several-parts": "tests/domain/metrics/test_poses.py::test_parts_that_share_no_points_are_counted",
+    "drift": "tests/domain/metrics/test_consistency.py::test_wrong_poses_are_stopped_by_matches_that_no_adjustment_saw",
     "no-model": BLAMED,
     "bad-poses-found": "tests/assets/test_failures.py::test_a_gate_has_the_class_of_its_row",
     "diverged": "tests/assets/test_splats.py::test_below_the_last_rung_the_job_fails_with_the_last_error",
@@ -51,6 +52,7 @@ PROVOKED = {
     "store-unavailable": "tests/test_cli.py::test_a_home_that_cannot_be_made_is_told_with_the_setting_to_change",
     "process-killed": "tests/assets/test_failures.py::test_a_run_whose_process_was_killed_says_so",
     "time-out": f"{BACKENDS}::test_a_program_that_hangs_is_killed_with_its_children",
+    "gpu-lost": "tests/resources/gpu/test_train.py::test_what_the_device_says_is_told_apart",
     "webhook": "tests/resources/test_webhooks.py::test_the_budget_ends_the_attempts",
     "tool-missing": "tests/resources/test_sandbox.py::test_a_program_that_is_not_there_is_missing",
     "tool-crashed": "tests/resources/test_sandbox.py::test_the_last_200_lines_and_the_exit_code_are_in_the_error",
@@ -110,13 +112,15 @@ def modules() -> dict[str, ast.Module]:
 
 
 def imported(tree: ast.Module) -> set[str]:
-    """Modules that a module imports, wherever in it."""
+    """Modules that a module imports, wherever in it, or names in a string: entry points, child processes."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value.split(":", maxsplit=1)[0])
     return found & set(modules())
 
 
@@ -133,7 +137,6 @@ def reachable() -> set[str]:
         "splat_pipeline.definitions",
         "resources.external_poses",
         "resources.webhooks",
-        *(trainer.module for trainer in trainers.OURS),
         *programs,
     ]
     found: set[str] = set()

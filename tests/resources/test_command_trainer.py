@@ -191,7 +191,7 @@ def test_each_row_calls_a_program_that_answers_and_reads_its_answer(tmp_path, tr
 @pytest.mark.parametrize("trainer", [GAUSSIAN_SPLATTING, OPENSPLAT, BRUSH])
 def test_each_row_passes_on_what_the_plan_asks_for(trainer):
     places = {"data": "/d", "output": "/o", "program": "/p", "python": "/py"}
-    argv = trainer.program.arguments(replace(PLAN, iterations=777, sh_degree=2), places)
+    (argv,) = trainer.program.arguments(replace(PLAN, iterations=777, sh_degree=2), places)
     assert not any("{" in text for text in argv)
     assert "777" in argv
     assert "2" in argv

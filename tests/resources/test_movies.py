@@ -38,6 +38,24 @@ def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
+def test_a_film_carries_its_title_in_one_line_and_is_read_back(tmp_path: Path) -> None:
+    FfmpegWriter().write(tmp_path / "a.mp4", ramp(12), fps=10, title="Garden; metadata=x\n(reduced detail)")
+    with av.open(str(tmp_path / "a.mp4")) as film:
+        assert film.metadata["title"] == "Garden; metadata=x (reduced detail)"
+    found = FfmpegWriter().read_back(tmp_path / "a.mp4")
+    assert (found.codec, found.fps, found.seconds) == ("h264", 10.0, pytest.approx(1.2))
+    assert len(found.luma) == 12
+    assert len(found.change) == 11
+    assert found.luma[0] < found.luma[-1]
+    assert min(found.change) > 1
+
+
+def test_what_is_no_film_cannot_be_read_back(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"half a film")
+    with pytest.raises(ToolError, match="cannot be read back"):
+        FfmpegWriter().read_back(tmp_path / "a.mp4")
+
+
 def test_an_odd_border_is_cut_off(tmp_path: Path) -> None:
     FfmpegWriter().write(tmp_path / "a.mp4", ramp(3, 91, 161), fps=10)
     with av.open(str(tmp_path / "a.mp4")) as film:

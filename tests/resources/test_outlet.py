@@ -1,4 +1,4 @@
-"""A package arrives whole or not at all, on a folder and on S3; who finds delivery.json finds everything."""
+"""A package arrives whole or not at all, in folders, S3 and Azure; a message holds links that open its files."""
 
 from __future__ import annotations
 
@@ -6,151 +6,158 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
-import fsspec
 import pytest
-from fsspec.implementations.local import LocalFileSystem
+from receiver import receiving
 
-from resources.outlet import Outlet, Prefix, outlet_of
+from resources.objects import ObjectPlace
+from resources.outlet import Outlet
+from resources.places import place_of
+from resources.stores import FileStore
+from resources.webhooks import Webhook
 from splat_pipeline.domain.errors import CorruptArtifact, StoreUnavailable
+from splat_pipeline.ports import Artifact
 
-moto_server = pytest.importorskip("moto.server", reason="moto is not installed: delivery to S3 is not tested")
-pytest.importorskip("s3fs", reason="s3fs (extra aws) is not installed: delivery to S3 is not tested")
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    folder = tmp_path / "package"
-    (folder / "refined").mkdir(parents=True)
-    (folder / "a model.ply").write_bytes(bytes(range(256)) * 5000)
-    (folder / "refined" / "b.mp4").write_bytes(b"film")
-    (folder / "artifact.json").write_text("{}")
-    names = ["a model.ply", "refined/b.mp4"]
-    (folder / "delivery.json").write_text(json.dumps({"files": [{"name": name} for name in names]}))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    made = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    made.start()
-    host, port = made.get_host_and_port()
-    yield f"http://{host}:{port}"
-    made.stop()
+FILES = {"a model.ply": bytes(range(256)) * 500, "refined/b.mp4": b"film", "z.txt": b"z"}
 
 
 @pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name, value in {"ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s", "DEFAULT_REGION": "us-east-1"}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    fsspec.filesystem("s3").makedirs("splats", exist_ok=True)
-    return "s3://splats/some/prefix"
+def store(anywhere: str, tmp_path: Path) -> FileStore:
+    return FileStore(tmp_path / "store", f"{anywhere}/delivered", local=tmp_path / "local")
 
 
-def seen(url: str) -> dict[str, str]:
-    """Return the digests of all files below ``url`` by name."""
-    fs, root = fsspec.core.url_to_fs(url)
-    fs.invalidate_cache()
-    found = fs.find(root) if fs.exists(root) else []
-    return {name.removeprefix(root).lstrip("/"): hashlib.sha256(fs.cat_file(name)).hexdigest() for name in found}
+def package(store: FileStore, text: str = "") -> Artifact:
+    """Publish one of some files."""
+    with store.scratch("job-1", "package") as folder:
+        for name, content in FILES.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content + text.encode())
+        (folder / "delivery.json").write_text(json.dumps({"files": [{"name": name} for name in FILES]}))
+        return store.publish("job-1", "package", folder, provenance={})
 
 
-def digests(folder: Path) -> dict[str, str]:
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "artifact.json"]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+def there(anywhere: str, version: str) -> dict[str, str]:
+    """Return the digests of the files of a delivered version."""
+    place = place_of(f"{anywhere}/delivered")
+    home = f"job-1/{version}"
+    return {name.removeprefix(f"{home}/"): hashlib.sha256(place.read(name)).hexdigest() for name in place.find(home)}
 
 
-@pytest.mark.parametrize("kind", ["folder", "s3"])
-def test_all_files_arrive_and_the_pointer_names_the_version(kind: str, tmp_path: Path, package: Path, request) -> None:
-    url = request.getfixturevalue("bucket") + f"/{tmp_path.name}" if kind == "s3" else str(tmp_path / "shelf")
-    address = Prefix(url=url).put(package, "job-1", "v1")
-    assert seen(f"{url}/job-1/v1") == digests(package)
-    assert address.endswith("job-1/v1")
-    fs, root = fsspec.core.url_to_fs(url)
-    assert json.loads(fs.cat_file(f"{root}/job-1/latest.json"))["delivery"] == "v1/delivery.json"
-    Prefix(url=url).put(package, "job-1", "v2")
-    assert len(seen(f"{url}/job-1")) == 2 * len(digests(package)) + 1
+def latest(anywhere: str) -> str:
+    told: dict[str, str] = json.loads(place_of(f"{anywhere}/delivered").read("job-1/latest.json"))
+    return told["version"]
 
 
-class Losing(LocalFileSystem):
-    """Loses its line, or a bit, at a certain file."""
-
-    protocol = "losing"
-    bad, how = "", ""
-
-    def put_file(self, lpath: str, rpath: str, *args: Any, **kwargs: Any) -> None:
-        if rpath.endswith(self.bad) and self.how == "line":
-            raise ConnectionResetError(104, "reset")
-        super().put_file(lpath, rpath, *args, **kwargs)
-        if rpath.endswith(self.bad) and self.how == "bit":
-            Path(self._strip_protocol(rpath)).write_bytes(b"filM")
+def test_all_files_arrive_and_a_second_time_changes_nothing(store: FileStore, anywhere: str) -> None:
+    made = package(store)
+    address = store.deliver(made)
+    assert str(address).endswith(f"job-1/{made.version}")
+    want = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
+    seen = there(anywhere, made.version)
+    assert set(seen) == {*FILES, "delivery.json", "artifact.json"}
+    assert want.items() <= seen.items()
+    store.deliver(package(store))
+    assert there(anywhere, made.version) == seen
 
 
-@pytest.mark.parametrize(("how", "error"), [("line", StoreUnavailable), ("bit", CorruptArtifact)])
-@pytest.mark.parametrize("bad", ["b.mp4", "delivery.json"])
-def test_an_attempt_that_fails_leaves_nothing_and_the_next_one_succeeds(
-    how: str, error: type[Exception], bad: str, tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fsspec.register_implementation("losing", Losing, clobber=True)
-    shelf, url = tmp_path / "shelf", f"losing://{tmp_path}/shelf"
-    Prefix(url=url).put(package, "job-1", "v0")
-    monkeypatch.setattr(Losing, "bad", bad)
-    monkeypatch.setattr(Losing, "how", how)
-    with pytest.raises(error):
-        Prefix(url=url).put(package, "job-1", "v1")
-    assert not (shelf / "job-1" / "v1").exists()
-    assert json.loads((shelf / "job-1" / "latest.json").read_text())["version"] == "v0"
-    monkeypatch.setattr(Losing, "how", "")
-    Prefix(url=url).put(package, "job-1", "v1")
-    assert digests(shelf / "job-1" / "v1") == digests(package)
+@pytest.fixture
+def bucket(s3_server: str, tmp_path: Path) -> str:
+    return f"{s3_server}/{tmp_path.name}"
 
 
-def test_delivery_json_is_written_after_all_others(
-    tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def remote(bucket: str, tmp_path: Path) -> FileStore:
+    return FileStore(tmp_path / "store", f"{bucket}/delivered", local=tmp_path / "local")
+
+
+def test_delivery_json_is_written_after_all_others(remote: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    real = LocalFileSystem.put_file
+    real = ObjectPlace.put
 
-    def noted(self: Any, lpath: str, rpath: str, *args: Any, **kwargs: Any) -> Any:
-        order.append(Path(rpath).name)
-        return real(self, lpath, rpath, *args, **kwargs)
+    def noted(self: ObjectPlace, path: Path, name: str) -> None:
+        order.append(Path(name).name)
+        real(self, path, name)
 
-    monkeypatch.setattr(LocalFileSystem, "put_file", noted)
-    Prefix(url=str(tmp_path / "shelf")).put(package, "job-1", "v1")
+    monkeypatch.setattr(ObjectPlace, "put", noted)
+    remote.deliver(package(remote))
     assert order[-1] == "delivery.json"
-    assert sorted(order) == sorted(Path(name).name for name in digests(package))
+    assert len(order) == len(FILES) + 2
 
 
-def test_a_signed_link_gives_the_file_and_a_folder_signs_nothing(bucket: str, tmp_path: Path, package: Path) -> None:
-    prefix = Prefix(url=f"{bucket}/{tmp_path.name}")
-    prefix.put(package, "job-1", "v1")
-    links = prefix.links("job-1", "v1", seconds=600)
-    assert set(links) == {"a model.ply", "refined/b.mp4", "delivery.json"}
-    assert "Signature=" in links["a model.ply"]
-    with urlopen(links["a model.ply"]) as answer:
-        assert answer.read() == (package / "a model.ply").read_bytes()
-    plain = Prefix(url=str(tmp_path / "shelf"))
-    plain.put(package, "job-1", "v1")
-    assert plain.links("job-1", "v1", seconds=600) == {}
-
-
-def test_a_store_that_is_not_there_is_told_without_its_address(
-    package: Path, monkeypatch: pytest.MonkeyPatch, bucket: str
+@pytest.mark.parametrize("bad", ["b.mp4", "delivery.json"])
+def test_an_attempt_that_loses_its_line_leaves_nothing_and_the_next_one_succeeds(
+    bad: str, remote: FileStore, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del bucket
-    with pytest.raises(StoreUnavailable) as told:
-        Prefix(url="s3://nobody-made-this/secret-place").put(package, "job-1", "v1")
-    assert "secret-place" not in str(told.value)
-    with pytest.raises(StoreUnavailable, match="no place"):
-        Prefix(url="gopher://there").put(package, "job-1", "v1")
+    first = package(remote, "first")
+    remote.deliver(first)
+    real = ObjectPlace.put
+
+    def lost(self: ObjectPlace, path: Path, name: str) -> None:
+        if name.endswith(bad):
+            raise StoreUnavailable("the line was lost")
+        real(self, path, name)
+
+    made = package(remote)
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectPlace, "put", lost)
+        with pytest.raises(StoreUnavailable):
+            remote.deliver(made)
+    assert there(bucket, made.version) == {}
+    assert latest(bucket) == first.version
+    remote.deliver(made)
+    assert len(there(bucket, made.version)) == len(FILES) + 2
+    assert latest(bucket) == made.version
 
 
-def test_without_settings_there_is_nothing_to_do(package: Path) -> None:
-    outlet = outlet_of(None, None, links_s=None)
-    assert outlet == Outlet()
-    assert outlet.put(package, "job-1", "v1") is None
-    assert outlet.tell("delivered", {}, job="job-1", version="v1") is None
+def test_a_file_that_is_not_what_was_written_is_found_before_anyone_is_told(
+    remote: FileStore, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ObjectPlace.put
+
+    def changed(self: ObjectPlace, path: Path, name: str) -> None:
+        real(self, path, name)
+        if name.endswith("b.mp4"):
+            self.write(name, b"filM")
+
+    monkeypatch.setattr(ObjectPlace, "put", changed)
+    made = package(remote)
+    with pytest.raises(CorruptArtifact):
+        remote.deliver(made)
+    assert there(bucket, made.version) == {}
+
+
+@pytest.fixture
+def hook() -> Iterator[tuple[Webhook, list[tuple[dict[str, str], bytes]]]]:
+    with receiving() as receiver:
+        yield Webhook(url=receiver.url, secret=b"0123456789abcdef"), receiver.taken
+
+
+def test_a_message_holds_links_that_open_the_files(remote: FileStore, bucket: str, hook) -> None:
+    made = package(remote)
+    remote.deliver(made)
+    outlet = Outlet(place=place_of(f"{bucket}/delivered"), webhook=hook[0], links_s=600)
+    assert outlet.tell("delivered", {"uuid": "job-1"}, job="job-1", version=made.version) == (
+        "taken by 127.0.0.1 at attempt 1"
+    )
+    told = json.loads(hook[1][0][1])
+    assert set(told["links"]) == {*FILES, "delivery.json"}
+    assert "Signature=" in told["links"]["a model.ply"]
+    with urlopen(told["links"]["a model.ply"]) as answer:
+        assert answer.read() == FILES["a model.ply"]
+    assert "Signature" not in repr(outlet)
+
+
+@pytest.mark.parametrize("links_s", [None, 600])
+def test_a_folder_signs_nothing_and_progress_has_no_links(links_s: int | None, tmp_path: Path, hook) -> None:
+    store = FileStore(tmp_path / "store", tmp_path / "delivered")
+    made = package(store)
+    store.deliver(made)
+    outlet = Outlet(place=place_of(tmp_path / "delivered"), webhook=hook[0], links_s=links_s)
+    outlet.tell("delivered", {"uuid": "job-1"}, job="job-1", version=made.version)
+    outlet.tell("progress", {"uuid": "job-1"}, job="job-1", version="")
+    assert [json.loads(body) for _, body in hook[1]] == [{"uuid": "job-1"}] * 2
+
+
+def test_without_a_webhook_nobody_is_told() -> None:
+    assert Outlet().tell("delivered", {}, job="job-1", version="v1") is None

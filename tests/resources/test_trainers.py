@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from resources import trainers
+from resources import gsplat_trainer, trainers
 from resources.cpu_trainer import CpuTrainer
 from resources.machine import has_nvidia_gpu
 from resources.trainers import GROUP, OURS, InstalledTrainers
 from splat_pipeline.cli import app
 from splat_pipeline.definitions import build
 from splat_pipeline.domain.errors import ToolMissing
+from splat_pipeline.domain.memory import Pictures, fitted
+from splat_pipeline.domain.plans import GPU_LADDER, Detail, plan_for
 from splat_pipeline.domain.recipe import TrainingOptions
 from splat_pipeline.settings import Settings
 from splat_pipeline.splatting.recipe import TrainRecipe
@@ -140,3 +143,25 @@ def test_a_gpu_is_seen_by_its_device_file(tmp_path):
     assert not has_nvidia_gpu(tmp_path)
     (tmp_path / "nvidia0").touch()
     assert has_nvidia_gpu(tmp_path)
+
+
+def test_without_its_packages_or_a_compiler_gsplat_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(gsplat_trainer, "find_spec", lambda name: None)
+    assert gsplat_trainer.TRAINER.unavailable() == (
+        "the package torch is not installed: pip install 'splat_pipeline[gsplat]'"
+    )
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    assert not gsplat_trainer.has_nvcc() or Path("/usr/local/cuda/bin/nvcc").exists()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "nvcc").touch()
+    assert gsplat_trainer.has_nvcc()
+
+
+def test_a_usual_gpu_has_room_for_its_full_plan_and_a_small_one_gets_a_smaller_plan():
+    plan = plan_for(Detail.FULL, seed=0, ladder=GPU_LADDER, trainer="gsplat")
+    pictures, footprint = Pictures(count=200, width_px=1600, height_px=1200), gsplat_trainer.TRAINER.footprint(3)
+    assert fitted(plan, pictures, footprint, 24_000_000_000, ladder=GPU_LADDER) == plan
+    small = fitted(plan, pictures, footprint, 4_000_000_000, kind="GPU memory", ladder=GPU_LADDER)
+    assert small.max_gaussians < plan.max_gaussians or small.longer_side_px < plan.longer_side_px
+    assert small.reasons[0].startswith("GPU memory: ")

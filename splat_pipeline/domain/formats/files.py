@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ FORMATS: dict[str, Format] = {
     "ply": Format(suffix=".ply", write=write_ply, read=read_ply, axes=Y_DOWN, header=True),
     "splat": Format(suffix=".splat", write=write_splat, read=read_splat, axes=Y_DOWN, order=by_importance),
     "spz": Format(suffix=".spz", write=write_spz, read=read_spz, axes=Y_UP),
+    "spz4": Format(suffix=".v4.spz", write=partial(write_spz, version=4), read=read_spz, axes=Y_UP),
     "compressed_ply": Format(
         suffix=".compressed.ply",
         write=write_compressed_ply,
@@ -65,7 +67,7 @@ FORMATS: dict[str, Format] = {
         header=True,
     ),
     "sog": Format(suffix=".sog", write=write_sog, read=read_sog, axes=Y_DOWN, order=by_place),
-    "glb": Format(suffix=".glb", write=write_glb, read=read_glb, axes=Y_UP),
+    "glb": Format(suffix=".glb", write=write_glb, read=read_glb, axes=Y_UP, header=True),
 }
 """By the names that settings and tables use."""
 
@@ -80,6 +82,8 @@ def format_of_content(path: Path) -> str:
         return "sog"
     if head == b"glTF":
         return "glb"
+    if head == b"NGSP":
+        return "spz4"
     if head[:2] == b"\x1f\x8b":
         return "spz"
     if path.suffix == ".splat" and path.stat().st_size % RECORD.itemsize == 0:  # it has no mark of its own
@@ -87,7 +91,7 @@ def format_of_content(path: Path) -> str:
     raise CorruptArtifact(
         f"{path.name} holds no Gaussians that can be read",
         file=path.name,
-        remedy=f"Known are {', '.join(kind.suffix for kind in FORMATS.values())}; .spz of version 2 or 3.",
+        remedy=f"Known are {', '.join(kind.suffix for kind in FORMATS.values())}; .spz of version 2 to 4.",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ _NEAREST = 1e-6
 """To 0 and 1, an opacity may be: its logit is finite."""
 
 
-def write_glb(path: Path, gaussians: Gaussians) -> None:
-    """Write ``gaussians`` to ``path``."""
+def write_glb(path: Path, gaussians: Gaussians, *, comments: Sequence[str] = ()) -> None:
+    """Write ``gaussians`` to ``path``; ``comments`` become ``asset.extras.comments``."""
     turned = half_turned(gaussians)
     attributes: dict[str, NDArray[Any]] = {
         "POSITION": turned.means,
@@ -40,7 +41,7 @@ def write_glb(path: Path, gaussians: Gaussians) -> None:
         f"{_EXTENSION}:OPACITY": turned.opacities[:, None],
     }
     attributes |= {name: turned.sh[:, i] for i, name in enumerate(harmonics(turned.sh_degree))}
-    text = json.dumps(_document(attributes), separators=(",", ":")).encode("ascii")
+    text = json.dumps(_document(attributes, comments), separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % 4)
     size = sum(array.nbytes for array in attributes.values())
     with path.open("wb") as file:
@@ -88,7 +89,7 @@ def _points_color(gaussians: Gaussians) -> NDArray[np.uint8]:
     return to_byte(255 * np.concatenate([linear, gaussians.opacities[:, None]], axis=1))
 
 
-def _document(attributes: dict[str, NDArray[Any]]) -> dict[str, Any]:
+def _document(attributes: dict[str, NDArray[Any]], comments: Sequence[str]) -> dict[str, Any]:
     views: list[dict[str, Any]] = []
     accessors: list[dict[str, Any]] = []
     at = 0
@@ -111,7 +112,7 @@ def _document(attributes: dict[str, NDArray[Any]]) -> dict[str, Any]:
         "extensions": {_EXTENSION: drawn},
     }
     return {
-        "asset": {"version": "2.0", "generator": "splat_pipeline"},
+        "asset": {"version": "2.0", "generator": "splat_pipeline", "extras": {"comments": list(comments)}},
         "extensionsUsed": [_EXTENSION],
         "scene": 0,
         "scenes": [{"nodes": [0]}],

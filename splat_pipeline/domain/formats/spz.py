@@ -1,4 +1,4 @@
-"""Gaussians as ``.spz``, version 3: gzip over 16 bytes of header and one array after the other.
+"""Gaussians as ``.spz``, version 3 or 4: gzip over 16 bytes of header and one array after the other.
 
     header      magic NGSP, version, count (uint32), degree, fractional bits, flags (1: antialiased), 0 (uint8)
     positions   3 x 24 bits, signed, fixed point
@@ -8,8 +8,9 @@
     rotations   32 bits: which of x, y, z, w is largest in the upper 2; sign and 9 bits of each other, times sqrt(2)
     harmonics   128 + 128 sh from degree 1 on, in steps of 8 (degree 1) and 16, coefficient by coefficient, RGB each
 
-Version 2, which is read as well, has rotations of 3 bytes: 127.5 + 127.5 times x, y, z, with w >= 0. Axes: y up, z
-backward, so that y and z change their sign. Source: the format's description and reference code, nianticlabs/spz (MIT).
+Version 4 has the same arrays in another container: ``spz4.py``. Version 2, which is read as well, has rotations of 3
+bytes: 127.5 + 127.5 times x, y, z, with w >= 0. Axes: y up, z backward, so that y and z change their sign. Source: the
+format's description and reference code, nianticlabs/spz (MIT).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +28,7 @@ from numpy.typing import NDArray
 from splat_pipeline.domain.errors import CorruptArtifact
 from splat_pipeline.domain.formats.axes import half_turned
 from splat_pipeline.domain.formats.bits import joined, logits_of, parted, to_byte, with_largest, without_largest
+from splat_pipeline.domain.formats.spz4 import Head, read_head, read_streams, write_streams
 from splat_pipeline.domain.gaussians import Gaussians
 
 Bytes = NDArray[np.uint8]
@@ -42,18 +46,21 @@ _XYZW = [1, 2, 3, 0]
 _TURN = (2, 1, 9, 1, 9, 1, 9)
 
 
-def write_spz(path: Path, gaussians: Gaussians) -> None:
+def write_spz(path: Path, gaussians: Gaussians, *, version: Literal[3, 4] = 3) -> None:
     """Write ``gaussians`` to ``path``. Raises ``ValueError`` where a position is too far out for the format."""
     bits = _fractional_bits(gaussians)
     flags = _ANTIALIASED * gaussians.antialiased
-    head = _HEADER.pack(_MAGIC, 3, len(gaussians), gaussians.sh_degree, bits, flags, 0)
     parts = [np.empty((len(gaussians), width), np.uint8) for width in _widths(3, gaussians.sh_degree)]
     for start in range(0, len(gaussians), _CHUNK):
         rows = slice(start, start + _CHUNK)
         for part, encoded in zip(parts, _encoded(half_turned(gaussians.take(rows)), bits), strict=True):
             part[rows] = encoded
+    if version == 4:
+        write_streams(path, Head(count=len(gaussians), degree=gaussians.sh_degree, bits=bits, flags=flags), parts)
+        return
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     with path.open("wb") as file:
+        head = _HEADER.pack(_MAGIC, 3, len(gaussians), gaussians.sh_degree, bits, flags, 0)
         file.write(packer.compress(head))
         for part in parts:
             file.write(packer.compress(part.data))
@@ -79,15 +86,26 @@ def _widths(version: int, degree: int) -> tuple[int, ...]:
 
 
 def read_spz(path: Path) -> Gaussians:
-    """Read ``path``, version 2 or 3. Raises ``CorruptArtifact``; a forged count takes no memory before that."""
+    """Read ``path``, version 2 to 4. Raises ``CorruptArtifact``; a forged count takes no memory before that."""
+    with path.open("rb") as file:
+        bare = file.read(4) == _MAGIC
+    if bare:
+        head = read_head(path)
+        return _decoded(read_streams(path, _widths(3, head.degree)), 3, head.bits, head.flags)
     try:
-        with gzip.open(path) as file:
-            version, count, degree, bits, flags = _header(path, file.read(_HEADER.size))
-            k, widths = (degree + 1) ** 2, _widths(version, degree)
-            body = _exactly(path, file, count * sum(widths))
+        with gzip.open(path) as packed:
+            version, count, degree, bits, flags = _header(path, packed.read(_HEADER.size))
+            widths = _widths(version, degree)
+            body = _exactly(path, packed, count * sum(widths))
     except (OSError, EOFError, zlib.error) as error:
         raise _corrupt(path, str(error)) from None
-    places, alphas, colors, scales, turns, rest = _cut(body, count, widths)
+    return _decoded(_cut(body, count, widths), version, bits, flags)
+
+
+def _decoded(parts: Sequence[Bytes], version: int, bits: int, flags: int) -> Gaussians:
+    """Return what ``_encoded`` made arrays of."""
+    places, alphas, colors, scales, turns, rest = parts
+    count, k = len(places), 1 + rest.shape[1] // 3
     quats = _unpacked(turns) if version == 3 else _from_three(turns)
     sh = np.empty((count, k, 3), np.float32)
     sh[:, 0] = (colors.astype(np.float32) / 255 - 0.5) / _COLOR

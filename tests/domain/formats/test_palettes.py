@@ -22,6 +22,7 @@ def test_a_codebook_is_better_than_equal_steps_and_rises() -> None:
     steps = (values.max() - values.min()) / 255
     equal = values.min() + np.rint((values - values.min()) / steps) * steps
     assert np.abs(book[labels] - values).mean() < 0.3 * np.abs(equal - values).mean()
+    assert np.abs(book[labels] - values).max() <= (values.max() - values.min()) / 126 * 1.0001
     nearest = np.abs(values[:500, None] - book).min(axis=1)
     np.testing.assert_allclose(np.abs(book[labels[:500]] - values[:500]), nearest, atol=1e-6)
 

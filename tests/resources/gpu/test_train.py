@@ -21,6 +21,7 @@ with warnings.catch_warnings():
     pytest.importorskip("gsplat", reason=WHY)
     from resources.gpu import loss, movers
     from resources.gpu.atelier import Atelier
+    from resources.gpu.devices import taken
     from resources.gpu.draw import Style, draw
     from resources.gpu.faults import classified
     from resources.gpu.pictures import pictures_of, visible
@@ -28,6 +29,7 @@ with warnings.catch_warnings():
     from resources.gpu.reference import compute_relocation
     from resources.gpu.splats import gaussians_of, splats_of
     from resources.gpu.train import Capture, train
+    from resources.gsplat_trainer import GsplatTrainer
 
 sys.path.insert(0, str(Path(__file__).parent))
 from scene import CAMERA, PLAN, capture, truth, views
@@ -173,8 +175,9 @@ def test_sparse_movers_leave_alone_what_the_picture_does_not_show():
 def test_exposure_of_each_picture_is_learned():
     given = capture()
     dark = [np.rint(image * (0.6 if i % 2 else 1.0)).astype(np.uint8) for i, image in enumerate(given["images"])]
-    plain = replace(PLAN, iterations=150)
-    with_it = run(replace(plain, options={"exposure": "gain"}), given={**given, "images": dark})
+    plain = replace(PLAN, iterations=100)
+    learning = replace(plain, options={"exposure": "gain"})
+    with_it = run(learning, given={**given, "images": dark}, recipe=hurried(learning, exposure_rate=0.05))
     without = run(plain, given={**given, "images": dark})
     assert with_it.history[-1].loss < 0.9 * without.history[-1].loss
 
@@ -323,3 +326,16 @@ def test_a_gaussian_shared_among_equals_hides_as_much_as_before():
     new, scales = compute_relocation(opacity, torch.ones(2, 3), ratios, None)
     np.testing.assert_allclose(1 - (1 - new.numpy()) ** ratios.numpy(), opacity.numpy(), atol=1e-6)
     assert (scales < 1).all()
+
+
+def test_trainings_side_by_side_take_different_gpus_as_long_as_there_are_some(tmp_path):
+    with taken([1, 0], tmp_path) as first, taken([1, 0], tmp_path) as second, taken([1, 0], tmp_path) as third:
+        assert [str(first), str(second), str(third)] == ["cuda:1", "cuda:0", "cuda:1"]
+    with taken([1, 0], tmp_path) as again:
+        assert str(again) == "cuda:1", "locks end with their trainings"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_it_says_why_and_trains_nothing():
+    assert str(GsplatTrainer().unavailable()).startswith(f"torch {torch.__version__} sees no CUDA device: ")
+    assert GsplatTrainer().free_bytes() is None

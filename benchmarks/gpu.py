@@ -1,0 +1,181 @@
+"""Our trainer for GPUs against gsplat's own example trainer: the same captures, settings, machine and run.
+
+    pip install -e . -r benchmarks/gpu.requirements.txt
+    python benchmarks/gpu.py --json build/gpu.json --case garden=/data/garden --gsplat /src/gsplat
+
+A case is a folder with images and a COLMAP model or ``transforms.json`` (as cpu_splatting.py has it); without --case it
+is a scene of the project. gsplat's kernels are built first. Every 8th view is held out; what both trained is drawn by
+our renderer and compared with those. Memory is that of the process and its children, as the driver tells it. Without
+--gsplat only ours is trained. Nobody has run this on a GPU yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cases import HOLDOUT, Case, load
+
+from resources.colmap_folder import write_capture
+from resources.gsplat_trainer import GsplatTrainer
+from resources.machine import LocalMachine
+from resources.sandbox import run_child
+from resources.trained_ply import read_trained
+from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.domain.plans import GPU_LADDER, Detail, TrainingPlan, plan_for
+from splat_pipeline.ports import TrainingViews, Usage
+
+STRATEGIES = {"ranked": "default", "mcmc": "mcmc"}
+"""Ours: theirs."""
+COLUMNS = ("case", "strategy", "iterations", "who", "psnr_db", "ssim", "seconds", "peak_vram_gb", "gaussians")
+BUILD = "from gsplat.cuda._backend import _C; assert _C is not None, 'gsplat has no kernels'"
+LIMIT_S = 6 * 3600.0
+
+
+def main(arguments: Sequence[str] | None = None, trainer: GsplatTrainer | None = None) -> None:
+    """Train everything, print the table, write the figures."""
+    args, trainer = options().parse_args(arguments), trainer or GsplatTrainer()
+    reason = trainer.unavailable()
+    if reason is not None:
+        sys.exit(f"nothing is measured here: {reason}")
+    start = time.perf_counter()
+    run_child([sys.executable, "-c", BUILD], time_limit_s=LIMIT_S, say=_tell)
+    figures: dict[str, Any] = {"machine": machine(), "build_s": round(time.perf_counter() - start, 1), "rows": []}
+    with tempfile.TemporaryDirectory() as made:
+        for name, folder in args.case or [("scene", None)]:
+            home = Path(made) / name
+            home.mkdir()
+            case = load(folder, poses="auto", longer_side_px=args.longer_side, cache=None, home=home, points="auto")
+            for row in compared(name, case, args, trainer, home=home):
+                figures["rows"].append(row)
+                args.json.write_text(json.dumps(figures, indent=1))
+    print(as_table(figures["rows"]))
+
+
+def options() -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="write the figures here")
+    parser.add_argument("--case", type=_named, action="append", metavar="NAME=DIR", help="may be given several times")
+    parser.add_argument("--iterations", type=int, nargs="+", default=[7_000, 30_000])
+    parser.add_argument("--strategy", choices=STRATEGIES, nargs="+", default=list(STRATEGIES))
+    parser.add_argument("--gaussians", type=int, default=1_000_000, help="cap; theirs has none but with mcmc")
+    parser.add_argument("--longer-side", type=int, default=GPU_LADDER[Detail.FULL].longer_side_px, help="pixels")
+    parser.add_argument("--gsplat", type=Path, metavar="CHECKOUT", help="of gsplat, whose examples/ hold its trainer")
+    parser.add_argument("--python", default=sys.executable, help="that runs it")
+    return parser
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, _, folder = text.rpartition("=")
+    return name or Path(folder).name, Path(folder)
+
+
+def compared(
+    name: str, case: Case, args: argparse.Namespace, trainer: GsplatTrainer, *, home: Path
+) -> list[dict[str, Any]]:
+    """Return the rows of one case."""
+    views, heldout = case.split()
+    rows = []
+    for strategy in args.strategy:
+        for iterations in args.iterations:
+            about = {"case": name, "strategy": strategy, "iterations": iterations}
+            plan = plan_of(iterations, strategy, args)
+            with LocalMachine().metered() as usage:
+                trained = trainer.train(views, case.points, case.colors, plan, say=_tell).gaussians
+            rows.append({**about, "who": "ours", **scored(trainer, trained, heldout, usage)})
+            if args.gsplat is not None:
+                folder = home / f"{strategy}-{iterations}"
+                with LocalMachine().metered() as usage:
+                    trained = theirs(case, plan, args, folder)
+                rows.append({**about, "who": "gsplat's", **scored(trainer, trained, heldout, usage)})
+    return rows
+
+
+def plan_of(iterations: int, strategy: str, args: argparse.Namespace) -> TrainingPlan:
+    """Return what ours is asked to do."""
+    full = plan_for(Detail.FULL, seed=42, ladder=GPU_LADDER, trainer="gsplat")
+    asked = {"strategy": strategy}
+    return replace(
+        full, iterations=iterations, max_gaussians=args.gaussians, longer_side_px=args.longer_side, options=asked
+    )
+
+
+def theirs(case: Case, plan: TrainingPlan, args: argparse.Namespace, folder: Path) -> Gaussians:
+    """Train with gsplat's example on all views of ``case``, of which it holds out the same ones."""
+    everything = TrainingViews(images=case.images, views=case.views, keyframe_ids=range(len(case.views)))
+    write_capture(folder / "data", everything, case.points, case.colors)
+    script = args.gsplat / "examples" / "simple_trainer.py"
+    argv = arguments_of(plan, args.python, script, data=folder / "data", result=folder / "result")
+    run_child(argv, time_limit_s=LIMIT_S, cwd=script.parent, say=_tell)
+    ply = folder / "result" / "ply" / f"point_cloud_{plan.iterations - 1}.ply"
+    return read_trained(ply, who="gsplat's trainer", most_degree=plan.sh_degree, say=_tell)
+
+
+def arguments_of(plan: TrainingPlan, python: str, script: Path, *, data: Path, result: Path) -> list[str]:
+    """Return how it is called with the settings that ours has."""
+    n, strategy = str(plan.iterations), str(plan.options["strategy"])
+    argv = [python, str(script), STRATEGIES[strategy], "--data-dir", str(data), "--data-factor", "1"]
+    argv += ["--result-dir", str(result), "--test-every", str(HOLDOUT), "--no-normalize-world-space"]
+    argv += ["--max-steps", n, "--eval-steps", n, "--save-steps", n, "--ply-steps", n, "--save-ply"]
+    argv += ["--sh-degree", str(plan.sh_degree), "--visible-adam", "--disable-viewer", "--disable-video"]
+    if strategy == "mcmc":
+        stop = str(round(plan.iterations * 25 / 30))
+        return [*argv, "--strategy.cap-max", str(plan.max_gaussians), "--strategy.refine-stop-iter", stop]
+    stop = ["--strategy.refine-stop-iter", str(plan.iterations // 2)]
+    return [*argv, "--strategy.absgrad", "--strategy.grow-grad2d", "0.0008", *stop]
+
+
+def scored(trainer: GsplatTrainer, trained: Gaussians, heldout: TrainingViews, usage: Usage) -> dict[str, Any]:
+    """Return the figures of one training."""
+    psnr_db, ssim = np.mean(trainer.evaluate(trained, heldout), axis=0)
+    vram = usage.peak_vram_bytes
+    return {
+        "psnr_db": round(float(psnr_db), 3),
+        "ssim": round(float(ssim), 4),
+        "seconds": round(usage.seconds, 1),
+        "peak_vram_gb": None if vram is None else round(vram / 1e9, 2),
+        "gpu_share": usage.gpu_share,
+        "gpu_power_w": usage.gpu_power_w,
+        "gaussians": len(trained),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures are of."""
+    import torch
+
+    there = torch.cuda.is_available()
+    properties = torch.cuda.get_device_properties(0) if there else None
+    return {
+        "gpu": properties.name if properties else None,
+        "vram_gb": round(properties.total_memory / 1e9, 1) if properties else None,
+        "cuda": torch.version.cuda,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "gsplat", "splat_pipeline")},
+    }
+
+
+def as_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return Markdown."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
+    lines += ["| " + " | ".join("" if row[c] is None else str(row[c]) for c in COLUMNS) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

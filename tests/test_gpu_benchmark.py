@@ -1,0 +1,110 @@
+"""The benchmark for GPUs, as far as it goes without one: its refusal, its arguments, and a run with stand-ins."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import cases  # noqa: E402
+import gpu  # noqa: E402
+
+from resources.gsplat_trainer import GsplatTrainer  # noqa: E402
+from splat_pipeline.domain.gaussians import SH_C0, Gaussians  # noqa: E402
+from splat_pipeline.ports import TrainingResult  # noqa: E402
+
+
+class OnThePoints(GsplatTrainer):
+    """Trains nothing: a Gaussian on each point."""
+
+    def unavailable(self):
+        return None
+
+    def train(self, views, points, colors, plan, *, say, ongoing=None, take_over=False):
+        n, k = len(points), (plan.sh_degree + 1) ** 2
+        sh = np.zeros((n, k, 3), np.float32)
+        sh[:, 0] = (colors / 255 - 0.5) / SH_C0
+        made = Gaussians(
+            means=points,
+            quats=np.tile(np.array([1, 0, 0, 0], np.float32), (n, 1)),
+            log_scales=np.full((n, 3), -3, np.float32),
+            logit_opacities=np.ones(n, np.float32),
+            sh=sh,
+        )
+        return TrainingResult(gaussians=made)
+
+
+THEIRS = """
+import sys
+args = sys.argv[1:]
+value = lambda name: args[args.index(name) + 1]
+assert args[0] in ("default", "mcmc")
+out = f"{{value('--result-dir')}}/ply/point_cloud_{{int(value('--max-steps')) - 1}}.ply"
+sys.argv = ["stand_in", "works", value("--data-dir"), out, value("--sh-degree")]
+exec(compile(open({stand_in!r}).read(), "stand_in", "exec"))
+"""
+
+
+def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(GsplatTrainer, "unavailable", lambda self: "torch sees no CUDA device")
+    with pytest.raises(SystemExit) as caught:
+        gpu.main(["--json", str(tmp_path / "gpu.json")])
+    assert caught.value.code == "nothing is measured here: torch sees no CUDA device"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("strategy", "more"), [("ranked", "--strategy.absgrad"), ("mcmc", "--strategy.cap-max")])
+def test_theirs_is_called_with_the_settings_of_ours(strategy, more):
+    args = gpu.options().parse_args(["--json", "x", "--gaussians", "123456"])
+    plan = gpu.plan_of(7_000, strategy, args)
+    argv = gpu.arguments_of(plan, "python", Path("/g/simple_trainer.py"), data=Path("/d"), result=Path("/r"))
+    told = dict(pairwise(argv))
+    assert argv[2] == gpu.STRATEGIES[strategy]
+    assert (told["--max-steps"], told["--sh-degree"], told["--test-every"]) == ("7000", "3", str(cases.HOLDOUT))
+    assert told["--ply-steps"] == told["--max-steps"]
+    assert more in argv
+    assert "--no-normalize-world-space" in argv, "what it trains must be in our world to be compared"
+    if strategy == "mcmc":
+        assert told["--strategy.cap-max"] == str(plan.max_gaussians) == "123456"
+    else:
+        assert told["--strategy.refine-stop-iter"] == "3500"
+
+
+def test_a_case_may_have_a_name():
+    args = gpu.options().parse_args(["--json", "x", "--case", "garden=/data/g", "--case", "/data/room"])
+    assert args.case == [("garden", Path("/data/g")), ("room", Path("/data/room"))]
+    assert args.iterations == [7_000, 30_000]
+
+
+def test_a_run_trains_both_on_every_case_and_compares_them_on_the_same_views(tmp_path, monkeypatch, capsys):
+    examples = tmp_path / "gsplat" / "examples"
+    examples.mkdir(parents=True)
+    stand_in = ROOT / "tests" / "resources" / "stand_in.py"
+    (examples / "simple_trainer.py").write_text(THEIRS.format(stand_in=str(stand_in)))
+    monkeypatch.setattr(gpu, "BUILD", "print('built')")
+    monkeypatch.setattr(gpu, "machine", lambda: {"gpu": "none"})
+    monkeypatch.setattr(gpu, "load", lambda folder, **asked: cases.made(48, frames=16))
+    file = tmp_path / "gpu.json"
+    asked = ["--json", str(file), "--gsplat", str(tmp_path / "gsplat"), "--iterations", "100", "--longer-side", "48"]
+    gpu.main(asked, trainer=OnThePoints())
+    figures = json.loads(file.read_text())
+    assert [(row["strategy"], row["who"]) for row in figures["rows"]] == [
+        ("ranked", "ours"),
+        ("ranked", "gsplat's"),
+        ("mcmc", "ours"),
+        ("mcmc", "gsplat's"),
+    ]
+    ours, others = figures["rows"][:2]
+    assert ours["gaussians"] == others["gaussians"]
+    assert ours["psnr_db"] == pytest.approx(others["psnr_db"], abs=0.5), "both are a Gaussian on each point"
+    assert ours["peak_vram_gb"] is None
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].startswith("| case | strategy | iterations | who | psnr_db")
+    assert len(table) == 6
