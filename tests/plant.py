@@ -170,6 +170,10 @@ class Plant:
         with dg.DagsterInstance.from_config(str(self.settings.folder("dagster"))) as instance:
             return list(instance.get_runs())
 
+    def status(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+        """Return how a run goes now."""
+        return next(now.status for now in self.runs() if now.run_id == run.run_id)
+
     def ended(self) -> bool:
         """Tell whether the inbox is empty and no run is waiting or going on."""
         waiting = [path for path in self.place("inbox").iterdir() if not path.name.startswith(".")]

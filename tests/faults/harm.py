@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import time
@@ -14,6 +15,10 @@ import dagster as dg
 from cheap_stages import BAD, expected
 from plant import LOOK_S, Plant, kill
 
+PATIENT = {"run_retries": {"max_retries": 50}, "concurrency": {"runs": {"max_concurrent_runs": 3}}}
+"""Of dagster.yaml: a budget for more kills than any machine sees."""
+PATIENCE_S = 3600
+SUCCESS = dg.DagsterRunStatus.SUCCESS
 ROLES = ("daemon", "code", "worker", "step", "tool")
 
 
@@ -39,6 +44,12 @@ class Harm:
     roles: Counter[str] = field(default_factory=Counter)
     """Kills by what was killed."""
 
+    @property
+    def broken(self) -> bool:
+        """Whether any upload did not end as it should."""
+        ended = self.delivered + self.classified == self.uploads
+        return not ended or any((self.lost, self.duplicated, self.torn, self.wrong_reads))
+
     def to_json(self) -> dict[str, object]:
         """Return plain values."""
         return {**asdict(self), "seconds": round(self.seconds, 1), "roles": dict(self.roles)}
@@ -52,20 +63,22 @@ def uploads(count: int, rng: random.Random) -> dict[str, dict[str, bytes]]:
     }
 
 
-def storm(plant: Plant, contents: Mapping[str, Mapping[str, bytes]], *, kills: int, rng: random.Random) -> Harm:
-    """Drop ``contents`` and kill processes by chance until all uploads ended; at most ``kills``, while work goes on."""
+def storm(
+    plant: Plant, contents: Mapping[str, Mapping[str, bytes]], *, kills: int, rng: random.Random, seconds: float = 1e9
+) -> Harm:
+    """Drop ``contents`` and kill processes by chance until all uploads ended; at most ``kills``, for ``seconds``."""
     harm, began_s = Harm(uploads=len(contents)), time.monotonic()
     for name, files in contents.items():
         plant.drop(name, files)
     next_s = began_s + 5
-    while harm.kills < kills and not plant.ended():
+    while harm.kills < kills and time.monotonic() - began_s < seconds and not plant.ended():
         plant.tend()
         if time.monotonic() >= next_s and (struck := strike(plant, rng)):
             harm.kills += 1
             harm.roles[struck] += 1
             next_s = time.monotonic() + rng.uniform(0.5, 4)
         time.sleep(LOOK_S)
-    plant.until(plant.ended, within_s=600)
+    plant.until(plant.ended, within_s=PATIENCE_S)
     harm.seconds = time.monotonic() - began_s
     return harm
 
@@ -96,13 +109,8 @@ def count(plant: Plant, contents: Mapping[str, Mapping[str, bytes]], harm: Harm)
     return harm
 
 
-SUCCESS = dg.DagsterRunStatus.SUCCESS
-
-
 def torn(root: Path) -> list[str]:
     """Return the files below ``root`` that are not what the manifest beside them says."""
-    import hashlib
-
     found = []
     for path in root.rglob("artifact.json"):
         if "scratch" in path.relative_to(root).parts or any(p.startswith(".") for p in path.relative_to(root).parts):

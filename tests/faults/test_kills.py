@@ -6,12 +6,10 @@ import os
 import random
 from pathlib import Path
 
-from harm import count, storm, uploads
+from harm import PATIENT, count, storm, uploads
 from plant import Plant
 
-KILLS = int(os.environ.get("SPLAT_FAULTS", "8"))
-PATIENT = {"run_retries": {"max_retries": 50}, "concurrency": {"runs": {"max_concurrent_runs": 3}}}
-"""A budget for more kills than any machine sees."""
+KILLS = int(os.environ.get("SPLAT_FAULTS", "6"))
 
 
 def test_nothing_is_lost_doubled_torn_or_wrong_whatever_is_killed(tmp_path: Path):
@@ -20,6 +18,5 @@ def test_nothing_is_lost_doubled_torn_or_wrong_whatever_is_killed(tmp_path: Path
     with Plant(home=tmp_path, module="cheap", instance=PATIENT).running() as plant:
         harm = count(plant, contents, storm(plant, contents, kills=KILLS, rng=rng))
         told = f"{harm}\n{plant.told()}"
-    assert (harm.lost, harm.duplicated, harm.torn, harm.wrong_reads) == (0, 0, 0, 0), told
-    assert harm.delivered + harm.classified == harm.uploads, told
+    assert not harm.broken, told
     assert harm.kills > KILLS // 2, told
