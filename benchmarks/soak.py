@@ -2,9 +2,9 @@
 
     python benchmarks/soak.py --kills 200 --json soak.json
 
-Daemon, code server, run workers, steps and tools are the real ones, and so are store, sensors, launcher and the shape of
-the graph; the stages are cheap (tests/faults/cheap_stages.py), so that what is delivered can be compared with what follows
-from the upload. Ends with exit code 1 where anything was lost, doubled, torn or wrong.
+Daemon, code server, run workers, steps and tools are the real ones, and so are store, sensors, launcher and the shape
+of the graph; the stages are cheap (tests/faults/cheap_stages.py), so that what is delivered can be compared with what
+follows from the upload. Ends with exit code 1 where anything was lost, doubled, torn or wrong.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ def main() -> int:
     """Soak, and write what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--uploads", type=int, help="by itself three for ten kills")
     parser.add_argument("--seconds", type=float, default=4 * 3600.0, help="no more kills after so long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, default=Path("soak.json"))
     asked = parser.parse_args()
     rng = random.Random(asked.seed)
-    contents = uploads(max(3, round(asked.kills * UPLOADS_PER_KILL)), rng)
+    contents = uploads(asked.uploads or max(3, round(asked.kills * UPLOADS_PER_KILL)), rng)
     with (
         tempfile.TemporaryDirectory(prefix="soak-") as home,
         Plant(home=Path(home), module="cheap", instance=PATIENT).running() as plant,
