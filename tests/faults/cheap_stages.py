@@ -80,7 +80,7 @@ def piece(context: dg.OpExecutionContext, store: Stores, machine: Machines, numb
     with stage(context, store, machine, name=f"piece_{number}") as work:
         asked, made = work.folder / "asked", work.folder / "made"
         asked.write_bytes(_piece((work.input("source") / "whole.bin").read_bytes(), number))
-        run_child([sys.executable, "-c", TOOL, str(asked), str(made)], time_limit_s=60)
+        run_child([sys.executable, "-c", TOOL, str(asked), str(made)], time_limit_s=3600)
         work.publish(metadata={})
     assert work.published is not None
     return {"number": number, "digest": work.published.digest}
