@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 3000
+METRICS_PORT ?= 9464
 # Reports, films and viewers behind links in the UI.
 FILES  ?= 3001
 # Threads that spin while they wait halve the speed of training on a busy machine.
@@ -48,11 +49,12 @@ bench: setup     ## time the CPU renderer and trainer on a tiny case, a minute o
 soak: setup      ## kill processes of a working installation 200 times and count what is lost; writes soak.json, takes hours
 	$(BIN)/python benchmarks/soak.py --kills 200 --json soak.json
 
-dev: setup       ## the Dagster UI with its daemon on 127.0.0.1, watching the inbox
+dev: setup       ## the Dagster UI with its daemon, and figures for Prometheus, on 127.0.0.1; watches the inbox
 	@$(BIN)/splat init
 	@echo "Dagster UI                   http://127.0.0.1:$(PORT)"
 	@echo "files of artifacts           http://127.0.0.1:$(FILES) (linked from the UI)"
-	@$(BIN)/splat artifacts --port $(FILES) & trap "kill $$!" EXIT; \
+	@$(BIN)/splat artifacts --port $(FILES) & files=$$!; $(BIN)/splat metrics --port $(METRICS_PORT) & metrics=$$!; \
+	trap "kill $$files $$metrics" EXIT; \
 	SPLAT_ARTIFACT_URL=http://127.0.0.1:$(FILES) DAGSTER_HOME="$$($(BIN)/splat init --quiet)" \
 	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from resources.copies import brought
+from resources.sealed import opened, read_sealed, sealed
 from splat_pipeline.domain.errors import CorruptArtifact, UnsafeUpload
 from splat_pipeline.domain.uploads import safe_name
 from splat_pipeline.ports import Place
 
 MANIFEST = "artifact.json"
-_READS = 3
-"""So often a manifest is read before it is called damaged: a network may cut it off."""
 
 
 def entry_of(folder: Path, path: Path) -> dict[str, Any]:
@@ -50,36 +49,36 @@ def manifest_in(place: Place, name: str, asset: str, version: str) -> dict[str, 
 
     Raises ``CorruptArtifact``, ``FileNotFoundError``.
     """
-    for _ in range(_READS):
-        manifest = _manifest(place.read(f"{name}/{MANIFEST}"), asset)
-        if manifest is not None and str(manifest["digest"]).startswith(version):
-            return manifest
-    raise CorruptArtifact(f"{name}: {MANIFEST} is not what was written", file=MANIFEST)
+    manifest = _checked(read_sealed(place, f"{name}/{MANIFEST}"), asset)
+    if manifest is None or not str(manifest["digest"]).startswith(version):
+        raise CorruptArtifact(f"{name}: {MANIFEST} is not what was written", file=MANIFEST)
+    return manifest
 
 
 def copied(place: Place, name: str, folder: Path, manifest: Mapping[str, Any]) -> None:
     """Make ``folder`` a copy of the artifact at ``name``, every file checked; its manifest too."""
     for entry in manifest["files"]:
         brought(place, f"{name}/{entry['name']}", folder / entry["name"], partial(is_entry, entry=entry))
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    (folder / MANIFEST).write_bytes(sealed(manifest))
 
 
 def holds(folder: Path, asset: str, digest: str) -> bool:
     """Tell whether ``folder`` is a whole artifact of this digest; a damaged one is written anew."""
     try:
-        manifest = _manifest((folder / MANIFEST).read_bytes(), asset)
+        manifest = _checked(opened((folder / MANIFEST).read_bytes()), asset)
     except (FileNotFoundError, NotADirectoryError):
         return False
     whole = manifest is not None and all(is_entry(folder / entry["name"], entry) for entry in manifest["files"])
     return whole and manifest is not None and bool(manifest["digest"] == digest)
 
 
-def _manifest(data: bytes, asset: str) -> dict[str, Any] | None:
-    """Return what ``data`` says, or None when it was cut off, changed, or is of something else."""
+def _checked(manifest: dict[str, Any] | None, asset: str) -> dict[str, Any] | None:
+    """Return a manifest when it is one, and of this asset."""
     try:
-        manifest: dict[str, Any] = json.loads(data)
+        if manifest is None or digest_of(asset, manifest["files"]) != manifest["digest"]:
+            return None
         for entry in manifest["files"]:
             safe_name(entry["name"])
-        return manifest if digest_of(asset, manifest["files"]) == manifest["digest"] else None
-    except (ValueError, KeyError, TypeError, UnsafeUpload):
+    except (KeyError, TypeError, UnsafeUpload):
         return None
+    return manifest

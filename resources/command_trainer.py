@@ -161,13 +161,16 @@ class CommandTrainer(OurEyes):
         ongoing: Path | None = None,
         take_over: bool = False,
     ) -> TrainingResult:
-        """Run the program; it begins anew each time. Raises ``TrainingError``, ``OutOfMemory``, ``ToolError``."""
-        del ongoing, take_over
+        """Run the program; it begins anew each time. Raises ``TrainingError``, ``OutOfMemory``, ``ToolError``.
+
+        ``ongoing`` is where it works: there is room for it, and what a killed one left goes with it.
+        """
+        del take_over
         found = self.program.find()
         if isinstance(found, str):
             raise ToolMissing(f"{self.name}: {found}")
         log = Log(program=self.program, iterations=plan.iterations, say=say)
-        with tempfile.TemporaryDirectory(prefix="training-") as made:
+        with tempfile.TemporaryDirectory(prefix="training-", dir=ongoing) as made:
             data, output = Path(made) / "data", Path(made) / "output"
             output.mkdir()
             self.program.write(data, views, points, colors)

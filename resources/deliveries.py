@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
 import uuid
@@ -18,6 +17,7 @@ from pathlib import Path
 from resources.artifacts import MANIFEST, copied, is_entry, manifest_in
 from resources.copies import Copies, brought
 from resources.disk import disk_errors
+from resources.sealed import read_sealed, sealed
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.ports import Artifact, Place
 
@@ -37,7 +37,7 @@ class Deliveries:
         home = self._place.here(artifact.job)
         if home is None:
             self._fill(artifact, name)
-            self._place.write(f"{artifact.job}/{LATEST}.json", json.dumps({"version": artifact.version}).encode())
+            self._place.write(f"{artifact.job}/{LATEST}.json", sealed({"version": artifact.version}))
             return f"{self._place.url}/{name}"
         with disk_errors():
             home.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ class Deliveries:
         if home is not None:
             return (home / LATEST).resolve() if (home / LATEST).exists() else None
         try:
-            version = str(json.loads(self._place.read(f"{job}/{LATEST}.json"))["version"])
+            version = str(read_sealed(self._place, f"{job}/{LATEST}.json")["version"])
         except FileNotFoundError:
             return None
         name = f"{job}/{version}"

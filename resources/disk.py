@@ -15,6 +15,8 @@ from splat_pipeline.domain.errors import DiskFull, StoreUnavailable
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _AWAY = (errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN)
 """What a disk that failed, or a network mount whose server went away, says."""
+_NOT_FLUSHED = (errno.EINVAL, errno.ENOTSUP)
+"""What network mounts answer whose servers flush names by themselves (SMB, FUSE)."""
 
 
 def write(path: Path, text: str) -> None:
@@ -56,6 +58,9 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NOT_FLUSHED:
+            raise
     finally:
         os.close(handle)
 

@@ -59,7 +59,7 @@ def _ffmpeg() -> Iterator[Finding]:
     remedy = "Install the package again: pip install --force-reinstall imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE."
     try:
         program = imageio_ffmpeg.get_ffmpeg_exe()
-        done = watch_child([program, "-hide_banner", "-encoders"], time_limit_s=TOOL_S)
+        done = watch_child([program, "-hide_banner", "-h", f"encoder={ENCODER}"], time_limit_s=TOOL_S)
     except (RuntimeError, SplatError) as error:
         yield Finding(name="ffmpeg", state="bad", says=str(error), remedy=remedy)
         return
@@ -67,8 +67,7 @@ def _ffmpeg() -> Iterator[Finding]:
         yield Finding(name="ffmpeg", state="bad", says=done.problem.cause, remedy=remedy)
         return
     yield Finding(name="ffmpeg", state="good", says=program)
-    encoders = {words[1] for line in done.last_lines if len(words := line.split()) > 1}
-    if ENCODER in encoders:
+    if any(line.startswith(f"Encoder {ENCODER} ") for line in done.last_lines):
         yield Finding(name="encoder", state="good", says=f"{ENCODER} is there: previews can be written")
     else:
         lacks = f"{program} lacks {ENCODER}, by which previews are written"

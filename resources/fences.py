@@ -9,11 +9,11 @@ lower number: there is no moment at which what it writes would be read. The list
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from resources.sealed import read_sealed, sealed
 from splat_pipeline.domain.errors import CorruptArtifact, Superseded
 from splat_pipeline.ports import Place
 
@@ -25,7 +25,7 @@ _POINTER = re.compile(r"\d{8}-[0-9a-f]{16}\.json")
 def begin(place: Place, home: str, about: Mapping[str, Any]) -> int:
     """Return the number of a new attempt; it is higher than that of any before it."""
     number = _newest(place, home) + 1
-    while not place.create(f"{home}/{ATTEMPTS}/{number:08d}.json", json.dumps(about).encode()):
+    while not place.create(f"{home}/{ATTEMPTS}/{number:08d}.json", sealed(about)):
         number += 1
     return number
 
@@ -39,7 +39,7 @@ def require_newest(place: Place, home: str, number: int) -> None:
 
 def point(place: Place, home: str, number: int, version: str, about: Mapping[str, Any]) -> None:
     """Make ``version`` the current one, as of attempt ``number``, and forget the attempts before it."""
-    place.create(f"{home}/{CURRENT}/{number:08d}-{version}.json", json.dumps(about, indent=1).encode())
+    place.create(f"{home}/{CURRENT}/{number:08d}-{version}.json", sealed(about))
     for folder in (ATTEMPTS, CURRENT):
         for name in place.children(f"{home}/{folder}"):
             if name[:8].isdecimal() and int(name[:8]) < number:
@@ -53,11 +53,10 @@ def current(place: Place, home: str) -> tuple[str, dict[str, Any]] | None:
         if not names:
             return None
         try:
-            told = json.loads(place.read(f"{home}/{CURRENT}/{max(names)}"))
-        except (FileNotFoundError, ValueError):  # a later attempt took it away, or a network cut it off
+            return max(names)[9:25], read_sealed(place, f"{home}/{CURRENT}/{max(names)}")
+        except FileNotFoundError:  # a later attempt took it away
             continue
-        return max(names)[9:25], dict(told)
-    raise CorruptArtifact(f"{home}/{CURRENT} was read {_READS} times and says nothing", file=CURRENT)
+    raise CorruptArtifact(f"{home}/{CURRENT} changed {_READS} times while it was read", file=CURRENT)
 
 
 def _newest(place: Place, home: str) -> int:

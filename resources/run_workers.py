@@ -1,7 +1,7 @@
 """Who computes a run, and whether that process still lives: Dagster's own launcher does not ask after a host crash.
 
-Every run worker writes on its run which process it is (``OWNER``). The daemon's run monitoring asks the launcher about
-every started run; one whose worker is gone fails at once, its pool slots are freed and its retry redoes what is left.
+Every run worker writes on its run which process it is (``WORKER_TAG``). The daemon's run monitoring asks the launcher
+about every started run; one whose worker is gone fails at once, its pool slots are freed, its retry redoes the rest.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionRes
 from dagster._serdes import ConfigurableClassData, deserialize_value
 
 from resources.machine import is_gone, is_here, this_process
+from splat_pipeline.domain.intake import OWNER_TAG
 
-OWNER = "splat/owner"
-"""Tag of a run: the process that computes it, as ``machine.this_process`` names it; empty until that is known."""
+WORKER_TAG = "splat/worker"
+"""Of a run: the process that computes it, as ``machine.this_process`` names it; empty until that is known."""
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
@@ -58,12 +59,12 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Start a run worker. A retry inherits its parent's tags: the parent's process is not its own."""
-        self._instance.add_run_tags(context.dagster_run.run_id, {OWNER: ""})
+        self._instance.add_run_tags(context.dagster_run.run_id, {WORKER_TAG: ""})
         super().launch_run(context)
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Tell whether the worker of a started run lives; the pool slots of one that does not are freed."""
-        owner = run.tags.get(OWNER, "")
+        owner = run.tags.get(WORKER_TAG) or run.tags.get(OWNER_TAG, "")  # a command's run has the latter
         why = self._gone_here(owner) if owner and is_here(owner) else self._gone_there(run)
         if why is None:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
@@ -105,7 +106,7 @@ class OwnedSteps(MultiprocessExecutor):
 
     def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Iterator[DagsterEvent]:
         """Say whose the run is, then execute it."""
-        plan_context.instance.add_run_tags(plan_context.run_id, {OWNER: this_process()})
+        plan_context.instance.add_run_tags(plan_context.run_id, {WORKER_TAG: this_process()})
         return super().execute(plan_context, execution_plan)
 
 

@@ -14,7 +14,8 @@ from resources.movies import FfmpegWriter
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.errors import ToolMissing
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.domain.sample import TEXTURES, sample_camera, scene, walk
+from splat_pipeline.domain.sample import TEXTURES, sample_camera
+from splat_pipeline.domain.sample_kinds import KINDS
 from splat_pipeline.domain.surfaces import Texture
 from splat_pipeline.ports import Say
 
@@ -31,16 +32,17 @@ def make_sample(
     height: int = 360,
     fps: int = 15,
     seed: int = 0,
+    kind: str = "table",
     say: Say = print,
 ) -> Path:
-    """Write ``folder/SAMPLE``, a walk around a small scene, and ``folder/TRUTH``, its exact poses; return the video.
+    """Write ``folder/SAMPLE``, a film of a small scene, and ``folder/TRUTH``, its exact poses; return the video.
 
-    The same arguments give the same film; ``seed`` is of the hand's sway. 15 frames a second are more than are
-    analysed; 12 seconds of 640x360 take some 20 s on two cores. Raises ``ToolError``.
+    ``kind``: of ``sample_kinds.KINDS``. The same arguments give the same film; ``seed`` is of the hand's sway. 15
+    frames a second are more than are analysed; 12 seconds of 640x360 take some 20 s on two cores. Raises ``ToolError``.
     """
     say("laying out the scene")
-    gaussians = scene(load_textures())
-    views = walk(sample_camera(width, height), frames=max(2, round(seconds * fps)), fps=fps, seed=seed)
+    gaussians = KINDS[kind].scene(load_textures())
+    views = KINDS[kind].walk(sample_camera(width, height), frames=max(2, round(seconds * fps)), fps=fps, seed=seed)
     (folder / TRUTH).parent.mkdir(parents=True, exist_ok=True)
     (folder / TRUTH).write_text(json.dumps(_truth(views, fps=fps)))
     say(f"filming {len(views)} frames of {len(gaussians)} Gaussians")

@@ -62,7 +62,8 @@ class Shelves:
         """
         failed = "class" in told
         shelf = self.errors if failed else self.processed
-        target = _target(shelf, name, told, ending := REASON if failed else RESULT)
+        single = name in self.inbox.find(name)
+        target = _target(shelf, name, told, ending := REASON if failed else RESULT, single=single)
         source, there = self.inbox.here(name), shelf.here(target)
         ours = _key_of(shelf, target + ending) == told["key"]
         lies = self._stamp(name)
@@ -120,8 +121,9 @@ class Shelves:
         return _seen(name, files, done=False).stamp if exists else None
 
     def _shelved(self, shelf: Place, target: str) -> Shelved:
+        lies = f"{shelf.url}/{target}"
         single = target in shelf.find(target)
-        return Shelved(place=f"{shelf.url}/{target}", location=shelf.url if single else f"{shelf.url}/{target}")
+        return Shelved(place=lies, location=lies.rsplit("/", 1)[0] if single else lies)
 
 
 def _is_upload(name: str) -> bool:
@@ -149,27 +151,28 @@ def _seen(name: str, files: Mapping[str, FileFacts], *, done: bool) -> Seen:
     )
 
 
-def _target(shelf: Place, name: str, told: Mapping[str, Any], ending: str) -> str:
-    """Return ``name``, or with a UTC suffix where another upload has it already."""
-    for candidate in (name, _suffixed(name, str(told["utc"]))):
-        key = _key_of(shelf, candidate + ending)
-        if told["key"] in {key, _key_of(shelf, _moving(candidate))}:
+def _target(shelf: Place, name: str, told: Mapping[str, Any], ending: str, *, single: bool) -> str:
+    """Return ``name``, or with a UTC suffix where another upload has it already.
+
+    A single file keeps its name, which is on record: it gets a folder, film-20261120T101500Z/film.mp4.
+    """
+    utc = str(told["utc"]).replace("-", "").replace(":", "")
+    folder, file = f"{name}-{utc}", f"{PurePosixPath(name).stem}-{utc}/{name}"
+    for candidate in (name, folder, file):
+        if told["key"] in {_key_of(shelf, candidate + ending), _key_of(shelf, _moving(candidate))}:
             return candidate
+    for candidate in (name, file if single else folder):
         here = shelf.here(candidate)
         taken = os.path.lexists(here) if here is not None else bool(shelf.find(candidate))
-        if key is None and not taken:
+        if not taken and _key_of(shelf, candidate + ending) is None:
             return candidate
-    return _suffixed(name, uuid.uuid4().hex)
+    return f"{uuid.uuid4().hex}/{name}"
 
 
 def _moving(target: str) -> str:
-    return f".{target}.moving"
-
-
-def _suffixed(name: str, utc: str) -> str:
-    """Return garden-20261120T101500Z, film-20261120T101500Z.mp4."""
-    path, stamp = PurePosixPath(name), utc.replace("-", "").replace(":", "")
-    return f"{path.stem}-{stamp}{path.suffix}"
+    """Return the hidden name that says that a move to ``target`` has begun."""
+    path = PurePosixPath(target)
+    return str(path.with_name(f".{path.name}.moving"))
 
 
 def _key_of(shelf: Place, marker: str) -> str | None:

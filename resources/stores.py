@@ -16,7 +16,6 @@ An artifact becomes visible whole: by one rename on a file system, by its manife
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import uuid
@@ -35,6 +34,7 @@ from resources.deliveries import Deliveries
 from resources.disk import disk_errors, write
 from resources.fetched import fetched_upload
 from resources.places import place_of
+from resources.sealed import read_sealed, sealed
 from splat_pipeline.domain.errors import CorruptArtifact, MissingArtifact, Superseded, UnsafeUpload
 from splat_pipeline.domain.tables import TableSpec, read_table, write_table
 from splat_pipeline.domain.uploads import Upload
@@ -107,7 +107,7 @@ class FileStore:
         here = self.place.here(f"{home}/{version}")
         if here is None or not holds(here, asset, digest):
             with disk_errors():
-                write(folder / MANIFEST, json.dumps(manifest, indent=1))
+                write(folder / MANIFEST, sealed(manifest).decode())
             self.place.put_tree(folder, f"{home}/{version}", MANIFEST)
         fences.require_newest(self.place, home, number)
         fences.point(self.place, home, number, version, provenance)
@@ -143,12 +143,12 @@ class FileStore:
 
     def register(self, upload: Upload) -> None:
         """Remember, or move, a job's upload."""
-        self.place.write(f"jobs/{_checked(upload.job)}/upload.json", json.dumps(upload.to_json(), indent=1).encode())
+        self.place.write(f"jobs/{_checked(upload.job)}/upload.json", sealed(upload.to_json()))
 
     def upload(self, job: str) -> Upload:
         """Return a job's upload."""
         try:
-            return Upload.from_json(json.loads(self.place.read(f"jobs/{_checked(job)}/upload.json")))
+            return Upload.from_json(read_sealed(self.place, f"jobs/{_checked(job)}/upload.json"))
         except FileNotFoundError:
             raise MissingArtifact(f"job {job} has no upload on record", remedy="Upload it again.") from None
 
@@ -159,9 +159,7 @@ class FileStore:
     def first_job(self, content: str, job: str) -> str:
         """Return the job that a content came as first: ``job`` when it is new, whoever asks at the same time."""
         name = f"contents/{_checked(content)}.json"
-        if self.place.create(name, json.dumps({"job": job}).encode()):
-            return job
-        return str(json.loads(self.place.read(name))["job"])
+        return job if self.place.create(name, sealed({"job": job})) else str(read_sealed(self.place, name)["job"])
 
     def jobs(self) -> list[str]:
         """Return every job that has an upload on record, sorted."""

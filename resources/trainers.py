@@ -43,6 +43,11 @@ class InstalledTrainers:
             name: point for name, point in installed.items() if name not in {ours.name for ours in self._ours}
         }
 
+    @cached_property
+    def name(self) -> str:
+        """What ``auto`` stands for here: a result that it decided holds no longer where that has changed."""
+        return self.chosen(AUTO)[0].name
+
     def names(self) -> Sequence[str]:
         """Return all names, ours first."""
         return tuple(self._points)

@@ -8,7 +8,7 @@ log and the places has to outlive a crash.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ import dagster as dg
 from sensors.second_chances import is_owed_a_retry
 from splat_pipeline.assets.failures import evidence, explain
 from splat_pipeline.domain.errors import Cancelled, MissingArtifact, SplatError
+from splat_pipeline.domain.inbox import Moment
 from splat_pipeline.domain.intake import PARTITION_TAG, STAMP_TAG, UPLOAD_TAG, outcome
 from splat_pipeline.ports import Shelved, Store, UploadShelves
 
@@ -29,6 +30,8 @@ ENDS = {
 }
 AT_ONCE = 300
 """Ends of runs that a tick reads of each kind; more wait for the next."""
+BUDGET_S = 20
+"""After so long no further upload is moved in a tick: Dagster ends one after 60 s, and all that it did with it."""
 MARGIN = 200
 """Entries of the log that are read again: of two that are written at once, the later one may be seen first."""
 
@@ -65,6 +68,7 @@ class Exit:
     job_name: str
     ui: str
     """Address of Dagster's UI, for links."""
+    now: Callable[[], Moment]
 
 
 def outcomes_sensor(out: Exit, *, poll_s: int) -> dg.SensorDefinition:
@@ -74,8 +78,9 @@ def outcomes_sensor(out: Exit, *, poll_s: int) -> dg.SensorDefinition:
         cursor, runs = _ended(context.instance, Cursor.parse(context.cursor), out.job_name)
         pending: list[str] = []
         done: list[str] = []
+        began = out.now().s
         for run in runs:
-            settled = _settle(run, out, context)
+            settled = out.now().s - began < BUDGET_S and _settle(run, out, context)
             (done if settled else pending).append(run.run_id)
         said = f"{len(done)} runs have ended, {len(pending)} uploads wait to be moved"
         kept = tuple(dict.fromkeys([*done, *cursor.done]))[:AT_ONCE]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import dagster as dg
@@ -15,6 +15,8 @@ from splat_pipeline.domain.intake import PARTITION_TAG, RUNNING, UPLOAD_TAG, Kno
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.ports import Store, UploadShelves
 
+BUDGET_S = 20
+"""After so long no further upload is read in a tick: Dagster ends one after 60 s, and all that it did with it."""
 Hold = Callable[[dg.DagsterInstance, Upload, int], str | None]
 """Says why the run of an upload has to wait beside so many that this tick starts; None: it may start."""
 
@@ -25,6 +27,10 @@ def _let_all_in(_instance: dg.DagsterInstance, _upload: Upload, _beside: int) ->
 
 class _Held(Exception):  # no error: it waits
     """An upload is complete and has to wait."""
+
+
+class _Follows(Exception):  # no error: it waits
+    """An upload has the content of another one that is computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +53,23 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
 
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         seen = door.shelves.seen()
-        cursor, ready = rules.decide(rules.parse(context.cursor), seen, now=door.now(), stable_s=door.stable_s)
+        now = door.now()
+        cursor, ready = rules.decide(rules.parse(context.cursor), seen, now=now, stable_s=door.stable_s)
         requests: list[dg.RunRequest] = []
-        failed, held = [], {}
+        later: list[str] = []
+        late: list[str] = []
+        held: dict[str, str] = {}
         for name in ready:
+            if door.now().s - now.s > BUDGET_S:
+                late.append(name)
+                continue
             try:
-                request = _let_in(name, door, context, beside=len(requests))
+                request = _let_in(name, door, context, beside=requests)
             except _Held as because:
                 held[name] = str(because)
-            except StoreUnavailable as error:
-                context.log.error(f"{name} is tried again: {error} Remedy: {error.remedy}")  # noqa: TRY400  # for users
-                failed.append(name)
+            except (StoreUnavailable, _Follows) as error:
+                context.log.info(f"{name} waits: {error}")
+                later.append(name)
             else:
                 requests += [request] if request else []
         keys = {str(request.partition_key) for request in requests}
@@ -65,7 +77,7 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
         return dg.SensorResult(
             run_requests=requests,
             dynamic_partitions_requests=[jobs.build_add_request(new)] if new else [],
-            cursor=rules.dump(rules.again(cursor, [*failed, *held])),
+            cursor=rules.dump(rules.again(rules.again(cursor, later, now=now), [*late, *held])),
             skip_reason=None if requests else _why_nothing(len(seen), held),
         )
 
@@ -86,8 +98,10 @@ def _why_nothing(seen: int, held: Mapping[str, str]) -> str:
     return f"{len(held)} of {seen} uploads in the inbox are complete and wait: {reasons}"
 
 
-def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext, *, beside: int) -> dg.RunRequest | None:
-    """Register one upload and ask for its run. Raises ``_Held``.
+def _let_in(
+    name: str, door: Door, context: dg.SensorEvaluationContext, *, beside: Sequence[dg.RunRequest]
+) -> dg.RunRequest | None:
+    """Register one upload and ask for its run, beside others of this tick. Raises ``_Held``, ``_Follows``.
 
     What cannot even be listed goes to error/, what was computed already to processed/, at once and with the reason.
     """
@@ -98,18 +112,22 @@ def _let_in(name: str, door: Door, context: dg.SensorEvaluationContext, *, besid
         return None
     # One content is one partition, whatever it is called: two runs of it are two versions of one job.
     upload = replace(upload, job=door.store.first_job(upload.content, upload.job))
+    if any(upload.job == request.partition_key for request in beside):
+        raise _Follows(f"its content is that of another upload, which comes first as {upload.job}")
     known = _known(context.instance, door.job_name, upload.job)
     if known is not None and not upload.wishes.force:
-        if known.status in RUNNING and known.upload == name:
+        if known.status in RUNNING and known.upload != name:
+            raise _Follows(f"its content is being computed for {upload.job}, by the run {known.run_id}")
+        if known.status in RUNNING:
             context.log.info(f"{name} was touched, not changed: the run {known.run_id} of {upload.job} goes on with it")
             door.store.register(upload)
             return None
-        if known.status == "SUCCESS" or known.status in RUNNING:
+        if known.status == "SUCCESS":
             told = duplicate(upload, known, utc=door.utc())
             shelved = door.shelves.shelve(name, told, stamp=upload.stamp)
             context.log.info(f"{name} has the content of {upload.job}: {shelved and shelved.place}")
             return None
-    because = door.hold(context.instance, upload, beside)
+    because = door.hold(context.instance, upload, len(beside))
     if because is not None:
         context.log.info(f"{name} waits: {because}")
         raise _Held(because)

@@ -26,6 +26,7 @@ from resources.shelves import Shelves
 from resources.trainers import InstalledTrainers
 from resources.webhooks import webhook_of
 from sensors.alerts import alerts_sensor
+from sensors.finals import finals_sensor
 from sensors.outcomes import Exit, outcomes_sensor
 from sensors.retention import retention_schedule
 from sensors.second_chances import second_chances_sensor
@@ -113,7 +114,7 @@ def doors(settings: Settings) -> list[dg.SensorDefinition]:
         hold=watch.hold,
         log_level=settings.log_level,
     )
-    out = Exit(shelves=shelves, store=store, job_name=JOB, ui=settings.ui)
+    out = Exit(shelves=shelves, store=store, job_name=JOB, ui=settings.ui, now=now)
     webhook, poll_s = webhook_of(settings.webhook, os.environ, backoff=HASTY), settings.poll_s
     return [
         uploads_sensor(door, poll_s=poll_s, inbox=settings.place("inbox")),
@@ -136,7 +137,10 @@ def build(settings: Settings, *, stages: Sequence[Any] | None = None) -> dg.Defi
         assets=[*(assets_of(settings) if stages is None else stages), overview.failure_overview],
         jobs=[job],
         schedules=[overview_schedule(), retention_schedule(sweep_of(settings), cron=settings.retention_cron)],
-        sensors=doors(settings),
+        sensors=[
+            *doors(settings),
+            finals_sensor(store=store_of(settings), job=job, poll_s=settings.poll_s),
+        ],
         resources=resources_of(settings),
         loggers={LOGGER: json_lines},
         executor=executor_of(settings),

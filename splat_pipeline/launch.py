@@ -12,13 +12,12 @@ import dagster as dg
 
 from resources.machine import is_gone, this_process
 from resources.places import place_of
-from resources.run_workers import OWNER
-from splat_pipeline.assets.failures import explain
+from splat_pipeline.assets.failures import GOES_ON, explain, in_full
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.definitions import JOB, build
-from splat_pipeline.domain.errors import DiskFull, StoreUnavailable
-from splat_pipeline.domain.intake import PRODUCT_TAG
+from splat_pipeline.domain.errors import Cancelled, DiskFull, StoreUnavailable
+from splat_pipeline.domain.intake import OWNER_TAG, PRODUCT_TAG
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, Spot
@@ -88,30 +87,40 @@ def run_job(
         bury_dead(instance)
         run_id = str(uuid.uuid4())
         instance.add_event_listener(run_id, listener)
-        result = definitions.resolve_job_def(JOB).execute_in_process(
-            instance=instance,
-            partition_key=job,
-            run_id=run_id,
-            raise_on_error=False,
-            # Who killed it decides whether to try again.
-            tags={
-                OWNER: this_process(),
-                "dagster/max_retries": "0",
-                REUSE_TAG: str(reuse).lower(),
-                PRODUCT_TAG: product,
-            },
-            run_config={**SILENT, "ops": config} if config else SILENT,
-            asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
-        )
+        try:
+            result = definitions.resolve_job_def(JOB).execute_in_process(
+                instance=instance,
+                partition_key=job,
+                run_id=run_id,
+                raise_on_error=False,
+                # Who killed it decides whether to try again.
+                tags={
+                    OWNER_TAG: this_process(),
+                    "dagster/max_retries": "0",
+                    REUSE_TAG: str(reuse).lower(),
+                    PRODUCT_TAG: product,
+                },
+                run_config={**SILENT, "ops": config} if config else SILENT,
+                asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
+            )
+        except dg.DagsterExecutionInterruptedError:  # between two steps; within one, that step tells it
+            return False, _stopped(instance, run_id)
         return result.success, None if result.success else explain(result.all_events)
+
+
+def _stopped(instance: dg.DagsterInstance, run_id: str) -> Reason:
+    run = instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        instance.report_run_failed(run, "the command was stopped")
+    return in_full(Cancelled("the command was stopped", remedy=GOES_ON).to_json())
 
 
 def bury_dead(instance: dg.DagsterInstance) -> None:
     """End the runs whose process was killed: without a daemon nobody else would, and they keep their pool slots."""
     running = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     for run in instance.get_runs(running):
-        owner = run.tags.get(OWNER)
-        if owner and is_gone(owner):
+        owner = run.tags.get(OWNER_TAG)
+        if owner is not None and is_gone(owner):
             instance.report_run_failed(run, "the process that computed it was killed")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 

@@ -11,6 +11,7 @@ import pandas as pd
 from resources.stores import FileStore
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.alike import code_in
+from splat_pipeline.domain.costs import Prices, costs_of
 from splat_pipeline.domain.formats.files import format_of_name
 from splat_pipeline.settings import Settings
 
@@ -35,7 +36,9 @@ def summary_of(settings: Settings, job: str) -> dict[str, Any]:
     facts = json.loads((folder / "delivery.json").read_text())
     outputs = {_output(file): str(folder / file["name"]) for file in facts["files"]}
     metrics = {name: round(v, 4) if isinstance(v, float) else v for name, v in facts["metrics"].items()}
-    return {"job": job, "status": facts["status"], "detail": facts["detail"], "outputs": outputs, **metrics}
+    about = {"job": job, "status": facts["status"], "detail": facts["detail"]}
+    about |= {"draft": True} if facts.get("draft") else {}
+    return {**about, "outputs": outputs, **metrics}
 
 
 def _outcomes(stages: pd.DataFrame) -> pd.Series[str]:
@@ -72,11 +75,19 @@ def jobs_table(store: FileStore) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["job", "title", "last stage", "detail", "delivered"])
 
 
-def stages_table(store: FileStore, job: str) -> pd.DataFrame:
-    """Return a line for each stage of one job: the last time that it was computed. Raises ``MissingArtifact``."""
+def stages_table(store: FileStore, job: str, prices: Prices | None = None) -> pd.DataFrame:
+    """Return a line for each stage of one job: the last time that it ran, and what all its times cost together.
+
+    The price is left out where none is set. Raises ``MissingArtifact``.
+    """
     store.upload(job)
     stages = store.rows(tables.STAGES)
-    last = stages[stages["job"] == job].drop_duplicates("stage", keep="last")
+    mine = stages[stages["job"] == job]
+    last = mine.drop_duplicates("stage", keep="last")
+    cost = {}
+    if prices is not None and len(mine) and (prices.hour is not None or prices.gigabyte is not None):
+        sums = costs_of(mine, prices, ["stage"]).set_index("stage")["price"]
+        cost = {prices.currency: last["stage"].map(sums).round(4)}
     return pd.DataFrame(
         {
             "stage": last["stage"],
@@ -85,6 +96,7 @@ def stages_table(store: FileStore, job: str) -> pd.DataFrame:
             "peak MB": (last["peak_rss_bytes"] / _MEGABYTE).round().astype(int),
             "in MB": (last["bytes_in"] / _MEGABYTE).round(1),
             "out MB": (last["bytes_out"] / _MEGABYTE).round(1),
+            **cost,
             "at": last["utc"],
         }
     )

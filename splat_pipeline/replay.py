@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from splat_pipeline.assets.splats import final_config
 from splat_pipeline.domain.errors import InputError, MissingArtifact
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.replays import compare, environment_changes, overall
@@ -47,6 +48,8 @@ def replay(
     store.register(replace(upload, job=again, managed=False))
     _take_over(store, snapshot, job=job, again=again, stages=stages, recipe=recipe if changes else None)
     config = {FIRST: {"config": {"recipe": dict(changes)}}} if FIRST in stages and changes else {}
+    if "training_plan" in stages and not snapshot["plan"].get("draft"):
+        config = final_config(config)
     quiet = settings.model_copy(update={"recipe": recipe, "webhook": None})
     success, reason = run_job(quiet, again, assets=stages, config=config, listener=listener)
     told: dict[str, Any] = {"job": again, "replayed": job, "from": start, "set": dict(changes)}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import dagster as dg
 import pandas as pd
@@ -25,6 +27,15 @@ from splat_pipeline.settings import Settings
 
 EVERY_S = 60.0
 """Budgets are counted, and room is made, at most this often."""
+
+
+def instance_of(settings: Settings) -> dg.DagsterInstance:
+    """Return Dagster's instance: that of DAGSTER_HOME where it is set up, as in a container, or this installation's."""
+    from splat_pipeline.launch import make_home
+
+    set_up = Path(os.environ.get("DAGSTER_HOME", "/nonexistent"))
+    home = set_up if (set_up / "dagster.yaml").is_file() else make_home(settings)
+    return dg.DagsterInstance.from_config(str(home))
 
 
 def inventory_of(settings: Settings, running: Callable[[], Collection[str]]) -> Inventory:
@@ -114,9 +125,7 @@ class Watch:
 
 def swept(settings: Settings, *, dry_run: bool) -> list[Decision]:
     """Remove what has had its time, or only say what would go; return every decision."""
-    from splat_pipeline.launch import make_home
-
-    with dg.DagsterInstance.from_config(str(make_home(settings))) as instance:
+    with instance_of(settings) as instance:
         inventory = inventory_of(settings, lambda: busy_jobs(instance))
         return sweep(inventory, settings.retention, utc=LocalMachine().utc(), dry_run=dry_run)
 

@@ -35,7 +35,11 @@ LOCATION = "splat_pipeline"
 HERE = Path(__file__).resolve().parent
 LOOK_S = 0.5
 QUICK: dict[str, Any] = {
-    "run_coordinator": {"config": {"dequeue_interval_seconds": 1, "user_code_failure_retry_delay": 2}},
+    "run_coordinator": {
+        "module": "dagster.core.run_coordinator",
+        "class": "QueuedRunCoordinator",
+        "config": {"dequeue_interval_seconds": 1},
+    },
     "run_monitoring": {"poll_interval_seconds": 2, "start_timeout_seconds": 900, "free_slots_after_run_end_seconds": 5},
 }
 """Laid over the packaged dagster.yaml: intervals of a test, in place of those of a laptop."""

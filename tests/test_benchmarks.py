@@ -17,10 +17,12 @@ import cases  # noqa: E402
 import cpu_render  # noqa: E402
 import cpu_scaling  # noqa: E402
 import cpu_splatting  # noqa: E402
+import formats  # noqa: E402
 import posed_photos  # noqa: E402
 
 from splat_pipeline.domain.errors import CorruptArtifact, InputError  # noqa: E402
 from splat_pipeline.domain.formats.colmap import read_model  # noqa: E402
+from splat_pipeline.domain.formats.files import FORMATS  # noqa: E402
 from splat_pipeline.domain.formats.transforms import read_transforms  # noqa: E402
 from splat_pipeline.domain.orbit import look_at  # noqa: E402
 
@@ -243,3 +245,14 @@ def test_looking_through_opengl_s_axes_is_looking_the_other_way():
     given = read_transforms(json.dumps(data).encode(), file="transforms.json", images=["a.png"], size_of=None)
     (found,) = given.frames
     np.testing.assert_allclose(found.cam_from_world @ [0, 0, 0, 1], [0, 0, 3, 1])
+
+
+def test_the_benchmark_of_formats_tells_time_size_and_error_of_each(tmp_path: Path) -> None:
+    formats.main(["--gaussians", "300", "--json", str(tmp_path / "figures.json")])
+    told = json.loads((tmp_path / "figures.json").read_text())
+    assert told["gaussians"] == 300
+    assert set(told["formats"]) == set(FORMATS)
+    for row in told["formats"].values():
+        assert {"write_s", "read_s", "bytes", "max_error"} <= set(row)
+        assert row["bytes"] > 300
+        assert 0 <= row["max_error"] < 0.1

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from resources.sample import SAMPLE, make_sample
 from splat_pipeline import cli
+from splat_pipeline.assets.failures import GOES_ON
 from splat_pipeline.domain.errors import StoreUnavailable
 from splat_pipeline.verbs import jobs
+
+STOP_S = 60
+"""What docs/operations.md promises of an idle machine is half of it."""
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +71,31 @@ def test_a_file_that_is_no_video_is_named_with_cause_and_remedy(
     assert name in error["cause"]
     assert error["remedy"] in shown
     assert (tmp_path / name).read_bytes() == content
+
+
+def test_progress_is_json_on_standard_output_for_programs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    monkeypatch.setattr("sys.argv", ["splat", "run", str(a_file(tmp_path, "a.mp4", b"")), "--progress", "json"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["stage"], line["status"]) for line in lines[:-1]] == [
+        ("", "started"),
+        ("source_videos", "running"),
+        ("source_videos", "failed"),
+    ]
+    assert all(line["percent"] == 0 for line in lines[:-1])
+    assert lines[-1]["error"]["class"] == "UnreadableMedia"
+
+
+def test_progress_to_a_webhook_that_is_not_set_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    code, told, _ = call(monkeypatch, capsys, "run", str(a_file(tmp_path, "a.mp4", b"")), "--progress", "webhook")
+    assert code == 1
+    assert told["error"]["class"] == "BadWebhook"  # type: ignore[index]
+    assert "SPLAT__WEBHOOK" in told["error"]["remedy"]  # type: ignore[index]
 
 
 def test_an_empty_folder_and_a_missing_one_are_the_callers_fault(
@@ -128,3 +164,24 @@ def test_init_tells_where_to_drop_and_makes_the_folders(
     assert str(home / "inbox") in capsys.readouterr().out
     assert (home / "inbox").is_dir()
     assert (home / "dagster" / "dagster.yaml").is_file()
+
+
+def test_a_run_that_is_asked_to_stop_ends_in_time_and_says_how_it_goes_on(tmp_path: Path):
+    make_sample(tmp_path / "sample", seconds=6, width=320, height=180, fps=5, say=lambda _: None)
+    code = "from splat_pipeline.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", str(tmp_path / "sample" / SAMPLE)]
+    env = {**os.environ, "SPLAT__HOME": str(tmp_path / "home")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as run:
+        assert run.stderr is not None
+        assert any("done   source_videos" in line for line in run.stderr)
+        run.send_signal(signal.SIGTERM)
+        asked_s = time.monotonic()
+        out, _ = run.communicate(timeout=STOP_S)
+    assert time.monotonic() - asked_s < STOP_S
+    assert run.returncode == 1
+    told = json.loads(out.splitlines()[-1])["error"]
+    assert told["class"] == "Cancelled"
+    assert told["remedy"] == GOES_ON
+    assert not list((tmp_path / "home" / "store" / "scratch").iterdir()), "nothing half made is left"
+    with dg.DagsterInstance.from_config(str(tmp_path / "home" / "dagster")) as instance:
+        assert {each.is_finished for each in instance.get_runs()} == {True}

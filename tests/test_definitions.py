@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from resources.logs import json_lines
 from splat_pipeline.definitions import JOB, build
 from splat_pipeline.domain.errors import BadWebhook
 from splat_pipeline.domain.quality import LIMITS
@@ -71,7 +72,7 @@ def test_all_jobs_are_looked_at_once_a_day(defs: dg.Definitions):
 def test_the_job_holds_every_asset_and_the_sensors_watch_it(defs: dg.Definitions):
     job = defs.resolve_job_def(JOB)
     assert job.asset_layer.executable_asset_keys == set(defs.resolve_asset_graph().get_all_asset_keys()) - {OVERVIEW}
-    assert {sensor.name for sensor in defs.sensors or []} == {"uploads", "outcomes", "second_chances"}
+    assert {sensor.name for sensor in defs.sensors or []} == {"uploads", "outcomes", "finals", "second_chances"}
     assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in defs.sensors or [])
 
 
@@ -105,3 +106,10 @@ def test_alerts_are_told_where_there_is_a_webhook(tmp_path: Path, monkeypatch: p
         build(settings)
     monkeypatch.setenv("SPLAT_WEBHOOK_SECRET", "0123456789abcdef")
     assert "alerts" in {sensor.name for sensor in build(settings).sensors or []}
+
+
+def test_the_job_takes_the_logger_that_the_uploads_sensor_asks_for(defs: dg.Definitions):
+    asked = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
+    resolved = dg.validate_run_config(defs.resolve_job_def(JOB), asked)
+    assert resolved["loggers"]["console"]["config"]["log_level"] == "WARNING"
+    assert defs.resolve_job_def(JOB).loggers["console"].description == json_lines.description

@@ -38,10 +38,11 @@ def test_the_packages_near_the_source_are_some_of_ours_in_the_same_versions():
     assert not any(line.startswith(("pycolmap", "numba")) for line in edge)
 
 
-def test_compose_runs_postgres_and_the_three_processes_and_binds_to_loopback_only():
+def test_compose_runs_postgres_the_three_processes_and_their_figures_and_binds_to_loopback_only():
     compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
     services = compose["services"]
-    assert set(services) == {"postgres", "code", "webserver", "daemon", "artifacts"}
+    assert set(services) == {"postgres", "code", "webserver", "daemon", "artifacts", "metrics"}
+    assert services["metrics"]["ports"] == ["127.0.0.1:9464:9464"]
     assert services["artifacts"]["ports"] == ["127.0.0.1:3001:3001"]
     assert services["artifacts"]["command"][:2] == ["splat", "artifacts"]
     assert all(volume.endswith(":ro") for volume in services["artifacts"]["volumes"])

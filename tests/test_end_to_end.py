@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from splat_pipeline.definitions import JOB, build
 from splat_pipeline.demo import against_truth
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import BadJobFile
+from splat_pipeline.domain.intake import OWNER_TAG
 from splat_pipeline.domain.quality import LIMITS
 from splat_pipeline.domain.recipe import Recipe
-from splat_pipeline.launch import OWNER, make_home, run_upload
+from splat_pipeline.launch import make_home, run_upload
 from splat_pipeline.overview import store_of, summary_of
+from splat_pipeline.passes import run_passes
 from splat_pipeline.settings import Settings
 
 SMALL: dict[str, Any] = {
@@ -239,7 +242,7 @@ def test_a_command_that_was_killed_does_not_block_the_next(
 ):
     dead = f"{socket.gethostname()}/{os.getpid()}/1"  # this number, at another time
     run = instance.create_run_for_job(
-        build(settings).resolve_job_def(JOB), status=dg.DagsterRunStatus.STARTED, tags={OWNER: dead}
+        build(settings).resolve_job_def(JOB), status=dg.DagsterRunStatus.STARTED, tags={OWNER_TAG: dead}
     )
     claim = instance.event_log_storage.claim_concurrency_slot("train_cpu", run.run_id, "splat")
     assert claim.is_claimed
@@ -247,3 +250,24 @@ def test_a_command_that_was_killed_does_not_block_the_next(
     result = CliRunner().invoke(app, ["materialize", "splat", "--job", job])
     assert result.exit_code == 0, result.output
     assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+
+
+def test_a_draft_is_delivered_first_and_the_final_result_takes_over_all_but_the_training(
+    settings: Settings, folder: Path, job: str
+):
+    config: dict[str, Any] = {
+        "source_videos": {"config": {"recipe": {"delivery": "draft+final", "exports": {"formats": ["ply"]}}}},
+        "training_plan": {"config": {"detail": "reduced"}},
+    }
+    upload = list_upload(folder / SAMPLE, title="Small <scene>")
+    passes = run_passes(settings, upload, config=config, watch=lambda: nullcontext(lambda _: None), reuse=True)
+    made = [(summary, str(store_of(settings).delivery_of(job))) for summary, _ in passes]
+    (draft, first), (final, second) = made
+    assert (draft["detail"], draft["draft"]) == ("preview", True)
+    assert (final["detail"], final.get("draft")) == ("reduced", None)
+    assert first != second
+    stages = store_of(settings).rows(tables.STAGES)
+    last = stages[stages["run_id"] == stages["run_id"].iloc[-1]]
+    computed = set(last.loc[last["outcome"] == "success", "stage"])
+    assert {"training_plan", "splat", "package"} <= computed
+    assert not computed & {"source_videos", "frame_quality", "keyframes", "features", "camera_poses", "point_cloud"}

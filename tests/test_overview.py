@@ -10,6 +10,7 @@ import pytest
 
 from resources.stores import FileStore
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.costs import Prices
 from splat_pipeline.domain.report import data_type_of
 from splat_pipeline.domain.uploads import Upload, UploadFile
 from splat_pipeline.overview import jobs_table, stages_table, store_of, summary_of
@@ -51,6 +52,16 @@ def test_a_stage_that_ran_twice_shows_the_last_time(settings: Settings):
     ran(store, "a", "splat", "Diverged")
     ran(store, "a", "splat")
     assert list(stages_table(store, "a")["outcome"]) == ["success"]
+
+
+def test_a_stage_shows_what_all_its_times_cost_where_prices_are_set(settings: Settings):
+    store = store_of(settings)
+    upload(store, "a")
+    for stage in ("splat", "splat", "exports"):
+        ran(store, "a", stage)
+    shown = stages_table(store, "a", Prices(hour=3600, currency="USD")).set_index("stage")
+    assert shown["USD"].to_dict() == {"splat": 2.0, "exports": 1.0}
+    assert "EUR" not in stages_table(store, "a", Prices()).columns
 
 
 def test_the_summary_names_outputs_by_kind(settings: Settings):

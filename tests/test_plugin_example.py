@@ -60,6 +60,7 @@ def test_the_trainer_puts_a_gaussian_on_each_point(site, monkeypatch):
     np.testing.assert_allclose(0.5 + SH_C0 * result.gaussians.sh[:, 0], colors / 255, atol=1e-5)
     assert result.gaussians.sh_degree == 2
     assert result.history[0]["loss"] == 1.0
+    assert [row["iteration"] for row in result.history] == list(range(0, 50, 5))
 
 
 def test_the_pose_backend_puts_cameras_on_a_circle_that_look_at_its_middle(site, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from splat_pipeline.domain.errors import BadJobFile
+from splat_pipeline.domain.quality import table_for
 from splat_pipeline.settings import load
 
 
@@ -89,6 +90,18 @@ def test_a_url_with_credentials_or_of_another_kind_is_refused_and_not_repeated(
     with pytest.raises(BadJobFile, match="inbox") as told:
         load()
     assert "canary" not in str(told.value)
+
+
+def test_an_operator_sets_limits_of_gates_and_lifts_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "splat.yaml").write_text("recipe: {gates: {tracked: {aerial: 2.5}, not_planar: lift}}")
+    monkeypatch.setenv("SPLAT_CONFIG", str(tmp_path / "splat.yaml"))
+    monkeypatch.setenv("SPLAT__RECIPE__GATES__REGISTERED_WELL", "0.7")
+    gates = load().recipe.gates
+    assert gates == {"tracked": {"aerial": 2.5}, "not_planar": "lift", "registered_well": 0.7}
+    assert table_for("aerial", gates)["tracked"].bound == 2.5
+    monkeypatch.setenv("SPLAT__RECIPE__GATES__NONSENSE", "1")
+    with pytest.raises(BadJobFile, match="unknown gate nonsense; known are enough_keyframes"):
+        load()
 
 
 @pytest.mark.parametrize("name", ["SPLAT_ARTIFACT_URL", "SPLAT__ARTIFACT_URL"])

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import dagster as dg
@@ -91,3 +96,19 @@ def test_a_job_for_which_there_is_no_room_is_not_begun(tmp_path: Path):
     with pytest.raises(DiskFull, match=r"the job needs \d+.\d+ GB of disk"):
         run_upload(settings, upload, config={}, listener=lambda _: None)
     assert store_of(settings).jobs() == []
+
+
+def test_figures_and_health_are_served_until_the_process_is_asked_to_stop(tmp_path: Path):
+    command = [sys.executable, "-c", "from splat_pipeline.cli import main; main()", "metrics", "--port", "0"]
+    env = {**os.environ, "SPLAT__HOME": str(tmp_path), "DAGSTER_HOME": ""}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as server:
+        assert server.stdout is not None
+        metrics, healthz = server.stdout.readline().split()
+        assert metrics.startswith("http://127.0.0.1:"), "loopback by default"
+        with urllib.request.urlopen(metrics, timeout=120) as answer:
+            assert 'splat_runs{status="success"} 0.0' in answer.read().decode()
+        with pytest.raises(urllib.error.HTTPError) as told:
+            urllib.request.urlopen(healthz, timeout=120)
+        assert json.loads(told.value.read())["checks"]["database"]["ok"], "the daemon is not there, the database is"
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=60) == 0

@@ -13,7 +13,7 @@ from splat_pipeline.assets.records import shown_before
 from splat_pipeline.assets.stages import Context, Work, reuse_asked
 from splat_pipeline.assets.traces import KEY, MANIFEST, Present
 from splat_pipeline.domain.contents import Contents
-from splat_pipeline.domain.errors import ArtifactError, InputError
+from splat_pipeline.domain.errors import ArtifactError, InputError, MissingArtifact
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.uploads import Upload, safe_name
 from splat_pipeline.ports import Artifact, MediaReader
@@ -49,6 +49,8 @@ def take_again(
     try:
         found = work.store.fetch(work.job, work.asset)
         now = resting_on(work.present, digests_of(reader, upload, [*contents.sources, *contents.found]))
+    except MissingArtifact:
+        return None  # it is looked at for the first time: nothing to tell
     except (ArtifactError, InputError) as error:
         work.log(f"the upload is looked at anew: {error}")
         return None

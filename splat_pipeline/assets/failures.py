@@ -13,9 +13,12 @@ from dagster_shared.error import SerializableErrorInfo
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from splat_pipeline.assets.discretion import DISCREET, guarded_streams, hidden
-from splat_pipeline.domain.errors import OutOfMemory, ProcessKilled, SplatError, StoreUnavailable
+from splat_pipeline.domain.errors import Cancelled, OutOfMemory, ProcessKilled, SplatError, StoreUnavailable
 from splat_pipeline.domain.taxonomy import named
 
+INTERRUPTED = "DagsterExecutionInterruptedError"
+"""What Dagster raises in a step whose process gets SIGTERM or SIGINT."""
+GOES_ON = "Run it again: what was finished is taken over, a training goes on from its last checkpoint."
 TOLD = ("class", "file", "cause", "remedy")
 Body = TypeVar("Body", bound=Callable[..., Any])
 TRANSIENT = (ConnectionError, TimeoutError, InterfaceError, OperationalError)
@@ -109,6 +112,9 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
             told = data.user_failure_data.metadata if data.user_failure_data else {}
             if "class" in told:
                 return in_full({key: str(told[key].value) or None for key in TOLD})
+            if INTERRUPTED in _root(data.error):
+                stopped = Cancelled(f"{event.step_key} was stopped", remedy=GOES_ON)
+                return in_full(stopped.to_json())
             if data.error is not None and data.error.cls_name == _KILLED:
                 killed = ProcessKilled(f"{event.step_key}: its process was killed, {1 + RETRIES.max_retries} times")
                 continue

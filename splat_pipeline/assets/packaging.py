@@ -95,6 +95,7 @@ def delivery_of(work: Work, summary: Summary, files: Sequence[Mapping[str, Any]]
         "title": summary.title,
         "status": summary.status,
         "detail": summary.detail,
+        "draft": summary.draft,
         "reasons": list(summary.reasons),
         "warnings": list(summary.warnings),
         "layout": work.recipe.delivery.layout,

@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from splat_pipeline.assets import sections
+from splat_pipeline.assets.cleaning import cleaning_told
 from splat_pipeline.assets.pictures import data_uri, drawn
 from splat_pipeline.assets.stages import GATES_FILE, Work, lineage_of
 from splat_pipeline.domain import charts, tables
@@ -81,6 +82,7 @@ def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
         curves=sections.training(work),
         videos=_videos(work),
         formats=tables.read_rows(work.input("exports") / "formats.parquet", tables.FORMATS),
+        cleaning=cleaning_told(work),
         frame=in_words(frame_of(work)),
         versions=sections.versions(),
         seed=work.recipe.seed,

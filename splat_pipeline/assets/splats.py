@@ -44,6 +44,13 @@ class PlanConfig(Gated):
         None, description="full, reduced or preview, whatever the gates say; auto: as they say; None: as the job asks"
     )
     trainer: str | None = Field(None, description="a name that splat backends lists, or auto; None: as the job asks")
+    draft: bool | None = Field(None, description="false: the final result of a job that asks for a draft first")
+
+
+def final_config(ops: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the launchpad says of a run, by op, with the final result of a draft asked for."""
+    plan = dict(ops.get("training_plan", {}))
+    return {**ops, "training_plan": {**plan, "config": {**plan.get("config", {}), "draft": False}}}
 
 
 @job_asset(deps=["source_videos", "keyframes", "camera_poses", "point_cloud"])
@@ -63,7 +70,12 @@ def training_plan(
         allowed, reasons = allowed_detail(every)
         if asked != "auto":
             allowed, reasons = Detail(asked), [f"asked for: {asked}"]
-        plan = plan_for(allowed, seed=recipe.seed, ladder=LADDERS[trainer.device], trainer=trainer.name)
+        draft = allowed is not Detail.PREVIEW and recipe.delivery.passes == "draft+final" and config.draft is not False
+        if draft:
+            allowed, reasons = Detail.PREVIEW, [*reasons, f"a draft: {allowed} detail follows"]
+        plan = replace(
+            plan_for(allowed, seed=recipe.seed, ladder=LADDERS[trainer.device], trainer=trainer.name), draft=draft
+        )
         plan = _with_overrides(plan, recipe.training, trainer)
         for reason in reasons:
             plan = plan.because(reason)
@@ -158,6 +170,8 @@ def _with_overrides(plan: TrainingPlan, asked: TrainingRecipe, trainer: SplatTra
         if name not in trainer.options:
             known = ", ".join(sorted(trainer.options)) or "none"
             raise BadJobFile(f"training.{name}: the trainer {trainer.name} has no such option, it has {known}")
+    if plan.draft:  # the job's wishes are for the final result: a draft has no more than its rung
+        chosen = {name: min(value, getattr(plan, name)) for name, value in chosen.items()}
     return replace(plan, options=options, **chosen)
 
 

@@ -27,7 +27,7 @@ from splat_pipeline.assets.records import gate_row, lineage_of, shown_before, st
 from splat_pipeline.assets.traces import KEY, REUSE_TAG, Context, Present, recipe_of
 from splat_pipeline.assets.work import GATES_FILE, Result, Work
 from splat_pipeline.domain import tables
-from splat_pipeline.domain.errors import ArtifactError, SplatError
+from splat_pipeline.domain.errors import ArtifactError, MissingArtifact, SplatError
 from splat_pipeline.domain.intake import PRODUCT_TAG
 from splat_pipeline.domain.quality import read_verdicts, scene_of
 from splat_pipeline.domain.retention import STANDARD
@@ -108,6 +108,8 @@ def taken_over(context: Context, store: Store, machine: Machine, *, name: str | 
             found = store.fetch(context.partition_key, asset)
             trace = found.manifest.get(KEY)
             changed = "what it rests on" if trace is None else Present.of(context, store).changed(trace)
+        except MissingArtifact:
+            return None  # it is made for the first time: nothing to tell
         except ArtifactError as error:
             changed = str(error)
         if changed is not None:

@@ -34,7 +34,10 @@ KEY = "rests_on"
 SOURCE, MANIFEST = "source_videos", "manifest.json"
 _SETTINGS_KEYS = ("recipe", "recipe_keys_from")
 _NOT_TOOLS = frozenset({"store", "machine", "recipe", "json_io", "io_manager"})
-_COMPUTING = ("av", "numba", "numpy", "opencv-python-headless", "pandas", "pillow", "pyarrow", "pycolmap", "scipy")
+_COMPUTING = (
+    "av", "gsplat", "numba", "numpy", "opencv-python-headless", "pandas", "pillow", "pyarrow", "pycolmap", "scipy",
+    "torch",
+)  # fmt: skip
 _TEXT = ("py", "html", "js")
 _OURS = {"splat_pipeline": ("assets", "domain", "splatting", "ports.py"), "resources": (".",)}
 

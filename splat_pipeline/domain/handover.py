@@ -47,6 +47,7 @@ def message_of(delivery: Mapping[str, Any], *, delivered_to: str, version: str) 
         "processingTime": round(1000 * sum(delivery["timings"].values())),
         "imagesCount": metrics["keyframes"],
         "detail": delivery["detail"],
+        "draft": delivery["draft"],
         "outcome": delivery["status"],
         "reasons": delivery["reasons"],
         "warnings": delivery["warnings"],

@@ -88,9 +88,16 @@ def decide(cursor: Cursor, seen: Mapping[str, Seen], *, now: Moment, stable_s: f
     return Cursor(clock=now.clock, entries=after), ready
 
 
-def again(cursor: Cursor, names: Iterable[str]) -> Cursor:
-    """Return the cursor with ``names`` not requested: what went wrong with them may go well the next time."""
-    undone = {key_of(name): replace(cursor.entries[key_of(name)], requested=False) for name in names}
+def again(cursor: Cursor, names: Iterable[str], *, now: Moment | None = None) -> Cursor:
+    """Return the cursor with ``names`` not requested.
+
+    Their turn comes after a quiet time from ``now``, behind the others; with none, at the next look.
+    """
+    entries = {key: cursor.entries[key] for key in map(key_of, names)}
+    undone = {
+        key: replace(entry, requested=False, since_s=entry.since_s if now is None else now.s)
+        for key, entry in entries.items()
+    }
     return replace(cursor, entries={**cursor.entries, **undone})
 
 

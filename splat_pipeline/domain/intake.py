@@ -9,6 +9,8 @@ from typing import Any
 from splat_pipeline.domain.uploads import Upload
 
 TITLE_TAG, UPLOAD_TAG, STAMP_TAG = "splat/title", "splat/upload", "splat/stamp"
+OWNER_TAG = "splat/owner"
+"""Of a run without a daemon: the process that runs it."""
 PRODUCT_TAG, PRIORITY_TAG, PARTITION_TAG = "splat/product", "dagster/priority", "dagster/partition"
 RUNNING = frozenset(["NOT_STARTED", "QUEUED", "MANAGED", "STARTING", "STARTED", "CANCELING"])
 """Dagster's names for a run that has not ended."""

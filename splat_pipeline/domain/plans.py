@@ -41,6 +41,8 @@ class TrainingPlan:
     """Who trains: a name out of ``ports.SplatTrainers``."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What was asked of the trainer beside the detail, by the names of ``recipe.TrainingOptions``."""
+    draft: bool = False
+    """It is to be replaced: a run for the final result follows."""
     left_out: tuple[int, ...] = ()
     """Registered keyframes, by id, that are not trained on; held-out views are measured all the same."""
     reasons: tuple[str, ...] = ()

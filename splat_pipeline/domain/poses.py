@@ -163,7 +163,7 @@ def path_sketch(centers: Float, *, columns: int = 44, rows: int = 14) -> str:
     if not len(centers):
         return ""
     around = centers - centers.mean(0)
-    flat = around @ np.linalg.svd(around, full_matrices=False)[2][:2].T
+    flat = around @ np.linalg.svd(around.T @ around)[2][:2].T  # of a single camera too
     step = max(np.ptp(flat[:, 0]) / (columns - 1), np.ptp(flat[:, 1]) / (2 * rows - 2), 1e-12)
     at = np.floor((flat - flat.min(0)) / [step, 2 * step]).astype(int)  # a letter is twice as high as wide
     grid = np.full((at[:, 1].max() + 1, at[:, 0].max() + 1), " ")

@@ -117,8 +117,12 @@ class ExportRecipe(_Section):
 
 
 class DeliveryRecipe(_Section):
-    """How the package lies in its folder."""
+    """What is delivered when, and how the package lies in its folder. ``delivery: draft+final`` is short for passes."""
 
+    passes: Literal["final", "draft+final"] = Field(
+        "final",
+        description="draft+final: first one at preview detail, which the full one replaces as a new version",
+    )
     layout: Literal["package", "splatter-server"] = Field(
         "package", description="of the package; splatter-server: refined/splatter/{splat.ply, splat_rot.splat, ...}"
     )
@@ -206,6 +210,8 @@ class Recipe(_Section):
 
         Raises ``BadJobFile`` that names ``source`` and the first key that is unknown or has a wrong value.
         """
+        if isinstance(changes.get("delivery"), str):
+            changes = {**changes, "delivery": {"passes": changes["delivery"]}}
         try:
             return Recipe.model_validate(_merged(self.model_dump(), changes))
         except ValidationError as error:

@@ -54,6 +54,8 @@ class Summary:
     psnr_heldout_db: float | None
     ssim_heldout: float | None
     gaussians: int
+    draft: bool = False
+    """A final result follows."""
     notes: tuple[str, ...] = ()
     """What else went wrong, e.g. why there is no preview."""
 
@@ -96,6 +98,7 @@ def summarise(
         title=title,
         detail=plan["detail"],
         reasons=tuple(plan["reasons"]),
+        draft=bool(plan.get("draft", False)),
         attempts=tuple(plan.get("attempts", ())),
         gates=tuple(gates),
         registered=int(poses["registered"].sum()),

@@ -6,7 +6,7 @@ y down, metres, its origin on the table top.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -33,11 +33,15 @@ FOCAL_OF_WIDTH = 0.86
 
 def scene(textures: Mapping[str, Texture]) -> Gaussians:
     """Return the scene. ``textures`` holds every name of ``TEXTURES``. Raises ``KeyError``."""
-    surfaces = [*room(textures), *table(textures)]
-    lit = [(s, _light(s)) for s in surfaces]
-    fronts = [sf.surfels(s, shade, sink_m=0.0, spread=1.0) for s, shade in lit]
+    return lit([*room(textures), *table(textures)])
+
+
+def lit(surfaces: Sequence[sf.Surface]) -> Gaussians:
+    """Return surfaces as Gaussians, under one lamp."""
+    shaded = [(s, _light(s)) for s in surfaces]
+    fronts = [sf.surfels(s, shade, sink_m=0.0, spread=1.0) for s, shade in shaded]
     # A second layer, coarser and a little deeper: what shows between the surfels of the first has their colour.
-    backs = [sf.surfels(s, shade, sink_m=1.5 * s.spacing_m, spread=2.0) for s, shade in lit]
+    backs = [sf.surfels(s, shade, sink_m=1.5 * s.spacing_m, spread=2.0) for s, shade in shaded]
     return sf.joined([*fronts, *(back.take(np.arange(0, len(back), 3)) for back in backs)])
 
 
@@ -83,10 +87,8 @@ def table(textures: Mapping[str, Texture]) -> list[sf.Surface]:
 
 def walk(camera: Camera, *, frames: int, fps: int, seed: int) -> list[View]:
     """Return the walk: most of the way around the table, at a changing height, with the sway of a hand."""
-    t = np.arange(frames) / fps
     share = np.arange(frames) / max(frames - 1, 1)
-    rng = np.random.default_rng(seed)
-    sway = np.stack([_slow(rng, t) for _ in range(7)], axis=-1)
+    sway = swaying(frames, fps=fps, seed=seed)
     # Slower at both ends: a person starts and stops.
     azimuth = np.radians(TURN_DEG) * (share - 0.08 * np.sin(2 * np.pi * share) - 0.5) + 0.012 * sway[:, 0]
     distance = 1.45 + 0.16 * np.sin(2 * np.pi * share + 0.5) + 0.02 * sway[:, 1]
@@ -104,6 +106,12 @@ def sample_camera(width_px: int, height_px: int) -> Camera:
     return Camera(
         width_px=width_px, height_px=height_px, fx_px=focal_px, fy_px=focal_px, cx_px=width_px / 2, cy_px=height_px / 2
     )
+
+
+def swaying(frames: int, *, fps: int, seed: int) -> Array:
+    """Return (frames, 7) of a hand's sway, each of about unit size."""
+    t, rng = np.arange(frames) / fps, np.random.default_rng(seed)
+    return np.stack([_slow(rng, t) for _ in range(7)], axis=-1)
 
 
 def _slow(rng: np.random.Generator, t: Array) -> Array:

@@ -159,15 +159,15 @@ def ball(texture: Texture, radius_m: float, spacing_m: float) -> Surface:
     return Surface(points=normals * radius_m, normals=normals, colors=colors, spacing_m=spacing_m)
 
 
-def box(faces: Sequence[Texture], size_m: tuple[float, float, float]) -> list[Surface]:
+def box(faces: Sequence[Texture], size_m: tuple[float, float, float], *, spacing_m: float = 0.0034) -> list[Surface]:
     """Return front, right, back, left and top of a box (width, height, depth) that stands at the origin."""
     width, height, depth = size_m
     spans = [(width, depth / 2, 0), (depth, width / 2, -90), (width, depth / 2, 180), (depth, width / 2, 90)]
     sides = []
     for texture, (span, out, turn_deg) in zip(faces[:4], spans, strict=True):
-        face = rectangle(texture, span, height, 0.0034)
+        face = rectangle(texture, span, height, spacing_m)
         sides.append(face.moved(0, [0, -height / 2, -out]).moved(turn_deg, [0, 0, 0]))
-    lid = facing_up(rectangle(faces[4], width, depth, 0.0034)).moved(0, [0, -height, 0])
+    lid = facing_up(rectangle(faces[4], width, depth, spacing_m)).moved(0, [0, -height, 0])
     return [*sides, lid]
 
 

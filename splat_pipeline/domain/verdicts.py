@@ -19,6 +19,7 @@ from splat_pipeline.domain.errors import (
     WeakFootage,
 )
 from splat_pipeline.domain.frames import FrameMeasure
+from splat_pipeline.domain.scoring import REPEAT_BELOW
 
 LEAST_FRAMES, LEAST_S = 8, 2.0
 DARK_LUMA = 14.0
@@ -97,7 +98,10 @@ def _focus(measure: FrameMeasure) -> float:
 def _judge_motion(measures: Sequence[FrameMeasure], name: str, *, images: bool) -> WeakFootage | None:
     clip = _Clip(measures=measures, name=name, images=images)
     still = [m.static_share for m in measures if m.static_share is not None]
-    motion = [m.motion_px for m in measures if m.motion_px is not None]
+    fresh = [m for m in measures if m.difference is None or m.difference >= REPEAT_BELOW]
+    if len(fresh) < LEAST_FRAMES:  # hardly one frame differs from the one before it
+        fresh = list(measures)
+    motion = [m.motion_px for m in fresh if m.motion_px is not None]
     if len(still) >= LEAST_FRAMES and np.median(still) > STILL_ABOVE:
         cause = f"{float(np.median(still)):.0%} of the corners stand still, so the camera does,"
         return clip.weak(StaticCamera, cause, lambda m: (m.static_share or 0.0) > STILL_ABOVE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,11 +32,18 @@ def init(*, quiet: Annotated[bool, typer.Option(help="print DAGSTER_HOME only")]
 
 
 @app.command()
-def sample(folder: Annotated[Path, typer.Argument(help="where to write it")]) -> None:
+def sample(
+    folder: Annotated[Path, typer.Argument(help="where to write it")],
+    *,
+    kind: Annotated[
+        Literal["table", "room", "yard"],
+        typer.Option(help="around a table, through a room, or over a yard"),
+    ] = "table",
+) -> None:
     """Make a sample capture with known camera poses: a video of a small scene."""
     from resources.sample import make_sample
 
-    print(make_sample(folder, say=lambda line: print(line, file=sys.stderr)))
+    print(make_sample(folder, kind=kind, say=lambda line: print(line, file=sys.stderr)))
 
 
 @app.command()

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,8 +43,8 @@ def run(
 ) -> None:
     """Turn PATH into a splat: the whole asset graph, in this process."""
     from resources.inbox import list_upload
-    from splat_pipeline.launch import run_upload
-    from splat_pipeline.overview import store_of, summary_of
+    from splat_pipeline.overview import store_of
+    from splat_pipeline.passes import run_passes
 
     started = time.monotonic()
     settings = load()
@@ -51,11 +52,15 @@ def run(
     asked: dict[str, Any] = {"detail": str(detail)} if detail else {}
     asked |= {"recipe": {"exports": {"keep_all": True}}} if keep_all else {}
     config = {"source_videos": {"config": asked}} if asked else {}
-    with _listener(progress, settings, upload.job) as listener:
-        success, reason = run_upload(settings, upload, config=config, listener=listener, reuse=reuse)
-    if not success:
-        fail({**(reason or {}), "job": upload.job})
-    summary = {**summary_of(settings, upload.job), "seconds": round(time.monotonic() - started, 1)}
+    summary: dict[str, Any] = {}
+    for made, reason in run_passes(
+        settings, upload, config=config, watch=partial(_listener, progress, settings, upload.job), reuse=reuse
+    ):
+        if made is None:
+            fail({**(reason or {}), "job": upload.job})
+        summary = {**made, "seconds": round(time.monotonic() - started, 1)}
+        if summary.get("draft"):
+            print(json.dumps(summary), flush=True)
     if out is not None:
         summary["outputs"] = copied(summary["outputs"], store_of(settings).delivery_of(upload.job), out)
     print(json.dumps(summary))
@@ -112,7 +117,7 @@ def status(job: Annotated[str | None, typer.Argument(help="one job; default: a l
     from splat_pipeline.terminal import show
 
     settings = load()
-    show(stages_table(store_of(settings), job) if job else jobs_table(store_of(settings)))
+    show(stages_table(store_of(settings), job, settings.prices) if job else jobs_table(store_of(settings)))
 
 
 @app.command()

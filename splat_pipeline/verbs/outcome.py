@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -15,7 +15,7 @@ from splat_pipeline.domain import errors
 INPUT_FAULT, OTHER_FAULT = 2, 1
 
 
-def fail(reason: dict[str, Any]) -> None:
+def fail(reason: dict[str, Any]) -> NoReturn:
     """Tell the reason and leave with the exit code of its class."""
     raise typer.Exit(told(reason, job=reason.pop("job", None)))
 

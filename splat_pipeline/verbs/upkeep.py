@@ -13,6 +13,18 @@ app = typer.Typer()
 
 
 @app.command()
+def metrics(
+    *,
+    host: Annotated[str, typer.Option(help="address to listen on; there is no login")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one")] = 9464,
+) -> None:
+    """Serve figures for Prometheus at /metrics, and at /healthz whether all is well, until it is stopped."""
+    from splat_pipeline.monitoring import serve
+
+    serve(load(), host=host, port=port, say=lambda line: print(line, flush=True))
+
+
+@app.command()
 def retention(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list what would go; nothing goes")] = False,

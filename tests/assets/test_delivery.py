@@ -337,6 +337,8 @@ def test_what_nobody_sees_is_not_delivered_and_it_is_told_by_which_rule_it_went(
     shown = metadata_of(delivered[1], "cleaned")
     assert (shown["gaussians"], shown["removed"], shown["removed_transparent"]) == (600, 20, 20)
     assert "| transparent | 20 | 20 |" in shown["rules"]
+    page = (folder_of(delivered, "report") / "report.html").read_text()
+    assert "20 Gaussians that only disturb were removed before: transparent 20." in page
 
 
 def test_files_keep_to_a_budget_and_the_package_says_what_that_costs(tmp_path: Path) -> None:
@@ -348,6 +350,9 @@ def test_files_keep_to_a_budget_and_the_package_says_what_that_costs(tmp_path: P
     assert rows["ply"]["left_out"]
     assert rows["ply"]["psnr_db"] < rows["spz"]["psnr_db"]
     assert rows["spz"]["left_out"] is None
+    assert (
+        f"to fit, without {rows['ply']['left_out']}" in (store.fetch(JOB, "report").folder / "report.html").read_text()
+    )
 
 
 def test_cameras_are_delivered_in_the_world_of_the_splat(delivered) -> None:

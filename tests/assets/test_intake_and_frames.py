@@ -16,8 +16,12 @@ from PIL import Image
 
 from resources.guarded import GuardedReader
 from resources.media import PyAvReader
+from splat_pipeline.assets.intake import JobOverrides, resolve
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.contents import Contents
+from splat_pipeline.domain.errors import BadJobFile
 from splat_pipeline.domain.recipe import Recipe
+from splat_pipeline.domain.uploads import Upload
 
 FREE_TAGS = {"movflags": "use_metadata_tags"}
 
@@ -312,3 +316,19 @@ def test_an_upload_that_moved_is_still_found(tmp_path: Path, upload: Path, film,
     moved = upload.rename(tmp_path / "processed")
     bench.store.register(type(bench.upload)(**{**vars(bench.upload), "location": str(moved)}))
     assert bench.run().success
+
+
+def test_the_launchpad_may_change_any_setting_and_wins_over_the_job_file(upload: Path) -> None:
+    (upload / "job.yaml").write_text("exports: {keep_all: false, formats: [ply]}\nseed: 3\n")
+    entry = Upload(job="a-00000000", title="a", location=str(upload), files=())
+    config = JobOverrides(detail="preview", recipe={"exports": {"keep_all": True}, "seed": 9})
+    recipe, origin = resolve(Recipe(), entry, Contents(job_file="job.yaml"), config)
+    assert (recipe.detail, recipe.seed, recipe.exports.keep_all, recipe.exports.formats) == (
+        "preview",
+        9,
+        True,
+        ("ply",),
+    )
+    assert origin == {"job.yaml": ["exports", "seed"], "run config": ["detail", "exports", "seed"]}
+    with pytest.raises(BadJobFile, match=r"run config: exports\.keep"):
+        resolve(Recipe(), entry, Contents(), JobOverrides(recipe={"exports": {"keep": True}}))

@@ -108,7 +108,7 @@ def run(
             "sfm": sfm,
             "reader": PyAvReader(),
             "sources": InstalledSources(),
-            "json_io": JsonIOManager(place_of(store._local / "ops")),
+            "json_io": JsonIOManager(place_of(store.local / "ops")),
         },
     )
     instance.add_dynamic_partitions("jobs", [JOB])
@@ -408,7 +408,7 @@ class Forgetful(FileStore):
 
 
 def test_a_window_of_an_earlier_run_is_not_taken_for_this_ones(instance, store, capture):
-    forgetful = Forgetful(store._local, store._local.parent / "delivered")
+    forgetful = Forgetful(store.local, store.local.parent / "delivered")
     result = run(
         instance, forgetful, ReplayedSfm(capture), "features", "match_graph", "linking_frames", "local_reconstructions"
     )

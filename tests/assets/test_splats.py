@@ -510,6 +510,29 @@ def test_what_is_too_much_for_the_gpu_steps_down_its_own_ladder(store: FileStore
     assert plan_of(store)["reasons"] == ["OutOfMemory at full: CUDA out of memory"]
 
 
+def test_a_job_that_wants_a_draft_first_gets_one_and_then_all_it_may_have(
+    store: FileStore, instance: dg.DagsterInstance
+):
+    asked = {"delivery": "draft+final", "training": {"iterations": 5000}}
+    given(store, recipe=Recipe().overridden(asked, source="job.yaml"))
+    trainer = MoodyTrainer()
+    assert run(store, instance, trainer).success
+    assert run(store, instance, trainer, {"draft": False}).success
+    assert [(plan.detail, plan.draft, plan.iterations) for plan in trainer.plans] == [
+        (Detail.PREVIEW, True, 800),
+        (Detail.FULL, False, 5000),
+    ]
+    assert trainer.plans[0].reasons == ("a draft: full detail follows",)
+
+
+def test_what_is_a_preview_anyhow_is_no_draft(store: FileStore, instance: dg.DagsterInstance):
+    asked = {"delivery": "draft+final", "detail": "preview"}
+    given(store, recipe=Recipe().overridden(asked, source="job.yaml"))
+    trainer = MoodyTrainer()
+    assert run(store, instance, trainer).success
+    assert [plan.draft for plan in trainer.plans] == [False]
+
+
 def test_another_trainer_changes_no_file_s_name_and_nothing_before_the_plan(
     store: FileStore, instance: dg.DagsterInstance
 ):

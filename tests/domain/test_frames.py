@@ -60,6 +60,13 @@ def test_weak_footage_is_refused_by_name(measures: list[FrameMeasure], error: ty
     assert "a.mp4" in verdict.cause
 
 
+def test_frames_that_were_shown_twice_do_not_make_a_camera_stand() -> None:
+    doubled = [replace(m, motion_px=0.0, difference=0.0) if i % 2 else m for i, m in enumerate(clip(40))]
+    assert judge_clip(doubled, name="a.mp4") is None
+    frozen = [replace(m, motion_px=0.0, difference=0.0) if i else m for i, m in enumerate(clip(40))]
+    assert isinstance(judge_clip(frozen, name="a.mp4"), StaticCamera)
+
+
 def test_eight_photos_have_no_duration_to_be_too_short_by() -> None:
     assert judge_clip(clip(8), name="set", images=True) is None
 

@@ -122,7 +122,14 @@ def test_the_cursor_is_bounded_and_what_is_beyond_it_comes_when_there_is_room():
 def test_what_could_not_be_requested_is_tried_again():
     x = {"x": seen(complete=True)}
     cursor, ready = poll(Cursor(), x, 0)
-    assert poll(again(cursor, ready), x, 1)[1] == ["x"]
+    assert poll(again(cursor, ready, now=Moment(clock="boot", s=0)), x, 1)[1] == ["x"]
+
+
+def test_what_waits_does_not_keep_others_from_their_turn():
+    looks = {f"u{i:03d}": seen(complete=True, modified_ns=i) for i in range(MAX_REQUESTS * 2)}
+    cursor, first = poll(Cursor(), looks, 0)
+    _, second = poll(again(cursor, first, now=Moment(clock="boot", s=1)), looks, 2)
+    assert sorted(first + second) == sorted(looks)
 
 
 def test_the_cursor_of_another_version_begins_anew():

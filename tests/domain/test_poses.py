@@ -132,3 +132,4 @@ def test_the_sketch_shows_a_circle_from_first_to_last():
     assert 25 <= max(map(len, lines)) <= 28, "a letter is twice as high as wide"
     assert path_sketch(np.zeros((0, 3))) == ""
     assert path_sketch(np.zeros((3, 3))) == "6"
+    assert path_sketch(np.ones((1, 3))) == "0"

@@ -38,3 +38,11 @@ def test_a_wrong_key_or_value_is_named_with_its_file(changes: dict[str, object],
 def test_a_recipe_survives_json():
     recipe = Recipe().overridden({"detail": "preview", "preview": {"seconds": 2}}, source="x")
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_draft_and_final_is_short_for_the_passes_and_keeps_the_layout():
+    base = Recipe().overridden({"delivery": {"layout": "splatter-server"}}, source="settings")
+    asked = base.overridden({"delivery": "draft+final"}, source="job.yaml").delivery
+    assert (asked.passes, asked.layout) == ("draft+final", "splatter-server")
+    with pytest.raises(BadJobFile, match=r"delivery\.passes"):
+        Recipe().overridden({"delivery": "twice"}, source="job.yaml")

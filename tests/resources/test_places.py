@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -117,6 +121,24 @@ def test_a_store_that_refuses_says_so_without_its_own_words(monkeypatch: pytest.
     with pytest.raises(StoreUnavailable) as told:
         place.read("a")
     assert str(told.value) == "s3://bucket/x: read: PermissionError"
+
+
+@pytest.mark.parametrize(("code", "stays"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_mount_that_cannot_flush_names_is_used_and_one_that_fails_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, stays: bool
+):
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    place = FolderPlace(tmp_path)
+    with nullcontext() if stays else pytest.raises(OSError, match=os.strerror(code)):
+        place.write("a", b"1")
+    assert place.read("a") == b"1"
 
 
 def test_a_file_system_without_hard_links_creates_once_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

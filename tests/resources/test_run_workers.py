@@ -13,7 +13,7 @@ from dagster._core.launcher.base import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from resources.machine import this_process
-from resources.run_workers import OWNER, WatchedRunLauncher
+from resources.run_workers import WORKER_TAG, WatchedRunLauncher
 from splat_pipeline.launch import make_home
 from splat_pipeline.settings import Settings
 
@@ -52,12 +52,12 @@ def nobody() -> str:
 
 
 def test_a_worker_of_this_machine_is_known_by_its_process(home: dg.DagsterInstance):
-    assert answer(home, started(home, **{OWNER: this_process()})) is WorkerStatus.RUNNING
-    assert answer(home, started(home, **{OWNER: GONE})) is WorkerStatus.FAILED
+    assert answer(home, started(home, **{WORKER_TAG: this_process()})) is WorkerStatus.RUNNING
+    assert answer(home, started(home, **{WORKER_TAG: GONE})) is WorkerStatus.FAILED
 
 
 def test_the_pool_slots_of_a_worker_that_is_gone_are_free_at_once(home: dg.DagsterInstance):
-    run, after = started(home, **{OWNER: GONE}), started(home)
+    run, after = started(home, **{WORKER_TAG: GONE}), started(home)
     slots = home.event_log_storage
     slots.set_concurrency_slots("train_cpu", 1)
     assert slots.claim_concurrency_slot("train_cpu", run.run_id, "splat").is_claimed
@@ -67,7 +67,7 @@ def test_the_pool_slots_of_a_worker_that_is_gone_are_free_at_once(home: dg.Dagst
 
 
 def test_a_code_server_elsewhere_may_be_out_of_reach_for_a_while(home: dg.DagsterInstance):
-    run = started(home, **{OWNER: ELSEWHERE, GRPC_INFO_TAG: nobody()})
+    run = started(home, **{WORKER_TAG: ELSEWHERE, GRPC_INFO_TAG: nobody()})
     assert answer(home, run) is WorkerStatus.RUNNING
     impatient = WatchedRunLauncher(patience_s=0)
     impatient.register_instance(home)

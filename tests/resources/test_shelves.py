@@ -200,8 +200,11 @@ def test_moving_again_ends_the_same_and_a_taken_name_gets_a_suffix(shelves: Shel
     shelves.inbox.write("film.mp4", b"1")
     shelves.shelve("film.mp4", told("run-3"))
     shelves.inbox.write("film.mp4", b"2")
-    shelves.shelve("film.mp4", told("run-4"))
-    assert f"film-{SECOND}.mp4" in names(shelves.processed)
+    single = shelves.shelve("film.mp4", told("run-4"))
+    assert single is not None
+    assert shelves.shelve("film.mp4", told("run-4")) == single
+    assert single.location == f"{shelves.processed.url}/film-{SECOND}"
+    assert shelves.processed.read(f"film-{SECOND}/film.mp4") == b"2"
 
 
 def test_what_changed_since_stays(shelves: Shelves):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
+import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from resources import fences
 from resources.copies import Copies
 from resources.inbox import list_entry
+from resources.objects import ObjectPlace
 from resources.places import place_of
 from resources.stores import FileStore
 from splat_pipeline.domain import tables
@@ -52,7 +55,7 @@ def rewrite(store: FileStore, artifact: Artifact, name: str, data: bytes | None)
     store.place.remove(f"{home}/{name}")
     if data is not None:
         store.place.write(f"{home}/{name}", data)
-    shutil.rmtree(store._local / "copies", ignore_errors=True)
+    shutil.rmtree(store.local / "copies", ignore_errors=True)
 
 
 def published(store: FileStore, text: str = "hello", asset: str = "splat", job: str = "job-1") -> Artifact:
@@ -136,6 +139,40 @@ def test_a_damaged_copy_is_fetched_anew(s3_server: str, local: Path):
     artifact = published(store)
     (artifact.folder / "b.txt").write_text("x")
     assert (store.fetch("job-1", "splat").folder / "b.txt").read_text() == "b"
+
+
+def test_reads_that_are_cut_off_or_changed_on_the_way_are_made_again_and_never_believed(
+    s3_server: str, local: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Every second file and manifest arrives wrong: 25 artifacts are read right all the same."""
+    store, rng = opened(f"{s3_server}/faulty", local), random.Random(0)
+    texts = {published(store, f"text {i}" * 20, job=f"job-{i}").job: f"text {i}" * 20 for i in range(25)}
+    shutil.rmtree(local / "copies" / "kept")
+    fetch, read, harm = ObjectPlace.fetch, ObjectPlace.read, itertools.cycle([True, False])
+
+    def wrong(data: bytes) -> bytes:
+        at = rng.randrange(len(data))
+        return data[:at] + bytes([data[at] ^ 1]) * (rng.random() < 0.5) + data[at + 1 :] * (rng.random() < 0.5)
+
+    def faulty_fetch(self: ObjectPlace, name: str, path: Path) -> None:
+        fetch(self, name, path)
+        if next(harm):
+            path.write_bytes(wrong(path.read_bytes()))
+
+    def faulty_read(self: ObjectPlace, name: str, *part: int) -> bytes:
+        data = read(self, name, *part)
+        return wrong(data) if name.endswith(".json") and next(harm) else data
+
+    monkeypatch.setattr(ObjectPlace, "fetch", faulty_fetch)
+    monkeypatch.setattr(ObjectPlace, "read", faulty_read)
+    for job, text in texts.items():
+        artifact = store.fetch(job, "splat")
+        assert (artifact.folder / "sub" / "a.txt").read_text() == text
+        assert (artifact.folder / "b.txt").read_text() == "b"
+    monkeypatch.setattr(ObjectPlace, "fetch", lambda self, name, path: path.write_text("never right"))
+    shutil.rmtree(local / "copies" / "kept")
+    with pytest.raises(CorruptArtifact, match="was read 3 times and is not what was written"):
+        store.fetch("job-0", "splat")
 
 
 def test_a_superseded_attempt_never_publishes_over_its_successor(store: FileStore, anywhere: str, local: Path):
@@ -264,7 +301,7 @@ def test_an_upload_far_away_is_brought_here_and_held_against_what_it_was(anywher
     assert store.here(upload).job == upload.job
     if "://" in anywhere:
         inbox.write("garden/a.mp4", b"flim")
-        shutil.rmtree(store._local / "copies")
+        shutil.rmtree(store.local / "copies")
         with pytest.raises(InputError, match=r"a\.mp4 is not what it was"):
             store.here(upload)
         inbox.remove("garden/a.mp4")

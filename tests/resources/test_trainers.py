@@ -14,6 +14,7 @@ from resources import gsplat_trainer, trainers
 from resources.cpu_trainer import CpuTrainer
 from resources.machine import has_nvidia_gpu
 from resources.trainers import GROUP, OURS, InstalledTrainers
+from splat_pipeline.assets import traces
 from splat_pipeline.cli import app
 from splat_pipeline.definitions import build
 from splat_pipeline.domain.errors import ToolMissing
@@ -82,9 +83,12 @@ def test_by_itself_the_gpu_is_taken_where_it_can_be_used_and_else_the_cpu_is_wit
     monkeypatch.setattr(trainers_plugin, "GPU", trainers_plugin.Named("gsplat"), raising=False)
     known = InstalledTrainers([*(point for point in OURS if point.name != "gsplat"), there])
     assert known.chosen("auto")[0].name == "gsplat"
+    points = [*(point for point in OURS if point.name != "gsplat"), there]
+    assert traces._told(InstalledTrainers(points)) == "InstalledTrainers gsplat"
     trainers_plugin.GPU.reason = "no CUDA device"
     trainer, why = known.chosen("auto")
     assert (trainer.name, why) == ("cpu", "gsplat cannot be used: no CUDA device")
+    assert traces._told(InstalledTrainers(points)) == "InstalledTrainers cpu", "a plan that rests on it is made anew"
     assert known.chosen("cpu")[1] == "asked for"
     with pytest.raises(ToolMissing, match="no CUDA device"):
         known.chosen("gsplat")

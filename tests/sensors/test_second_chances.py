@@ -11,7 +11,7 @@ from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, MAX_RETRIES_TAG, WILL_RETRY_TAG
 
 from resources.machine import this_process
-from resources.run_workers import OWNER
+from resources.run_workers import WORKER_TAG
 from sensors.second_chances import bury_unborn, is_owed_a_retry, second_chances_sensor
 from splat_pipeline.launch import make_home
 from splat_pipeline.settings import Settings
@@ -76,7 +76,7 @@ def test_what_ended_for_good_stays_so(home: dg.DagsterInstance, reason: RunFailu
 
 def test_a_run_whose_process_died_before_it_said_anything_is_given_up(home: dg.DagsterInstance):
     runs = [
-        home.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTING, tags={OWNER: owner})
+        home.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTING, tags={WORKER_TAG: owner})
         for owner in ("", this_process())
     ]
     assert bury_unborn(home, "nothing") == 0  # they are young

@@ -45,11 +45,17 @@ class Installation:
         self.let_in: str | None = None
         self.let_out: str | None = None
         self.stable_s = 0.0
+        self.slow_s = 0.0
 
     def drop(self, name: str = "garden", text: str = "film", **wishes: Any) -> None:
         self.shelves.inbox.write(f"{name}/a.mp4", text.encode())
         if wishes:
             self.shelves.inbox.write(f"{name}/job.yaml", json.dumps(wishes).encode())
+
+    def now(self) -> Moment:
+        """A clock that goes on by ``slow_s`` at every reading."""
+        self.s += self.slow_s
+        return Moment(clock="boot", s=self.s)
 
     def tick(self) -> list[dg.RunRequest]:
         """Let the uploads sensor look once; add the partitions that it asks for."""
@@ -59,7 +65,7 @@ class Installation:
             store=self.store,
             job_name="j",
             stable_s=self.stable_s,
-            now=lambda: Moment(clock="boot", s=self.s),
+            now=self.now,
             utc=lambda: UTC,
         )
         sensor = uploads_sensor(door, poll_s=5, inbox="inbox")
@@ -82,7 +88,7 @@ class Installation:
     def settle(self) -> Cursor:
         """Let the outcomes sensor look once."""
         sensor = outcomes_sensor(
-            Exit(shelves=self.shelves, store=self.store, job_name="j", ui="http://ui:3000/"), poll_s=5
+            Exit(shelves=self.shelves, store=self.store, job_name="j", ui="http://ui:3000/", now=self.now), poll_s=5
         )
         result = sensor(dg.build_sensor_context(instance=self.instance, cursor=self.let_out))
         assert isinstance(result, dg.SensorResult)
@@ -167,6 +173,21 @@ def test_a_store_that_does_not_answer_loses_nothing(at: Installation, monkeypatc
     assert at.marker("processed", "garden.result.json")["result"] == "delivered"
 
 
+def test_a_tick_that_takes_long_leaves_the_rest_to_the_next(at: Installation):
+    for name in "abc":
+        at.drop(name, text=name)
+    at.slow_s = 8
+    first = at.tick()
+    assert [r.tags["splat/upload"] for r in first] == ["a", "b"]
+    second = at.tick()
+    assert [r.tags["splat/upload"] for r in second] == ["c"]
+    for request in [*first, *second]:
+        at.run(request)
+    assert len(at.settle().pending) == 1
+    assert at.settle().pending == ()
+    assert at.shelves.seen() == {}
+
+
 def test_the_same_content_again_points_to_the_first_result(at: Installation):
     at.drop()
     (request,) = at.tick()
@@ -230,6 +251,34 @@ def running(at: Installation, request: dg.RunRequest, during: Callable[[], None]
     at.instance.report_run_canceling(run)
     during()
     at.instance.report_run_canceled(at.instance.get_run_by_id(run.run_id))
+
+
+def test_the_same_content_waits_for_the_run_that_computes_it_and_is_tried_when_that_fails(at: Installation):
+    at.drop()
+    (request,) = at.tick()
+    at.drop("yard")
+
+    def nothing_happens() -> None:
+        assert at.tick() == []
+        assert at.shelves.seen().keys() == {"garden", "yard"}
+
+    running(at, request, nothing_happens)
+    (second,) = at.tick()
+    assert second.partition_key == request.partition_key
+    assert second.tags["splat/upload"] == "yard"
+
+
+def test_of_two_with_the_same_content_at_once_one_is_computed(at: Installation):
+    at.drop()
+    at.drop("yard")
+    (request,) = at.tick()
+    first = at.run(request)
+    at.settle()
+    assert at.tick() == []
+    assert at.shelves.seen() == {}
+    told = [at.marker("processed", f"{name}.result.json") for name in ("garden", "yard")]
+    assert [one["run_id"] for one in told] == [first.run_id] * 2
+    assert [one["result"] for one in told].count("delivered") == 1
 
 
 def test_an_upload_that_is_touched_while_its_run_goes_on_is_not_run_again(at: Installation, tmp_path: Path):

@@ -1,6 +1,6 @@
 """One Gaussian on each sparse point: a program that fulfils the contract of a trainer.
 
-    points_program.py --data FOLDER --out FILE.ply --degree N
+    points_program.py --data FOLDER --out FILE.ply --degree N --iterations N
 
 FOLDER holds ``sparse/0/points3D.bin`` (COLMAP's binary format) and ``images/``, which it does not need.
 """
@@ -26,15 +26,15 @@ def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return table[:, :3], table[:, 3:] / 255
 
 
-def sizes(places: np.ndarray) -> np.ndarray:
-    """Return (P,) the distance of each place to the nearest other."""
+def sizes(places: np.ndarray, iterations: int) -> np.ndarray:
+    """Return (P,) the distance of each place to the nearest other; tell the progress as if these were iterations."""
     found = np.empty(len(places))
     for i, place in enumerate(places):
         distance = np.linalg.norm(places - place, axis=1)
         distance[i] = np.inf
         found[i] = distance.min(initial=1.0)
         if i % max(len(places) // 10, 1) == 0:
-            print(f"step {i} loss {1 - i / len(places):.4f}", flush=True)
+            print(f"step {round(i / len(places) * iterations)} loss {1 - i / len(places):.4f}", flush=True)
     return np.maximum(found, 1e-4)
 
 
@@ -60,9 +60,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--degree", type=int, default=0)
+    parser.add_argument("--iterations", type=int, default=100)
     asked = parser.parse_args()
     places, colours = read_points(asked.data / "sparse" / "0" / "points3D.bin")
-    write_splat(asked.out, places, colours, sizes(places), asked.degree)
+    write_splat(asked.out, places, colours, sizes(places, asked.iterations), asked.degree)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,13 @@ TRAINER = CommandTrainer(
         name="points",
         licence="Apache-2.0",
         find=find,
-        argv=("{python}", "{program}", "--data", "{data}", "--out", "{output}/splat.ply", "--degree", "{sh_degree}"),
+        argv=(
+            "{python}", "{program}", "--data", "{data}", "--out", "{output}/splat.ply",
+            "--degree", "{sh_degree}", "--iterations", "{iterations}",
+        ),
         output="splat.ply",
         progress=r"^step (?P<iteration>\d+) loss (?P<loss>[\d.]+)",
         device="cpu",
         time_limit_s=600,
     )
-)
+)  # fmt: skip
