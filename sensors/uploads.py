@@ -72,11 +72,10 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
                 later.append(name)
             else:
                 requests += [request] if request else []
-        keys = {str(request.partition_key) for request in requests}
-        new = [key for key in sorted(keys) if not context.instance.has_dynamic_partition(str(jobs.name), key)]
+        keys = sorted({str(request.partition_key) for request in requests})  # Dagster passes over those that it knows
         return dg.SensorResult(
             run_requests=requests,
-            dynamic_partitions_requests=[jobs.build_add_request(new)] if new else [],
+            dynamic_partitions_requests=[jobs.build_add_request(keys)] if keys else [],
             cursor=rules.dump(rules.again(rules.again(cursor, later, now=now), [*late, *held])),
             skip_reason=None if requests else _why_nothing(len(seen), held),
         )

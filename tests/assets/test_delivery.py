@@ -373,7 +373,8 @@ def test_cameras_are_delivered_in_the_world_of_the_splat(delivered) -> None:
 def test_all_gaussians_are_delivered_where_that_is_asked_for_and_a_crop_is_told(tmp_path: Path) -> None:
     def rules(name: str, **asked: Any) -> tuple[int, dict[str, Any]]:
         config = {"ops": {"cleaned": {"config": asked}}}
-        store, _ = deliver(tmp_path / name, BrokenMovies(), config=config)
+        small = {"viewer": {"enabled": False}, "exports": {"formats": ["splat"], "cameras": []}}
+        store, _ = deliver(tmp_path / name, BrokenMovies(), small, config)
         rows = tables.read_rows(store.fetch(JOB, "cleaned").folder / "cleaning.parquet", tables.CLEANING)
         [model] = store.fetch(JOB, "exports").folder.glob("model-*.splat")
         return model.stat().st_size // 32, {row["rule"]: row for row in rows}
