@@ -10,7 +10,7 @@ FILES  ?= 3001
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test azurite lint bench dev readme golden viewer clean
+.PHONY: help setup demo test azurite lint bench soak dev readme golden viewer clean
 
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ bench: setup     ## time the CPU renderer and trainer on a tiny case, a minute o
 	$(BIN)/python benchmarks/cpu_render.py --frames 10 --json build/cpu_render.json
 	$(BIN)/python benchmarks/cpu_splatting.py --seconds 20 --json build/cpu_splatting.json
 	$(BIN)/python benchmarks/cpu_scaling.py --quick --json build/cpu_scaling.json --svg build/cpu_scaling.svg
+
+soak: setup      ## kill processes of a working installation 200 times and count what is lost; writes soak.json, takes hours
+	$(BIN)/python benchmarks/soak.py --kills 200 --json soak.json
 
 dev: setup       ## the Dagster UI with its daemon, and figures for Prometheus, on 127.0.0.1; watches the inbox
 	@$(BIN)/splat init

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from splat_pipeline.domain.errors import DiskFull
+from splat_pipeline.domain.errors import DiskFull, StoreUnavailable
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_AWAY = (errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN)
+"""What a disk that failed, or a network mount whose server went away, says."""
 _NOT_FLUSHED = (errno.EINVAL, errno.ENOTSUP)
 """What network mounts answer whose servers flush names by themselves (SMB, FUSE)."""
 
@@ -65,7 +67,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Turn a full disk inside into ``DiskFull``."""
+    """Turn a full disk inside into ``DiskFull``, one that went away into ``StoreUnavailable``."""
     try:
         yield
     except OSError as error:
@@ -73,4 +75,6 @@ def disk_errors() -> Iterator[None]:
         several = isinstance(error, shutil.Error) and any(f"[Errno {number}]" in str(error) for number in _FULL)
         if error.errno in _FULL or several:
             raise DiskFull(f"no space left while writing {error.filename or 'an artifact'}") from error
+        if error.errno in _AWAY:
+            raise StoreUnavailable(f"{error.filename or 'the disk'}: {(error.strerror or 'lost').lower()}") from error
         raise

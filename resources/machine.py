@@ -127,8 +127,13 @@ def this_process() -> str:
 
 def is_gone(process: str) -> bool:
     """Tell whether the process that called itself so has ended. Of other machines nothing is known: False."""
-    host, pid, started = process.rsplit("/", 2)
-    return host == socket.gethostname() and _started(int(pid)) != started
+    _, pid, started = process.rsplit("/", 2)
+    return is_here(process) and _started(int(pid)) != started
+
+
+def is_here(process: str) -> bool:
+    """Tell whether the process that called itself so was started on this machine."""
+    return process.rsplit("/", 2)[0] == socket.gethostname()
 
 
 def _started(pid: int) -> str:

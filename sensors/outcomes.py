@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 
+from sensors.second_chances import is_owed_a_retry
 from splat_pipeline.assets.failures import evidence, explain
 from splat_pipeline.domain.errors import Cancelled, MissingArtifact, SplatError
 from splat_pipeline.domain.inbox import Moment
@@ -124,6 +125,8 @@ def _settle(run: dg.DagsterRun, out: Exit, context: dg.SensorEvaluationContext) 
         if will_retry == "true":
             context.log.info(f"Dagster runs {run.run_id} again: the upload stays")
             return True
+        if is_owed_a_retry(instance, run):
+            return False
     name, job = run.tags[UPLOAD_TAG], run.tags[PARTITION_TAG]
     told = _told(run, instance, out)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -12,12 +13,14 @@ from resources.colmap import ColmapBackend
 from resources.guarded import GuardedReader
 from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
+from resources.lifeline import end_with_parent
 from resources.logs import LOGGER, json_lines
 from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
 from resources.outlet import Outlet
 from resources.places import place_of
 from resources.pose_sources import InstalledSources
+from resources.run_workers import steps_in_processes
 from resources.sheets import ContactSheets
 from resources.shelves import Shelves
 from resources.trainers import InstalledTrainers
@@ -26,6 +29,7 @@ from sensors.alerts import alerts_sensor
 from sensors.finals import finals_sensor
 from sensors.outcomes import Exit, outcomes_sensor
 from sensors.retention import retention_schedule
+from sensors.second_chances import second_chances_sensor
 from sensors.uploads import Door, uploads_sensor
 from splat_pipeline.assets import (
     cleaning,
@@ -48,7 +52,7 @@ from splat_pipeline.upkeep import Watch, sweep_of
 JOB = "video_to_splat"
 HASTY = Backoff(first_s=0.5, longest_s=4.0, budget_s=15.0)
 """Of messages that a sensor sends: its tick must end before Dagster gives up on it, and the next one sends again."""
-STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery, overview]
+STAGES = [intake, frames, linking, reconstructions, poses, splats, cleaning, preview, viewer, delivery]
 PRELOAD = ["sqlalchemy", "alembic", "pandas", "pyarrow", "splat_pipeline.definitions"]
 """Imported once in the fork server, not in every step. Never torch, CUDA or pycolmap: they do not survive a fork."""
 
@@ -86,15 +90,16 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
     """Return where steps run."""
     if settings.executor == "in_process":
         return dg.in_process_executor
-    start: dict[str, Any] = {"forkserver": {"preload_modules": PRELOAD}}
-    chosen: dg.ExecutorDefinition = dg.multiprocess_executor.configured(
-        {"max_concurrent": 1, "start_method": start}, name="steps_in_processes"
-    )
-    return chosen
+    return steps_in_processes(PRELOAD)
+
+
+def assets_of(settings: Settings) -> list[Any]:
+    """Return the stages of an installation's job."""
+    return [*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))]
 
 
 def doors(settings: Settings) -> list[dg.SensorDefinition]:
-    """Return the sensors that let uploads in and out."""
+    """Return the sensors that let uploads in and out, and runs go on."""
     names: tuple[Spot, ...] = ("inbox", "processed", "errors")
     inbox, processed, errors = (place_of(settings.place(name)) for name in names)
     shelves, store = Shelves(inbox=inbox, processed=processed, errors=errors), store_of(settings)
@@ -115,11 +120,12 @@ def doors(settings: Settings) -> list[dg.SensorDefinition]:
         uploads_sensor(door, poll_s=poll_s, inbox=settings.place("inbox")),
         outcomes_sensor(out, poll_s=poll_s),
         *([] if webhook is None else [alerts_sensor(webhook, warnings=watch.warnings, job_name=JOB)]),
+        second_chances_sensor(job_name=JOB),
     ]
 
 
-def build(settings: Settings) -> dg.Definitions:
-    """Return the code location: assets, checks, job, resources, sensors."""
+def build(settings: Settings, *, stages: Sequence[Any] | None = None) -> dg.Definitions:
+    """Return the code location: assets (``stages``, where the job has others), checks, job, resources, sensors."""
     job = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.all() - dg.AssetSelection.assets(overview.failure_overview),
@@ -128,7 +134,7 @@ def build(settings: Settings) -> dg.Definitions:
         tags={"dagster/retry_strategy": "FROM_ASSET_FAILURE"},
     )
     return dg.Definitions(
-        assets=[*dg.load_assets_from_modules(STAGES), splats.splat_in(training_pool_of(settings))],
+        assets=[*(assets_of(settings) if stages is None else stages), overview.failure_overview],
         jobs=[job],
         schedules=[overview_schedule(), retention_schedule(sweep_of(settings), cron=settings.retention_cron)],
         sensors=[
@@ -154,5 +160,6 @@ def overview_schedule() -> dg.ScheduleDefinition:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Load the code location of this installation."""
+    """Load the code location of this installation: first thing in every process of a run."""
+    end_with_parent()
     return build(load())

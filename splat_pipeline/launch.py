@@ -116,12 +116,12 @@ def _stopped(instance: dg.DagsterInstance, run_id: str) -> Reason:
 
 
 def bury_dead(instance: dg.DagsterInstance) -> None:
-    """End the runs of commands that were killed: nobody else would, and they keep their pool slots for ever."""
+    """End the runs whose process was killed: without a daemon nobody else would, and they keep their pool slots."""
     running = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     for run in instance.get_runs(running):
         owner = run.tags.get(OWNER_TAG)
         if owner is not None and is_gone(owner):
-            instance.report_run_failed(run, "the command that ran it was killed")
+            instance.report_run_failed(run, "the process that computed it was killed")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 

@@ -19,7 +19,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -35,8 +35,12 @@ LOCATION = "splat_pipeline"
 HERE = Path(__file__).resolve().parent
 LOOK_S = 0.5
 QUICK: dict[str, Any] = {
-    "run_coordinator": {"config": {"dequeue_interval_seconds": 1, "user_code_failure_retry_delay": 2}},
-    "run_monitoring": {"poll_interval_seconds": 2, "start_timeout_seconds": 60, "free_slots_after_run_end_seconds": 5},
+    "run_coordinator": {
+        "module": "dagster.core.run_coordinator",
+        "class": "QueuedRunCoordinator",
+        "config": {"dequeue_interval_seconds": 1},
+    },
+    "run_monitoring": {"poll_interval_seconds": 2, "start_timeout_seconds": 900, "free_slots_after_run_end_seconds": 5},
 }
 """Laid over the packaged dagster.yaml: intervals of a test, in place of those of a laptop."""
 DEAD = {"Z", "X", ""}
@@ -132,11 +136,12 @@ class Plant:
                 process.wait()
 
     def stop(self, *, within_s: float) -> float:
-        """End it as a service manager does, with SIGTERM; return after how many seconds nothing of it was left."""
+        """End it as a service manager does, with SIGTERM to all of it; return the seconds until nothing was left."""
         processes = [process for process in self.wanted.values() if process is not None]
         self.wanted, began_s = dict.fromkeys(self.wanted), time.monotonic()
-        for process in processes:
-            process.terminate()
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         deadline_s = began_s + within_s
         for process in processes:
             process.wait(timeout=max(0.0, deadline_s - time.monotonic()))
@@ -149,6 +154,11 @@ class Plant:
     def processes(self) -> dict[int, str]:
         """Return what runs of this plant: process id to role (code, daemon, worker, step, tool, other)."""
         return {pid: role(pid) for pid in marked(self.mark)}
+
+    def is_up(self) -> bool:
+        """Tell whether the code server answers."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def drop(self, name: str, contents: Mapping[str, bytes]) -> Path:
         """Put a complete upload into the inbox."""
@@ -163,6 +173,10 @@ class Plant:
         """Return all runs, newest first."""
         with dg.DagsterInstance.from_config(str(self.settings.folder("dagster"))) as instance:
             return list(instance.get_runs())
+
+    def status(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+        """Return how a run goes now."""
+        return next(now.status for now in self.runs() if now.run_id == run.run_id)
 
     def ended(self) -> bool:
         """Tell whether the inbox is empty and no run is waiting or going on."""

@@ -72,7 +72,7 @@ def test_all_jobs_are_looked_at_once_a_day(defs: dg.Definitions):
 def test_the_job_holds_every_asset_and_the_sensors_watch_it(defs: dg.Definitions):
     job = defs.resolve_job_def(JOB)
     assert job.asset_layer.executable_asset_keys == set(defs.resolve_asset_graph().get_all_asset_keys()) - {OVERVIEW}
-    assert {sensor.name for sensor in defs.sensors or []} == {"uploads", "outcomes", "finals"}
+    assert {sensor.name for sensor in defs.sensors or []} == {"uploads", "outcomes", "finals", "second_chances"}
     assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in defs.sensors or [])
 
 

@@ -1,4 +1,4 @@
-"""The one place where an error of the domain becomes a failure that Dagster shows."""
+"""The one place where an error becomes a failure that Dagster shows, and where it is decided what is tried again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, TypeVar, get_origin
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from splat_pipeline.assets.discretion import DISCREET, guarded_streams, hidden
-from splat_pipeline.domain.errors import Cancelled, OutOfMemory, SplatError
+from splat_pipeline.domain.errors import Cancelled, OutOfMemory, ProcessKilled, SplatError, StoreUnavailable
 from splat_pipeline.domain.taxonomy import named
 
 INTERRUPTED = "DagsterExecutionInterruptedError"
@@ -20,6 +21,15 @@ INTERRUPTED = "DagsterExecutionInterruptedError"
 GOES_ON = "Run it again: what was finished is taken over, a training goes on from its last checkpoint."
 TOLD = ("class", "file", "cause", "remedy")
 Body = TypeVar("Body", bound=Callable[..., Any])
+TRANSIENT = (ConnectionError, TimeoutError, InterfaceError, OperationalError)
+"""Of the network, and of Dagster's database, to which a step logs."""
+RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""Of a step whose process was killed, or whose error may pass by itself: after 5, 15 and 35 seconds, give or take 5.
+
+Everything else ends the step at once: the same footage would fail the same way.
+"""
+_KILLED = "ChildProcessCrashException"
+"""Dagster's name for a step whose process ended without a word."""
 
 
 def classified(body: Body) -> Body:
@@ -40,11 +50,16 @@ def classified(body: Body) -> Body:
             raise as_failure(error) from None
         except MemoryError as error:
             raise as_failure(OutOfMemory(f"the step ran out of memory: {error}")) from None
+        except TRANSIENT as error:
+            raise as_failure(StoreUnavailable(_first_line(error))) from None
         except Exception as error:
             told = "".join(traceback.format_exception(error))
-            if hidden(told) == told:
+            if hidden(told) != told:
+                raise _without_secrets(error, hidden(told)) from None
+            if isinstance(error, (dg.Failure, dg.RetryRequested)):
                 raise
-            raise _without_secrets(error, hidden(told)) from None
+            # A retry policy takes what it does not know for transient: a bug would be run four times.
+            raise dg.Failure(_first_line(error), allow_retries=False) from error
 
     wrapped.__signature__ = _plain_signature(body)  # type: ignore[attr-defined]
     return wrapped  # type: ignore[return-value]  # same signature, by functools.wraps
@@ -53,7 +68,8 @@ def classified(body: Body) -> Body:
 def _without_secrets(error: Exception, told: str) -> dg.Failure:
     """Return a failure in place of an unexpected error whose text, or whose causes', holds a secret."""
     failure = as_failure(SplatError(f"{type(error).__name__}: {error}"))
-    return dg.Failure(failure.description, {**failure.metadata, "traceback": dg.MetadataValue.text(told)})
+    metadata = {**failure.metadata, "traceback": dg.MetadataValue.text(told)}
+    return dg.Failure(failure.description, metadata, allow_retries=False)
 
 
 def _plain_signature(body: Callable[..., Any]) -> inspect.Signature:
@@ -84,10 +100,12 @@ def in_full(told: Mapping[str, str | None]) -> dict[str, str | None]:
 def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
     """Return ``{class, file, cause, remedy, failure, operator}`` of a failed run, out of its events.
 
-    A step that raised one of our errors comes first, then a blocking check that failed; what is left is internal.
+    A step that raised one of our errors comes first, then a blocking check that failed, then a process that was killed;
+    what is left is internal.
     """
     unexpected: str | None = None
     blocked: dict[str, str | None] | None = None
+    killed: SplatError | None = None
     for event in events:
         if event.is_step_failure:
             data = event.step_failure_data
@@ -97,6 +115,9 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
             if INTERRUPTED in _root(data.error):
                 stopped = Cancelled(f"{event.step_key} was stopped", remedy=GOES_ON)
                 return in_full(stopped.to_json())
+            if data.error is not None and data.error.cls_name == _KILLED:
+                killed = ProcessKilled(f"{event.step_key}: its process was killed, {1 + RETRIES.max_retries} times")
+                continue
             unexpected = unexpected or f"{event.step_key}: {_root(data.error)}"
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
@@ -104,8 +125,15 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
                 shown = {key: str(value.value) for key, value in check.metadata.items()}
                 cause = f"gate {check.check_name}: {shown['because']}"
                 blocked = {"class": shown["class"], "file": None, "cause": cause, "remedy": shown["remedy"]}
-    internal = {"class": "SplatError", "file": None, "cause": unexpected or "unknown", "remedy": SplatError.remedy}
-    return in_full(blocked or internal)
+        elif event.is_run_failure and unexpected is None and killed is None:
+            # No step said anything: run monitoring found the worker gone, or Dagster could not start it.
+            killed = ProcessKilled(event.message or "the run ended without a word")
+    internal = SplatError(unexpected or "unknown") if killed is None or unexpected else killed
+    return in_full(blocked or internal.to_json())
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
 
 
 def evidence(events: Iterable[dg.DagsterEvent]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import dagster as dg
 import pandas as pd
 
 from splat_pipeline.assets.bundled import bundle_of, take
-from splat_pipeline.assets.failures import classified
+from splat_pipeline.assets.failures import RETRIES, classified
 from splat_pipeline.assets.footage import IMAGES, PAIRS_FILE, names_of
 from splat_pipeline.assets.known import known_cameras
 from splat_pipeline.assets.partitions import GROUP, jobs
@@ -106,7 +106,7 @@ def _matched(pairs: Iterable[MatchedPair]) -> dict[str, int]:
     return counts
 
 
-@dg.op(ins={"linking_frames": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key=JSON))
+@dg.op(ins={"linking_frames": dg.In(dg.Nothing)}, out=dg.DynamicOut(io_manager_key=JSON), retry_policy=RETRIES)
 @classified
 def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput[dict[str, Any]]]:
     """Decide which keyframes are reconstructed together."""
@@ -116,7 +116,7 @@ def plan(context: dg.OpExecutionContext, store: Stores) -> list[dg.DynamicOutput
     return [dg.DynamicOutput(asdict(window), mapping_key=window.name) for window in windows]
 
 
-@dg.op(out=dg.Out(io_manager_key=JSON), pool="sfm")
+@dg.op(out=dg.Out(io_manager_key=JSON), pool="sfm", retry_policy=RETRIES)
 @classified
 def reconstruct(  # noqa: PLR0917  # Dagster passes them by name
     context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, sources: Sources, window: dict[str, Any]
@@ -157,7 +157,7 @@ def _earlier(context: dg.OpExecutionContext, store: Store, machine: Machine, win
     return None if work is None else work.published
 
 
-@dg.op(out=dg.Out(io_manager_key=JSON), pool="sfm")
+@dg.op(out=dg.Out(io_manager_key=JSON), pool="sfm", retry_policy=RETRIES)
 @classified
 def gather(
     context: dg.OpExecutionContext, store: Stores, machine: Machines, sfm: Sfm, done: list[dict[str, Any]]

@@ -21,7 +21,7 @@ import dagster as dg
 import structlog
 
 from splat_pipeline.assets.checks import specs_of
-from splat_pipeline.assets.failures import classified
+from splat_pipeline.assets.failures import RETRIES, classified
 from splat_pipeline.assets.partitions import GROUP, jobs
 from splat_pipeline.assets.records import gate_row, lineage_of, shown_before, stage_row
 from splat_pipeline.assets.traces import KEY, REUSE_TAG, Context, Present, recipe_of
@@ -168,6 +168,7 @@ def job_asset(
             group_name=GROUP,
             kinds=kinds,
             pool=pool,
+            retry_policy=RETRIES,
             check_specs=specs_of(body.__name__),
             description=body.__doc__,
         )(classified(_reusing(body) if reusable else body))

@@ -35,6 +35,7 @@
     ├── Cancelled             somebody ended the run
     └── ResourceError         the machine is at fault: the same job may succeed later
         ├── OutOfMemory  DiskFull  StoreUnavailable
+        ├── ProcessKilled         from outside, as often as it was tried
         ├── DriverLost            the GPU or its driver gave up
         ├── BadWebhook            its address or its secret cannot be used
         └── WebhookFailed         nobody took a message in time
@@ -216,6 +217,10 @@ class BadWebhook(ResourceError):
 
 class WebhookFailed(ResourceError):
     remedy = "Check the server that takes the webhook's messages: its log, its certificate, and that it is reached."
+
+
+class ProcessKilled(ResourceError):
+    remedy = "Look whether the machine ran out of memory or was restarted, then upload again."
 
 
 def by_name(name: str) -> type[SplatError] | None:

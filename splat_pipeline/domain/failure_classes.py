@@ -173,6 +173,10 @@ WORK = (
         filmed=NOT_YOURS, operator=e.StoreUnavailable.remedy,
     ),
     FailureClass(
+        code="process-killed", errors=(e.ProcessKilled,), evidence="The step or run, and how often it was tried.",
+        filmed=NOT_YOURS, operator=e.ProcessKilled.remedy,
+    ),
+    FailureClass(
         code="gpu-lost", errors=(e.DriverLost,), evidence="What the driver said, and what was trained at the time.",
         filmed=NOT_YOURS, operator=e.DriverLost.remedy,
     ),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 from gates import metrics_of
+from sqlalchemy.exc import OperationalError
 
 from splat_pipeline.assets.checks import results_of, specs_of
-from splat_pipeline.assets.failures import classified, explain
-from splat_pipeline.domain.errors import DiskFull, TooDark
+from splat_pipeline.assets.failures import RETRIES, classified, explain
+from splat_pipeline.domain.errors import DiskFull, OutOfMemory, TooDark
 from splat_pipeline.domain.quality import judge_stage
 from splat_pipeline.domain.taxonomy import BY_CODE
 
@@ -45,7 +46,17 @@ def test_an_unexpected_error_is_told_as_internal_and_not_hidden(instance: dg.Dag
     assert "oops" in (told["cause"] or "")
 
 
-@pytest.mark.parametrize(("error", "tries"), [(DiskFull("full"), 3), (TooDark("dark"), 1)])
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (DiskFull("full"), 3),
+        (TooDark("dark"), 1),
+        (ConnectionResetError("peer"), 3),
+        (OperationalError("insert", {}, Exception("server closed the connection")), 3),
+        (KeyError("a bug"), 1),
+        (OutOfMemory("same plan, same end"), 1),
+    ],
+)
 def test_only_transient_faults_are_retried(error: Exception, tries: int, instance: dg.DagsterInstance):
     seen = []
 
@@ -77,6 +88,28 @@ def test_a_blocking_gate_that_failed_explains_the_run(instance: dg.DagsterInstan
     assert told["class"] == "FewRegistered"
     assert "registered_share 0.1, must be at least 0.4" in (told["cause"] or "")
     assert told["failure"] == "few-registered"
+
+
+def test_the_wait_before_a_retry_grows_and_is_not_the_same_for_all():
+    waits = [[RETRIES.calculate_delay(attempt) for _ in range(200)] for attempt in (1, 2, 3)]
+    assert RETRIES.max_retries == len(waits)
+    assert [(round(min(w), -1), round(max(w), -1)) for w in waits] == [(0, 10), (10, 20), (30, 40)]
+    assert all(len(set(drawn)) > 100 for drawn in waits)
+
+
+def test_a_run_whose_process_was_killed_says_so(instance: dg.DagsterInstance):
+    @dg.job
+    def nothing() -> None:
+        pass
+
+    run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(
+        run, "Detected run worker status FAILED: 'its process was killed'. Marking run as failed."
+    )
+    events = [entry.dagster_event for entry in instance.all_logs(run.run_id) if entry.dagster_event]
+    told = explain(events)
+    assert told["class"] == "ProcessKilled"
+    assert "its process was killed" in (told["cause"] or "")
 
 
 def test_a_gate_has_the_class_of_its_row(instance: dg.DagsterInstance):

@@ -20,7 +20,7 @@ def test_every_class_is_drawn_in_the_tree_and_says_what_to_do(kind: type[errors.
 
 
 def test_only_faults_of_the_machine_are_retried_unchanged():
-    transient = {"ResourceError", "DiskFull", "StoreUnavailable", "WebhookFailed", "DriverLost"}
+    transient = {"ResourceError", "DiskFull", "StoreUnavailable", "ProcessKilled", "WebhookFailed", "DriverLost"}
     assert {c.__name__ for c in CLASSES if c.retry == "same"} == transient
 
 

@@ -50,6 +50,7 @@ PROVOKED = {
     "out-of-memory": "tests/assets/test_failures.py::test_running_out_of_memory_has_a_class",
     "disk-full": "tests/resources/test_archives.py::test_too_little_space_is_told_before_it_is_used",
     "store-unavailable": "tests/test_cli.py::test_a_home_that_cannot_be_made_is_told_with_the_setting_to_change",
+    "process-killed": "tests/assets/test_failures.py::test_a_run_whose_process_was_killed_says_so",
     "time-out": f"{BACKENDS}::test_a_program_that_hangs_is_killed_with_its_children",
     "gpu-lost": "tests/resources/gpu/test_train.py::test_what_the_device_says_is_told_apart",
     "webhook": "tests/resources/test_webhooks.py::test_the_budget_ends_the_attempts",

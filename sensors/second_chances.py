@@ -1,0 +1,81 @@
+"""The door for runs that died with their process and were not started again.
+
+Run monitoring asks after runs that have started; of one that was about to, nothing is known until a time limit that
+must be long, as a busy machine takes a minute to start a process. So its code server is asked here.
+
+Dagster tries to start a retry once: where the code server is down at that moment (it often died of the same cause) the
+retry is given up for good, and the upload would end as an error that is none. What ran out of retries, or failed by a
+step, stays as it is.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.events import RunFailureReason
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.launcher.base import WorkerStatus
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
+
+LOOK_BACK = timedelta(days=7)
+MOST = 100
+"""Runs of one tick."""
+SETTLED = timedelta(seconds=20)
+"""After this long a run that is being started is known to its code server."""
+
+
+def is_owed_a_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Tell whether a failed run may be retried by the instance's settings, and nobody does it."""
+    if run.tags.get(WILL_RETRY_TAG) != "false" or AUTO_RETRY_RUN_ID_TAG in run.tags:
+        return False
+    told = run.tags.get(RUN_FAILURE_REASON_TAG)
+    return bool(auto_reexecution_should_retry_run(instance, run, RunFailureReason(told) if told else None))
+
+
+def bury_unborn(instance: dg.DagsterInstance, job_name: str, *, settled: timedelta = SETTLED) -> int:
+    """End the runs whose process died before it could say anything, and return how many; Dagster then retries them."""
+    if not instance.run_launcher.supports_check_run_worker_health:
+        return 0
+    starting = dg.RunsFilter(
+        job_name=job_name,
+        statuses=[dg.DagsterRunStatus.STARTING],
+        updated_before=datetime.now(UTC) - settled,
+    )
+    dead = 0
+    for run in instance.get_runs(filters=starting, limit=MOST):
+        health = instance.run_launcher.check_run_worker_health(run)
+        if health.status is WorkerStatus.FAILED:
+            instance.report_run_failed(run, f"It died while it was started: {health.msg}")
+            dead += 1
+    return dead
+
+
+def second_chances_sensor(*, job_name: str, every_s: int = 30) -> dg.SensorDefinition:
+    """Return the sensor that has such runs started again. It ticks only while the code server answers."""
+
+    def tick(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        found = context.instance.get_runs(
+            filters=dg.RunsFilter(
+                job_name=job_name,
+                statuses=[dg.DagsterRunStatus.FAILURE],
+                tags={WILL_RETRY_TAG: "false"},
+                updated_after=datetime.now(UTC) - LOOK_BACK,
+            ),
+            limit=MOST,
+        )
+        owed = [run for run in found if is_owed_a_retry(context.instance, run)]
+        for run in owed:
+            # Telling of the failure anew has Dagster decide anew, within the same budget.
+            context.instance.report_run_failed(run, "Its retry could not be started: it is tried once more.")
+        dead = bury_unborn(context.instance, job_name)
+        return dg.SkipReason(f"{len(owed)} of {len(found)} failed runs are started again; {dead} died while starting")
+
+    return dg.SensorDefinition(
+        name="second_chances",
+        evaluation_fn=tick,
+        job_name=job_name,
+        minimum_interval_seconds=every_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Has runs started again that died with their process and whose retry could not be started.",
+    )
