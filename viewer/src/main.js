@@ -57,7 +57,6 @@ class Viewer {
     this.scene.add(mesh);
     this.start();
     this.renderer.setAnimationLoop(() => this.tick());
-    await this.settled();
   }
 
   // The preview's first view.
