@@ -25,7 +25,7 @@ from splat_pipeline.domain.errors import PoseError
 from splat_pipeline.domain.sample import sample_camera, scene, walk
 from splat_pipeline.launch import run_upload
 from splat_pipeline.overview import store_of
-from splat_pipeline.ports import TrainingViews
+from splat_pipeline.ports.training import TrainingViews
 from splat_pipeline.settings import Settings
 from splat_pipeline.splatting.film import film
 

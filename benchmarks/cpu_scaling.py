@@ -36,7 +36,7 @@ from resources.sample import load_textures
 from splat_pipeline.domain import charts
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.sample import sample_camera, scene, walk
-from splat_pipeline.ports import TrainingViews
+from splat_pipeline.ports.training import TrainingViews
 from splat_pipeline.splatting import layout, project, seeds
 from splat_pipeline.splatting.densify import Population
 from splat_pipeline.splatting.film import film

@@ -38,7 +38,7 @@ from resources.machine import LocalMachine
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.plans import Detail, TrainingPlan, plan_for
-from splat_pipeline.ports import TrainingViews
+from splat_pipeline.ports.training import TrainingViews
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.train import Probe, Progress, Trained, evaluate, train
 

@@ -33,7 +33,8 @@ from resources.sandbox import run_child
 from resources.trained_ply import read_trained
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.plans import GPU_LADDER, Detail, TrainingPlan, plan_for
-from splat_pipeline.ports import TrainingViews, Usage
+from splat_pipeline.ports.machine import Usage
+from splat_pipeline.ports.training import TrainingViews
 
 STRATEGIES = {"ranked": "default", "mcmc": "mcmc"}
 """Ours: theirs."""

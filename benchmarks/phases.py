@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.ports import TrainingViews
+from splat_pipeline.ports.training import TrainingViews
 from splat_pipeline.splatting import blend, optim, project, seeds, studio, tiles
 from splat_pipeline.splatting.densify import Population
 from splat_pipeline.splatting.pictures import at_size

@@ -20,7 +20,7 @@ from splat_pipeline.domain.formats.transforms import read_transforms
 from splat_pipeline.domain.recipe import PoseRecipe
 from splat_pipeline.domain.rigid import rigid, rotation_from_quat
 from splat_pipeline.domain.uploads import natural_order
-from splat_pipeline.ports import FeatureRequest, TriangulationRequest
+from splat_pipeline.ports.sfm import FeatureRequest, TriangulationRequest
 
 SPARSE = ("sparse/0", "sparse", "colmap/sparse/0", ".")
 TRANSFORMS = ("transforms.json", "transforms_train.json", "transforms_val.json", "transforms_test.json")

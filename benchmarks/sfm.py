@@ -32,7 +32,7 @@ from splat_pipeline.domain.matches import read_pairs
 from splat_pipeline.domain.poses import cam_from_world, rms_px
 from splat_pipeline.domain.recipe import PoseRecipe
 from splat_pipeline.domain.windows import Window, plan_windows
-from splat_pipeline.ports import AdjustmentRequest, MatchRequest, ReconstructionRequest
+from splat_pipeline.ports.sfm import AdjustmentRequest, MatchRequest, ReconstructionRequest
 
 Float = NDArray[np.float64]
 Say = Callable[[str], None]

@@ -21,7 +21,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from splat_pipeline.domain.errors import ArtifactError, InputError
-from splat_pipeline.ports import Store
+from splat_pipeline.ports.stores import Store
 
 JOB, ASSET, VERSION = (
     re.compile(text) for text in (r"[a-z0-9][a-z0-9-]{0,80}", r"[a-z][a-z0-9_]{0,80}", r"[0-9a-f]{8,64}")

@@ -14,7 +14,7 @@ from resources.copies import brought
 from resources.sealed import opened, read_sealed, sealed
 from splat_pipeline.domain.errors import CorruptArtifact, UnsafeUpload
 from splat_pipeline.domain.uploads import safe_name
-from splat_pipeline.ports import Place
+from splat_pipeline.ports.stores import Place
 
 MANIFEST = "artifact.json"
 

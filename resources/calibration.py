@@ -15,7 +15,7 @@ from resources.photos import load_image, probe_images
 from resources.upright import upright
 from splat_pipeline.domain.calibration import Board, Calibration, require_good, require_views
 from splat_pipeline.domain.formats.colmap import ColmapCamera
-from splat_pipeline.ports import Say
+from splat_pipeline.ports.progress import Say
 
 Gray = NDArray[np.uint8]
 Float = NDArray[np.float64]

@@ -23,14 +23,14 @@ from resources.workers import run_python_worker, worker_answer, worker_argv
 from splat_pipeline.domain.errors import BadCalibration
 from splat_pipeline.domain.formats.colmap import ColmapCamera, read_model
 from splat_pipeline.domain.poses import rms_px
-from splat_pipeline.ports import (
+from splat_pipeline.ports.progress import Say
+from splat_pipeline.ports.sfm import (
     AdjustmentRequest,
     Attempt,
     FeatureRequest,
     MatchRequest,
     ReconstructionRequest,
     Refinement,
-    Say,
     Triangulation,
     TriangulationRequest,
 )

@@ -15,7 +15,7 @@ from splat_pipeline.domain.cameras import Camera
 from splat_pipeline.domain.errors import DiskFull
 from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapImage, ColmapModel, ColmapPoints, write_model
 from splat_pipeline.domain.rigid import quat_from_rotation
-from splat_pipeline.ports import TrainingViews
+from splat_pipeline.ports.training import TrainingViews
 
 IMAGES, SPARSE = "images", "sparse/0"
 

@@ -31,7 +31,8 @@ from resources.trained_ply import read_trained
 from splat_pipeline.domain.errors import OutOfMemory, ToolCrashed, ToolMissing
 from splat_pipeline.domain.memory import Footprint
 from splat_pipeline.domain.plans import TrainingPlan
-from splat_pipeline.ports import Say, TrainingResult, TrainingViews
+from splat_pipeline.ports.progress import Say
+from splat_pipeline.ports.training import TrainingResult, TrainingViews
 
 Places = Mapping[str, str]
 HOURS = 3600.0

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from resources.disk import disk_errors
 from splat_pipeline.domain.errors import CorruptArtifact
-from splat_pipeline.ports import Place
+from splat_pipeline.ports.stores import Place
 
 READS = 3
 """A network now and then gives other bytes than were stored: so often a file is read before it is called damaged."""

@@ -14,7 +14,8 @@ from resources.eyes import OurEyes
 from splat_pipeline.domain.errors import OutOfMemory
 from splat_pipeline.domain.memory import Footprint
 from splat_pipeline.domain.plans import TrainingPlan
-from splat_pipeline.ports import Say, TrainingResult, TrainingViews
+from splat_pipeline.ports.progress import Say
+from splat_pipeline.ports.training import TrainingResult, TrainingViews
 
 
 class CpuTrainer(OurEyes):

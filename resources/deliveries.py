@@ -19,7 +19,7 @@ from resources.copies import Copies, brought
 from resources.disk import disk_errors
 from resources.sealed import read_sealed, sealed
 from splat_pipeline.domain.errors import SplatError
-from splat_pipeline.ports import Artifact, Place
+from splat_pipeline.ports.stores import Artifact, Place
 
 DELIVERY, LATEST = "delivery.json", "latest"
 

@@ -12,7 +12,8 @@ from resources.sandbox import Limits, run_child
 from splat_pipeline.domain.backend_answer import MAX_BYTES, read_answer, request_text
 from splat_pipeline.domain.errors import BadAnswer
 from splat_pipeline.domain.given import GivenPoses
-from splat_pipeline.ports import PoseRequest, Say
+from splat_pipeline.ports.progress import Say
+from splat_pipeline.ports.sources import PoseRequest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.ports import TrainingViews
+from splat_pipeline.ports.training import TrainingViews
 
 
 class OurEyes:

@@ -15,7 +15,7 @@ from typing import Any
 
 from resources.sealed import read_sealed, sealed
 from splat_pipeline.domain.errors import CorruptArtifact, Superseded
-from splat_pipeline.ports import Place
+from splat_pipeline.ports.stores import Place
 
 ATTEMPTS, CURRENT = "attempts", "current"
 _READS = 3

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from resources.disk import disk_errors, replace_folder, sync_folder, sync_tree
-from splat_pipeline.ports import FileFacts, Place
+from splat_pipeline.ports.stores import FileFacts, Place
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV)
 """What a file system without hard links answers (exFAT, some network mounts)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from splat_pipeline.domain.tables import TableSpec, read_table
-from splat_pipeline.ports import Place
+from splat_pipeline.ports.stores import Place
 
 AT_ONCE = 2000
 """Parts that are read in one go, the newest first: whoever asks is not kept waiting by a long history."""

@@ -22,7 +22,8 @@ from resources.eyes import OurEyes
 from splat_pipeline.domain.memory import Footprint
 from splat_pipeline.domain.plans import TrainingPlan
 from splat_pipeline.domain.recipe import TrainingOptions
-from splat_pipeline.ports import Say, TrainingResult, TrainingViews
+from splat_pipeline.ports.progress import Say
+from splat_pipeline.ports.training import TrainingResult, TrainingViews
 
 EXTRA = "pip install 'splat_pipeline[gsplat]'"
 FLOAT = 4

@@ -22,7 +22,7 @@ from splat_pipeline.domain.errors import SplatError, ToolCrashed, TooLong, ToolT
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.positions import Track
 from splat_pipeline.domain.uploads import VideoFacts
-from splat_pipeline.ports import Say
+from splat_pipeline.ports.progress import Say
 
 WORKER = "resources.media_worker"
 MOST_THREADS = 4

@@ -21,7 +21,7 @@ from splat_pipeline.domain.memory import Pictures
 from splat_pipeline.domain.poses import poses_of
 from splat_pipeline.domain.rigid import Similarity
 from splat_pipeline.domain.tables import KEYFRAMES, POSES, read_table
-from splat_pipeline.ports import TrainingViews
+from splat_pipeline.ports.training import TrainingViews
 
 Picture = NDArray[np.uint8]
 

@@ -18,7 +18,7 @@ from splat_pipeline.domain.contents import classify, is_junk, require_content
 from splat_pipeline.domain.errors import InputError, UnsafeUpload
 from splat_pipeline.domain.uploads import Upload, UploadFile, job_key, natural_order, safe_name
 from splat_pipeline.domain.wishes import Wishes, split
-from splat_pipeline.ports import Place
+from splat_pipeline.ports.stores import Place
 
 END_BYTES = 1 << 20
 """So much of either end of a file identifies it together with its name and size."""

@@ -18,7 +18,7 @@ from resources.shelves import RESULT
 from splat_pipeline.assets.overview import ALL_JOBS
 from splat_pipeline.domain.errors import MissingArtifact
 from splat_pipeline.domain.retention import STANDARD, Decision, Kind, Thing
-from splat_pipeline.ports import FileFacts, Place, Store
+from splat_pipeline.ports.stores import FileFacts, Place, Store
 
 PACKAGE = "package"
 LATEST_OVERVIEW = "it is the latest overview"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from resources.lenses import lenses
-from splat_pipeline.ports import AdjustmentRequest
+from splat_pipeline.ports.sfm import AdjustmentRequest
 
 
 def message(request: AdjustmentRequest) -> dict[str, Any]:

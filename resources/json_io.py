@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from splat_pipeline.ports import Place
+from splat_pipeline.ports.stores import Place
 
 
 class JsonIOManager(dg.IOManager):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from resources import gpu_meter
 from resources.gpu_meter import GpuFacts
-from splat_pipeline.ports import Usage
+from splat_pipeline.ports.machine import Usage
 
 _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _DEAD = ("Z", "X")  # proc(5): a zombie was killed and nobody has asked how it ended

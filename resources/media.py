@@ -26,7 +26,7 @@ from splat_pipeline.domain.tables import ALL, FEATURES, read_table
 from splat_pipeline.domain.uploads import VideoFacts
 
 if TYPE_CHECKING:
-    from splat_pipeline.ports import Say  # no more than this: the child that reads uploads starts in half the time
+    from splat_pipeline.ports.progress import Say
 
 THUMBNAIL_PX = 160
 _SPECS = {spec.name: spec for spec in ALL}

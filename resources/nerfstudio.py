@@ -23,7 +23,8 @@ from resources.command_trainer import CommandTrainer, Places, Program
 from splat_pipeline.domain.errors import BadAnswer
 from splat_pipeline.domain.formats.points_ply import write_points
 from splat_pipeline.domain.formats.transforms import transforms_of
-from splat_pipeline.ports import Say, TrainingViews
+from splat_pipeline.ports.progress import Say
+from splat_pipeline.ports.training import TrainingViews
 
 VARIABLE, IMAGE = "SPLAT_NERFSTUDIO_ENV", "docker:"
 POINTS = "sparse_points.ply"

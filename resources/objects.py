@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from splat_pipeline.domain.errors import SplatError, StoreUnavailable
-from splat_pipeline.ports import FileFacts, Place
+from splat_pipeline.ports.stores import FileFacts, Place
 
 AT_ONCE = 8
 """Objects that are written or copied at the same time."""

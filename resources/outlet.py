@@ -9,7 +9,7 @@ from typing import Any
 
 from resources.deliveries import DELIVERY
 from resources.webhooks import Webhook
-from splat_pipeline.ports import Place
+from splat_pipeline.ports.stores import Place
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resources.folders import FolderPlace
 from resources.objects import ObjectPlace
-from splat_pipeline.ports import Place
+from splat_pipeline.ports.stores import Place
 
 
 def place_of(where: str | Path) -> Place:

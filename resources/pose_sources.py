@@ -9,7 +9,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 from splat_pipeline.domain.errors import BadPoses, ToolMissing
 from splat_pipeline.domain.given import GivenPoses
-from splat_pipeline.ports import PoseRequest, PoseSource, Say
+from splat_pipeline.ports.progress import Say
+from splat_pipeline.ports.sources import PoseRequest, PoseSource
 
 GROUPS = ("splat_pipeline.pose_backends", "splat_pipeline.sfm")
 """Entry points of these groups, two names of one thing, name a ``PoseSource``: ``external_poses.CommandPoses``, say."""

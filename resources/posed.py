@@ -8,7 +8,7 @@ from resources.features import image_sizes
 from resources.lenses import lenses
 from splat_pipeline.domain.epipolar import check_rigid
 from splat_pipeline.domain.errors import FewPoints, WrongPoses
-from splat_pipeline.ports import TriangulationRequest
+from splat_pipeline.ports.sfm import TriangulationRequest
 
 LEAST_POINTS = 100
 """Fewer are no scene: a training does better on random ones."""

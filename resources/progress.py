@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from splat_pipeline.ports import Say
+from splat_pipeline.ports.progress import Say
 
 _COUNTED = (
     (re.compile(r"Processed file \[(\d+)/(\d+)\]"), "features {0}/{1}"),

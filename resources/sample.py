@@ -17,7 +17,7 @@ from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.sample import TEXTURES, sample_camera
 from splat_pipeline.domain.sample_kinds import KINDS
 from splat_pipeline.domain.surfaces import Texture
-from splat_pipeline.ports import Say
+from splat_pipeline.ports.progress import Say
 
 SAMPLE, TRUTH = "sample.mp4", "truth/truth.json"
 """Below the folder that is given; the truth is no part of an upload."""

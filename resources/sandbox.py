@@ -21,7 +21,7 @@ from typing import IO
 
 from splat_pipeline.assets.discretion import hidden
 from splat_pipeline.domain.errors import ToolCrashed, ToolMissing, ToolTimeout
-from splat_pipeline.ports import Say
+from splat_pipeline.ports.progress import Say
 
 KEPT_LINES, LONGEST_LINE = 200, 4000
 _LAUNCHER = Path(__file__).with_name("launcher.py")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from splat_pipeline.domain.errors import CorruptArtifact
-from splat_pipeline.ports import Place
+from splat_pipeline.ports.stores import Place
 
 SEAL = "seal"
 """sha256 of the rest of the record, its keys sorted."""

@@ -24,7 +24,7 @@ from splat_pipeline.domain.contents import is_junk, is_partial
 from splat_pipeline.domain.errors import StoreUnavailable
 from splat_pipeline.domain.inbox import Seen
 from splat_pipeline.domain.uploads import Upload
-from splat_pipeline.ports import FileFacts, Place, Shelved
+from splat_pipeline.ports.stores import FileFacts, Place, Shelved
 
 DONE = ".done"
 REASON, RESULT = ".reason.json", ".result.json"

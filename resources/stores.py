@@ -38,7 +38,7 @@ from resources.sealed import read_sealed, sealed
 from splat_pipeline.domain.errors import CorruptArtifact, MissingArtifact, Superseded, UnsafeUpload
 from splat_pipeline.domain.tables import TableSpec, read_table, write_table
 from splat_pipeline.domain.uploads import Upload
-from splat_pipeline.ports import Artifact, Place
+from splat_pipeline.ports.stores import Artifact, Place
 
 COPIES_BYTES = 20 * 10**9
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")

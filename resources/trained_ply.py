@@ -10,7 +10,7 @@ import numpy as np
 from splat_pipeline.domain.errors import BadAnswer, CorruptArtifact, Diverged
 from splat_pipeline.domain.formats.ply import read_ply
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.ports import Say
+from splat_pipeline.ports.progress import Say
 
 MOST = 50_000_000
 """Gaussians that are believed."""

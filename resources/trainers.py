@@ -7,7 +7,7 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
 from splat_pipeline.domain.errors import ToolMissing
-from splat_pipeline.ports import SplatTrainer
+from splat_pipeline.ports.training import SplatTrainer
 
 GROUP = "splat_pipeline.trainers"
 """Entry points of this group name a ``SplatTrainer``, such as ``resources.command_trainer.CommandTrainer``."""

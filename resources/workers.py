@@ -10,7 +10,7 @@ from typing import Any
 
 from resources.sandbox import UNLIMITED, Limits, run_child
 from splat_pipeline.domain.errors import ToolCrashed
-from splat_pipeline.ports import Say
+from splat_pipeline.ports.progress import Say
 
 
 def run_python_worker(

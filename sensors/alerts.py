@@ -16,7 +16,7 @@ import dagster as dg
 
 from splat_pipeline.assets.failures import explain
 from splat_pipeline.domain.errors import WebhookFailed
-from splat_pipeline.ports import Messenger
+from splat_pipeline.ports.outlets import Messenger
 
 Step = tuple[str | None, Mapping[str, Any], dict[str, Any]]
 """What to tell (None: nothing), and what changes of the cursor once it is told."""

@@ -13,7 +13,7 @@ from splat_pipeline.assets.splats import final_config
 from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.domain.errors import MissingArtifact
 from splat_pipeline.domain.intake import OWNER_TAG, PARTITION_TAG, PRIORITY_TAG, PRODUCT_TAG, TITLE_TAG
-from splat_pipeline.ports import Store
+from splat_pipeline.ports.stores import Store
 
 DRAFT_TAG = "splat/draft"
 """Of the run for a final result: the run whose draft it replaces."""

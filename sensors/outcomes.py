@@ -20,7 +20,7 @@ from splat_pipeline.assets.failures import evidence, explain
 from splat_pipeline.domain.errors import Cancelled, MissingArtifact, SplatError
 from splat_pipeline.domain.inbox import Moment
 from splat_pipeline.domain.intake import PARTITION_TAG, STAMP_TAG, UPLOAD_TAG, outcome
-from splat_pipeline.ports import Shelved, Store, UploadShelves
+from splat_pipeline.ports.stores import Shelved, Store, UploadShelves
 
 WILL_RETRY = "dagster/will_retry"
 ENDS = {

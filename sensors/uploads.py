@@ -13,7 +13,7 @@ from splat_pipeline.domain import inbox as rules
 from splat_pipeline.domain.errors import InputError, SplatError, StoreUnavailable
 from splat_pipeline.domain.intake import PARTITION_TAG, RUNNING, UPLOAD_TAG, Known, duplicate, tags_of
 from splat_pipeline.domain.uploads import Upload
-from splat_pipeline.ports import Store, UploadShelves
+from splat_pipeline.ports.stores import Store, UploadShelves
 
 BUDGET_S = 20
 """After so long no further upload is read in a tick: Dagster ends one after 60 s, and all that it did with it."""

@@ -19,7 +19,7 @@ from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.launch import Listener, Reason, run_upload
 from splat_pipeline.overview import store_of
-from splat_pipeline.ports import Store
+from splat_pipeline.ports.stores import Store
 from splat_pipeline.settings import Settings
 
 

@@ -21,7 +21,7 @@ import dagster as dg
 from splat_pipeline.domain.errors import WebhookFailed
 from splat_pipeline.domain.progress import progress_of
 from splat_pipeline.domain.report import STAGE_ORDER
-from splat_pipeline.ports import Outlet
+from splat_pipeline.ports.outlets import Outlet
 
 Send = Callable[[Mapping[str, Any]], None]
 

@@ -17,7 +17,7 @@ from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.replays import compare, environment_changes, overall
 from splat_pipeline.launch import run_job, stages_of, with_downstream
 from splat_pipeline.overview import store_of
-from splat_pipeline.ports import Artifact, Store
+from splat_pipeline.ports.stores import Artifact, Store
 from splat_pipeline.settings import Settings
 
 FIRST, FAN_OUT = "source_videos", ("window_", "local_reconstructions")

@@ -17,7 +17,7 @@ from splat_pipeline.assets import frames, intake
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.recipe import Recipe
-from splat_pipeline.ports import MediaReader
+from splat_pipeline.ports.media import MediaReader
 
 ASSETS = [intake.source_videos, frames.frame_quality, frames.keyframes]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

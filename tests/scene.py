@@ -12,7 +12,7 @@ from splat_pipeline.domain.formats.colmap import read_model, write_model
 from splat_pipeline.domain.poses import rms_px
 from splat_pipeline.domain.recipe import PoseRecipe
 from splat_pipeline.domain.rigid import rigid
-from splat_pipeline.ports import Attempt, FeatureRequest, MatchRequest, ReconstructionRequest, Refinement
+from splat_pipeline.ports.sfm import Attempt, FeatureRequest, MatchRequest, ReconstructionRequest, Refinement
 
 RECIPE = PoseRecipe(max_features=1024, longer_side_px=400)
 SIZE = (400, 300)

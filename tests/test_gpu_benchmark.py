@@ -18,7 +18,7 @@ import gpu  # noqa: E402
 
 from resources.gsplat_trainer import GsplatTrainer  # noqa: E402
 from splat_pipeline.domain.gaussians import SH_C0, Gaussians  # noqa: E402
-from splat_pipeline.ports import TrainingResult  # noqa: E402
+from splat_pipeline.ports.training import TrainingResult  # noqa: E402
 
 
 class OnThePoints(GsplatTrainer):

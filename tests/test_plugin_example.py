@@ -19,7 +19,8 @@ from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.gaussians import SH_C0
 from splat_pipeline.domain.orbit import look_at
 from splat_pipeline.domain.plans import Detail, plan_for
-from splat_pipeline.ports import PoseRequest, TrainingViews
+from splat_pipeline.ports.sources import PoseRequest
+from splat_pipeline.ports.training import TrainingViews
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "splat_example"
 

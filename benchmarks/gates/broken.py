@@ -12,7 +12,7 @@ from resources.cpu_trainer import CpuTrainer
 from splat_pipeline.domain.errors import Diverged, OutOfMemory, SplatError
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.plans import Detail, TrainingPlan
-from splat_pipeline.ports import TrainingResult
+from splat_pipeline.ports.training import TrainingResult
 
 Spoil = Callable[[Gaussians], Gaussians]
 

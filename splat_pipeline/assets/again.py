@@ -16,7 +16,8 @@ from splat_pipeline.domain.contents import Contents
 from splat_pipeline.domain.errors import ArtifactError, InputError, MissingArtifact
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.uploads import Upload, safe_name
-from splat_pipeline.ports import Artifact, MediaReader
+from splat_pipeline.ports.media import MediaReader
+from splat_pipeline.ports.stores import Artifact
 
 
 def digests_of(reader: MediaReader, upload: Upload, names: Iterable[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from splat_pipeline.domain.keyframes import share_of_sharp
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.tables import FRAMES, KEYFRAMES, read_table
 from splat_pipeline.domain.uploads import safe_name
-from splat_pipeline.ports import MediaReader
+from splat_pipeline.ports.media import MediaReader
 
 
 def bundle_of(work: Work) -> Bundle | None:

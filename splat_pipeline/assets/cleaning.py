@@ -17,7 +17,7 @@ from splat_pipeline.domain import tables
 from splat_pipeline.domain.cleaning import Mask, Scene, captured, clean, unclean
 from splat_pipeline.domain.formats.ply import read_ply, write_ply
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.ports import ImageLoader, TrainingViews
+from splat_pipeline.ports.training import ImageLoader, TrainingViews
 
 WEIGHED_PX = 480
 """Longer side of the training views in which contributions are summed."""

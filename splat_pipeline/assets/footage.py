@@ -15,7 +15,7 @@ from splat_pipeline.domain.links import of_window, woven
 from splat_pipeline.domain.matches import read_pairs, write_pairs
 from splat_pipeline.domain.tables import KEYFRAMES, LINKS, read_table
 from splat_pipeline.domain.windows import Window
-from splat_pipeline.ports import Attempt
+from splat_pipeline.ports.sfm import Attempt
 
 IMAGES, FEATURES = "images", "features"
 PAIRS_FILE = "pairs.parquet"

@@ -34,7 +34,8 @@ from splat_pipeline.domain.scoring import ClipScore, refused, score_clip
 from splat_pipeline.domain.thumbnails import Thumbnails
 from splat_pipeline.domain.uploads import facts_of, safe_name
 from splat_pipeline.domain.verdicts import judge_clip
-from splat_pipeline.ports import Machine, MediaReader
+from splat_pipeline.ports.machine import Machine
+from splat_pipeline.ports.media import MediaReader
 
 SHEET_IMAGES = 48
 

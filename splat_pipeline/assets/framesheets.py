@@ -11,7 +11,7 @@ import dagster as dg
 from splat_pipeline.assets.pictures import read_picture, save_jpeg, svg_uri
 from splat_pipeline.domain import charts
 from splat_pipeline.domain.thumbnails import Picture, caption, thumbnail_name
-from splat_pipeline.ports import SheetMaker
+from splat_pipeline.ports.media import SheetMaker
 
 SHEET, THUMBNAILS = "contact_sheet.jpg", "thumbnails"
 Row = Mapping[str, Any]

@@ -28,7 +28,7 @@ from splat_pipeline.domain.tracks import rows_of
 from splat_pipeline.domain.uploads import Upload, VideoFacts, safe_name, video_ids
 from splat_pipeline.domain.watched import WatchedRecipe
 from splat_pipeline.domain.wishes import split
-from splat_pipeline.ports import MediaReader
+from splat_pipeline.ports.media import MediaReader
 
 
 class JobOverrides(dg.Config):

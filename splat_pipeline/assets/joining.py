@@ -25,7 +25,7 @@ from splat_pipeline.domain.poses import alignment_row, cam_from_world
 from splat_pipeline.domain.rigid import Similarity
 from splat_pipeline.domain.tables import WINDOWS, read_table
 from splat_pipeline.domain.windows import Window
-from splat_pipeline.ports import AdjustmentRequest, SfmBackend
+from splat_pipeline.ports.sfm import AdjustmentRequest, SfmBackend
 
 MODEL = "joined"
 Float = NDArray[np.float64]

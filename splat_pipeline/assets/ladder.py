@@ -16,7 +16,8 @@ from splat_pipeline.domain.errors import OutOfMemory, SplatError, TrainingError
 from splat_pipeline.domain.memory import fitted
 from splat_pipeline.domain.plans import LADDERS, TrainingPlan, step_down
 from splat_pipeline.domain.quality import Verdict
-from splat_pipeline.ports import ImageLoader, Machine, SplatTrainer, TrainingResult, TrainingViews
+from splat_pipeline.ports.machine import Machine
+from splat_pipeline.ports.training import ImageLoader, SplatTrainer, TrainingResult, TrainingViews
 
 KEPT, WORSE = "kept", "worse"
 

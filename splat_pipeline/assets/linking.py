@@ -19,7 +19,8 @@ from splat_pipeline.domain.frames import FrameRef
 from splat_pipeline.domain.links import Break, around, breaks, bridged, linking_rows, woven
 from splat_pipeline.domain.matches import MatchedPair, read_pairs, write_pairs
 from splat_pipeline.domain.tables import FRAMES, KEYFRAMES, LINKS, read_table, write_table
-from splat_pipeline.ports import FeatureRequest, MatchRequest, MediaReader, SfmBackend
+from splat_pipeline.ports.media import MediaReader
+from splat_pipeline.ports.sfm import FeatureRequest, MatchRequest, SfmBackend
 
 REACH = 5
 """Keyframes on either side of a break that its linking frames are matched with."""

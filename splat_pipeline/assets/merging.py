@@ -18,7 +18,7 @@ from splat_pipeline.domain.joining import Joined, common_cameras, join
 from splat_pipeline.domain.matches import read_pairs
 from splat_pipeline.domain.poses import rms_px
 from splat_pipeline.domain.windows import Window
-from splat_pipeline.ports import AdjustmentRequest, Attempt, SfmBackend
+from splat_pipeline.ports.sfm import AdjustmentRequest, Attempt, SfmBackend
 
 LEAST_NEW = 3
 """Images that a part must have which no other has: less is not worth an adjustment."""

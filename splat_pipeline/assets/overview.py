@@ -13,7 +13,7 @@ from splat_pipeline.assets.stages import Stores
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.failure_overview import Overview, overview
 from splat_pipeline.domain.quality import LIMITS
-from splat_pipeline.ports import Store
+from splat_pipeline.ports.stores import Store
 
 ALL_JOBS = "all-jobs"
 """Stands in the place of a job where an artifact is of none; no key of a job is without its digest."""

@@ -22,7 +22,8 @@ from splat_pipeline.domain.errors import WebhookFailed
 from splat_pipeline.domain.handover import SPLATTER, message_of, write_splatter
 from splat_pipeline.domain.quality import verdict_json
 from splat_pipeline.domain.report import Summary, data_type_of, in_order
-from splat_pipeline.ports import Machine, Outlet
+from splat_pipeline.ports.machine import Machine
+from splat_pipeline.ports.outlets import Outlet
 
 SCHEMA = 1
 """Of ``delivery.json`` and ``snapshot.json``."""

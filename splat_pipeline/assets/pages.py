@@ -22,7 +22,7 @@ from splat_pipeline.domain.formats.ply import read_ply
 from splat_pipeline.domain.quality import read_verdicts
 from splat_pipeline.domain.reference import in_words
 from splat_pipeline.domain.report import Summary, in_order, summarise, verdict_of
-from splat_pipeline.ports import ImageLoader
+from splat_pipeline.ports.training import ImageLoader
 
 TEMPLATE = Path(__file__).with_name("report.html")
 PAIRS = 3

@@ -20,7 +20,8 @@ from splat_pipeline.domain.given import GivenPoses, frames_of, of_keyframes, res
 from splat_pipeline.domain.poses import rms_px
 from splat_pipeline.domain.recipe import PoseRecipe
 from splat_pipeline.domain.windows import Window, plan_windows
-from splat_pipeline.ports import PoseRequest, PoseSource, PoseSources, SfmBackend, Triangulation, TriangulationRequest
+from splat_pipeline.ports.sfm import SfmBackend, Triangulation, TriangulationRequest
+from splat_pipeline.ports.sources import PoseRequest, PoseSource, PoseSources
 
 IMAGES = "images"
 CONFIDENCE = "confidence.json"

@@ -57,7 +57,7 @@ from splat_pipeline.domain.tables import (
 from splat_pipeline.domain.tracks import fixes_at
 from splat_pipeline.domain.uncertainty import pose_sigmas
 from splat_pipeline.domain.upright import is_aerial
-from splat_pipeline.ports import SfmBackend
+from splat_pipeline.ports.sfm import SfmBackend
 
 RIG = "rig of calibration.json"
 

@@ -20,7 +20,8 @@ from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.metrics.exports import Film, film_metrics
 from splat_pipeline.domain.plans import Detail
-from splat_pipeline.ports import ImageLoader, MovieWriter, TrainingViews
+from splat_pipeline.ports.media import MovieWriter
+from splat_pipeline.ports.training import ImageLoader, TrainingViews
 
 POSES_ONLY_PX = 96
 """The loader gives pictures with their poses; where only poses are wanted, the pictures are small."""

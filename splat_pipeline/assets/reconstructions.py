@@ -37,7 +37,9 @@ from splat_pipeline.domain.errors import ArtifactError, MissingWindow
 from splat_pipeline.domain.matches import FLAT, MatchedPair, read_pairs, write_pairs
 from splat_pipeline.domain.tables import ATTEMPTS, CORRECTIONS, KEYFRAMES, WINDOWS, read_rows, read_table, write_table
 from splat_pipeline.domain.windows import Window, complete, settle, window_row
-from splat_pipeline.ports import Artifact, FeatureRequest, Machine, MatchRequest, Store
+from splat_pipeline.ports.machine import Machine
+from splat_pipeline.ports.sfm import FeatureRequest, MatchRequest
+from splat_pipeline.ports.stores import Artifact, Store
 
 REPEATS_TAG = "dagster/parent_run_id"
 """Of a run that Dagster, or a person in its UI, started to repeat another one."""

@@ -9,7 +9,8 @@ import dagster as dg
 
 from splat_pipeline.domain.alike import signature_of
 from splat_pipeline.domain.quality import Verdict
-from splat_pipeline.ports import Artifact, Usage
+from splat_pipeline.ports.machine import Usage
+from splat_pipeline.ports.stores import Artifact
 
 MEASURED = frozenset({"seconds", "peak_rss_bytes", "bytes_in", "bytes_out", "artifact"})
 """Metadata that tell of one run only."""

@@ -15,7 +15,8 @@ from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.rescue import Evidence, Signature, is_joinable, next_rung, signature_of
 from splat_pipeline.domain.tables import KEYFRAMES, read_table
 from splat_pipeline.domain.windows import Window, offered, settle
-from splat_pipeline.ports import PoseSources, ReconstructionRequest, SfmBackend
+from splat_pipeline.ports.sfm import ReconstructionRequest, SfmBackend
+from splat_pipeline.ports.sources import PoseSources
 
 RIG_MAPPER = "incremental"
 """Rigs that were held fixed came out metric and exact by it, bent by 3 % of the path by the global one."""

@@ -20,7 +20,7 @@ from splat_pipeline.domain.rescue import another_way
 from splat_pipeline.domain.suspects import doubts
 from splat_pipeline.domain.tables import KEYFRAMES, read_table
 from splat_pipeline.domain.windows import Window, offered, settle_again, window_row
-from splat_pipeline.ports import SfmBackend
+from splat_pipeline.ports.sfm import SfmBackend
 
 MOST_LOST = 0.1
 """Of a window's images, that a model above doubt may have less."""

@@ -16,7 +16,7 @@ from splat_pipeline.domain import tables
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.metrics.splats import flicker, floater_share, loss_ratio, shape_metrics, train_gap_db
-from splat_pipeline.ports import SplatTrainer, TrainingResult, TrainingViews
+from splat_pipeline.ports.training import SplatTrainer, TrainingResult, TrainingViews
 
 SAMPLE = 8
 """Views that were trained on and are looked at again."""

@@ -30,7 +30,7 @@ from splat_pipeline.domain.plans import (
 )
 from splat_pipeline.domain.quality import allowed_detail, read_verdicts, stopping
 from splat_pipeline.domain.recipe import TrainingOptions, TrainingRecipe
-from splat_pipeline.ports import SplatTrainer
+from splat_pipeline.ports.training import SplatTrainer
 
 ROWS = 12
 """Of the table that Dagster shows of a training; all are in ``training.parquet``."""

@@ -31,19 +31,13 @@ from splat_pipeline.domain.errors import ArtifactError, MissingArtifact, SplatEr
 from splat_pipeline.domain.intake import PRODUCT_TAG
 from splat_pipeline.domain.quality import read_verdicts, scene_of
 from splat_pipeline.domain.retention import STANDARD
-from splat_pipeline.ports import (
-    ImageLoader,
-    Machine,
-    MediaReader,
-    MovieWriter,
-    Outlet,
-    PoseSources,
-    SfmBackend,
-    SheetMaker,
-    SplatTrainers,
-    Store,
-    Usage,
-)
+from splat_pipeline.ports.machine import Machine, Usage
+from splat_pipeline.ports.media import MediaReader, MovieWriter, SheetMaker
+from splat_pipeline.ports.outlets import Outlet
+from splat_pipeline.ports.sfm import SfmBackend
+from splat_pipeline.ports.sources import PoseSources
+from splat_pipeline.ports.stores import Store
+from splat_pipeline.ports.training import ImageLoader, SplatTrainers
 
 Stores = dg.ResourceParam[Store]
 Machines = dg.ResourceParam[Machine]

@@ -25,7 +25,7 @@ import dagster as dg
 from splat_pipeline.domain.errors import ArtifactError, MissingArtifact
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.watched import PARTS, WatchedRecipe, values_of
-from splat_pipeline.ports import Artifact, Store
+from splat_pipeline.ports.stores import Artifact, Store
 
 REUSE_TAG = "splat/reuse"
 """A run that carries it with the value "true" takes over what still holds."""
@@ -39,7 +39,7 @@ _COMPUTING = (
     "torch",
 )  # fmt: skip
 _TEXT = ("py", "html", "js")
-_OURS = {"splat_pipeline": ("assets", "domain", "splatting", "ports.py"), "resources": (".",)}
+_OURS = {"splat_pipeline": ("assets", "domain", "splatting", "ports"), "resources": (".",)}
 
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 Trace = dict[str, Any]

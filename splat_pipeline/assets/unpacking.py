@@ -12,7 +12,8 @@ from typing import Any
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain.contents import Contents, classify, require_content, unchanged
 from splat_pipeline.domain.uploads import Upload, UploadFile, natural_order, safe_name
-from splat_pipeline.ports import Artifact, MediaReader
+from splat_pipeline.ports.media import MediaReader
+from splat_pipeline.ports.stores import Artifact
 
 UNPACKED = "unpacked"
 """Name of the artifact. It is apart from ``source_videos``, which every stage fetches, and with it all checksums."""

@@ -22,7 +22,7 @@ from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.formats.spz import write_spz
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.viewer import Shot, fitted, scene_of
-from splat_pipeline.ports import ImageLoader, TrainingViews
+from splat_pipeline.ports.training import ImageLoader, TrainingViews
 
 _BESIDE = Path(__file__).parent
 

@@ -22,7 +22,8 @@ from splat_pipeline.domain.quality import Limit, Metrics, Verdict, judge_stage, 
 from splat_pipeline.domain.retention import STANDARD
 from splat_pipeline.domain.scenes import SCENE_FILE
 from splat_pipeline.domain.watched import WatchedRecipe
-from splat_pipeline.ports import Artifact, Store, Usage
+from splat_pipeline.ports.machine import Usage
+from splat_pipeline.ports.stores import Artifact, Store
 
 GATES_FILE = "gates.json"
 """The verdicts of a stage that has gates, in its artifact: ``training_plan`` and the report read them from there."""

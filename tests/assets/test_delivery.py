@@ -50,7 +50,7 @@ from splat_pipeline.domain.quality import judge, write_verdicts
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.rigid import Similarity, quat_from_rotation, rigid, rotation_from_quat
 from splat_pipeline.domain.uploads import Upload
-from splat_pipeline.ports import TrainingViews
+from splat_pipeline.ports.training import TrainingViews
 
 JOB = "garden-1a2b3c4d"
 ADDRESS = "http://127.0.0.1:3001"

@@ -45,7 +45,7 @@ from splat_pipeline.domain.tables import (
     read_table,
     write_table,
 )
-from splat_pipeline.ports import ReconstructionRequest
+from splat_pipeline.ports.sfm import ReconstructionRequest
 
 JOB = "gap-0a1b2c3d"
 WALK = Circuit(frames=100)

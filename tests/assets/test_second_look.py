@@ -16,7 +16,7 @@ from splat_pipeline.domain.matches import write_pairs
 from splat_pipeline.domain.recipe import PoseRecipe, Recipe
 from splat_pipeline.domain.tables import ATTEMPTS, KEYFRAMES, LINKS, WINDOWS, to_table, write_table
 from splat_pipeline.domain.windows import settle, window_row
-from splat_pipeline.ports import Attempt
+from splat_pipeline.ports.sfm import Attempt
 
 JOB = "walk-0a1b2c3d"
 LAST = 2

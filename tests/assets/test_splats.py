@@ -29,7 +29,7 @@ from splat_pipeline.domain.memory import Footprint, Pictures
 from splat_pipeline.domain.plans import Detail, TrainingPlan
 from splat_pipeline.domain.quality import judge_stage, write_verdicts
 from splat_pipeline.domain.recipe import Recipe
-from splat_pipeline.ports import TrainingResult, TrainingViews
+from splat_pipeline.ports.training import TrainingResult, TrainingViews
 
 JOB = "scene-00000000"
 CAMERA = Camera(width_px=8, height_px=6, fx_px=8, fy_px=8, cx_px=4, cy_px=3)

@@ -13,7 +13,7 @@ import uvicorn
 
 from resources.artifact_server import artifact_server
 from resources.stores import FileStore
-from splat_pipeline.ports import Artifact
+from splat_pipeline.ports.stores import Artifact
 
 FILM = bytes(range(256)) * 40
 SECRET = b"root:x:0:0"

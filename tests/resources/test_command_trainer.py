@@ -19,7 +19,7 @@ from splat_pipeline.domain.formats.colmap import read_model
 from splat_pipeline.domain.orbit import look_at
 from splat_pipeline.domain.plans import Detail, plan_for
 from splat_pipeline.domain.rigid import rotation_from_quat
-from splat_pipeline.ports import TrainingViews
+from splat_pipeline.ports.training import TrainingViews
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 PLAN = replace(plan_for(Detail.PREVIEW, seed=7), iterations=100, sh_degree=1)

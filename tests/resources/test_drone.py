@@ -18,7 +18,7 @@ from splat_pipeline.domain.poses import cam_from_world
 from splat_pipeline.domain.recipe import PoseRecipe
 from splat_pipeline.domain.reference import Located, reference_from
 from splat_pipeline.domain.upright import up_direction
-from splat_pipeline.ports import FeatureRequest, MatchRequest, ReconstructionRequest
+from splat_pipeline.ports.sfm import FeatureRequest, MatchRequest, ReconstructionRequest
 
 RECIPE = PoseRecipe(longer_side_px=640, max_features=2048)
 

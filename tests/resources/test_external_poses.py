@@ -18,7 +18,7 @@ from resources.pose_sources import InstalledSources
 from splat_pipeline.cli import app
 from splat_pipeline.domain.errors import BadAnswer, ToolCrashed, ToolMissing, ToolTimeout
 from splat_pipeline.domain.rigid import rigid
-from splat_pipeline.ports import PoseRequest
+from splat_pipeline.ports.sources import PoseRequest
 
 COUNT = 5
 NAMES = [f"0000-a/{i:05d}.jpg" for i in range(COUNT)]

@@ -27,7 +27,7 @@ from splat_pipeline.domain.formats.transforms import read_transforms
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.plans import Detail, plan_for
 from splat_pipeline.domain.rigid import inverse
-from splat_pipeline.ports import TrainingViews
+from splat_pipeline.ports.training import TrainingViews
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_command_trainer import COLORS, POINTS, views

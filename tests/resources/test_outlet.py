@@ -17,7 +17,7 @@ from resources.places import place_of
 from resources.stores import FileStore
 from resources.webhooks import Webhook
 from splat_pipeline.domain.errors import CorruptArtifact, StoreUnavailable
-from splat_pipeline.ports import Artifact
+from splat_pipeline.ports.stores import Artifact
 
 FILES = {"a model.ply": bytes(range(256)) * 500, "refined/b.mp4": b"film", "z.txt": b"z"}
 

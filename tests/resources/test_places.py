@@ -15,7 +15,7 @@ from resources.folders import FolderPlace
 from resources.objects import ObjectPlace
 from resources.places import place_of
 from splat_pipeline.domain.errors import StoreUnavailable
-from splat_pipeline.ports import Place
+from splat_pipeline.ports.stores import Place
 
 
 @pytest.fixture

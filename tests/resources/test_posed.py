@@ -13,7 +13,7 @@ from splat_pipeline.domain.errors import FewPoints, MissingArtifact, ToolTimeout
 from splat_pipeline.domain.formats.colmap import ColmapCamera, read_model
 from splat_pipeline.domain.lens import distort
 from splat_pipeline.domain.poses import cam_from_world, rms_px
-from splat_pipeline.ports import TriangulationRequest
+from splat_pipeline.ports.sfm import TriangulationRequest
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 

@@ -13,7 +13,7 @@ from resources.places import place_of
 from resources.shelves import Shelves
 from splat_pipeline.domain.errors import BadJobFile, EmptyUpload, StoreUnavailable
 from splat_pipeline.domain.inbox import Seen
-from splat_pipeline.ports import Place
+from splat_pipeline.ports.stores import Place
 
 UTC = "2026-11-20T10:15:00Z"
 SECOND = "20261120T101500Z"

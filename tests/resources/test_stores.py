@@ -28,7 +28,7 @@ from splat_pipeline.domain.errors import (
     UnsafeUpload,
 )
 from splat_pipeline.domain.uploads import Upload, UploadFile
-from splat_pipeline.ports import Artifact
+from splat_pipeline.ports.stores import Artifact
 
 HELD = {"keyframe_id": 1, "psnr_db": 30.0, "ssim": 0.9}
 

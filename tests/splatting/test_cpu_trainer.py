@@ -10,7 +10,7 @@ from resources.cpu_trainer import CpuTrainer
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import OutOfMemory
 from splat_pipeline.domain.recipe import TrainingOptions
-from splat_pipeline.ports import SplatTrainer, TrainingViews
+from splat_pipeline.ports.training import SplatTrainer, TrainingViews
 from splat_pipeline.splatting import train as training
 from splat_pipeline.splatting.background import FIXED, Background
 from splat_pipeline.splatting.exposure import KINDS
