@@ -44,7 +44,8 @@ def test_the_trainer_fulfils_the_port_and_its_history_is_the_training_table(worl
 
 def test_what_a_job_may_ask_is_what_the_trainer_has(world, views):
     recipe = TrainRecipe()
-    assert all(hasattr(recipe, name) for name in TrainingOptions.model_fields)
+    assert set(CpuTrainer().options) <= set(TrainingOptions.model_fields)
+    assert all(hasattr(recipe, name) for name in CpuTrainer().options)
     for name, known in (("strategy", STRATEGIES), ("exposure", KINDS)):
         assert get_args(get_args(TrainingOptions.model_fields[name].annotation)[0]) == tuple(known)
     for name in [*FIXED, "random", "learned", "#0aF010"]:
