@@ -60,7 +60,7 @@ def figures(store: FileStore, instance: dg.DagsterInstance) -> Figures:
         folders=[Path("/")],
         prices=Prices(hour=4.0, gigabyte=0.5, currency="USD"),
         spent=lambda: [Spent(product="gold", state="warned", share=0.9, because="")],
-        now_s=lambda: NOW_S + 90,
+        now_s=lambda: time.time() + 90,
     )
 
 
