@@ -163,6 +163,9 @@ def remember(instance: dg.DagsterInstance, store: Path, processed: Path, keys: l
         del storage.connect
 
 
+LOOKED_AT = ("uploads", "outcomes")
+
+
 def with_known_jobs(settings: Settings, known: int) -> dict:
     """Return how long the sensors take to look, in seconds: with 125 uploads in the inbox, 25 of them complete."""
     home = make_home(settings)
@@ -179,7 +182,7 @@ def with_known_jobs(settings: Settings, known: int) -> dict:
                 (clip_of / ".done").touch()
         seconds, cursor, requested = {}, {}, []
         for turn in ("first", "idle"):
-            for sensor in doors(settings):
+            for sensor in (each for each in doors(settings) if each.name in LOOKED_AT):
                 context = dg.build_sensor_context(instance=instance, cursor=cursor.get(sensor.name))
                 began = time.perf_counter()
                 result = sensor(context)

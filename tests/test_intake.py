@@ -40,7 +40,8 @@ def look(settings: Settings, instance: dg.DagsterInstance) -> list[dg.RunRequest
     """Let both sensors look once and run what they ask for, in this process."""
     defs = intake_graph.build(settings)
     requests: list[dg.RunRequest] = []
-    for sensor in reversed(list(defs.sensors or [])):  # out, then in
+    sensors = {sensor.name: sensor for sensor in defs.sensors or []}
+    for sensor in (sensors["outcomes"], sensors["uploads"]):
         result = sensor(dg.build_sensor_context(instance=instance))
         for added in result.dynamic_partitions_requests or []:
             instance.add_dynamic_partitions("jobs", added.partition_keys)
