@@ -11,7 +11,7 @@ from splat_pipeline.definitions import JOB, doors, executor_of, resources_of
 from splat_pipeline.settings import Settings, load
 
 
-@job_asset(deps=["source_videos"])
+@job_asset(deps=["source_videos"], reusable=False)
 def package(context: dg.AssetExecutionContext, store: Stores, machine: Machines) -> dg.MaterializeResult[Any]:
     """Deliver the names of the clips."""
     with stage(context, store, machine) as work:
