@@ -51,7 +51,7 @@ def bury_unborn(instance: dg.DagsterInstance, job_name: str, *, settled: timedel
     return dead
 
 
-def second_chances_sensor(*, job_name: str, every_s: int = 30) -> dg.SensorDefinition:
+def second_chances_sensor(*, job_name: str, every_s: int) -> dg.SensorDefinition:
     """Return the sensor that has such runs started again. It ticks only while the code server answers."""
 
     def tick(context: dg.SensorEvaluationContext) -> dg.SkipReason:
