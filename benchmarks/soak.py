@@ -23,17 +23,25 @@ from harm import PATIENT, Storm, count  # noqa: E402
 from plant import Plant  # noqa: E402
 
 
+def say(line: str) -> None:
+    """Tell whoever waits how far it is."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def main() -> int:
     """Soak, and write what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--at-once", type=int, default=5, help="uploads in the inbox while there are kills to come")
+    parser.add_argument("--pause", type=float, default=12.0, help="seconds between two attempts to kill, at most")
     parser.add_argument("--seconds", type=float, default=4 * 3600.0, help="no more kills after so long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, default=Path("soak.json"))
     asked = parser.parse_args()
     rng = random.Random(asked.seed)
-    storm = Storm(kills=asked.kills, rng=rng, at_once=asked.at_once, seconds=asked.seconds)
+    storm = Storm(
+        kills=asked.kills, rng=rng, pause_s=(1, asked.pause), at_once=asked.at_once, seconds=asked.seconds, say=say
+    )
     with (
         tempfile.TemporaryDirectory(prefix="soak-") as home,
         Plant(home=Path(home), module="cheap", instance=PATIENT).running() as plant,

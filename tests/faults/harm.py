@@ -19,7 +19,7 @@ PATIENT = {"run_retries": {"max_retries": 50}, "concurrency": {"runs": {"max_con
 """Of dagster.yaml: a budget for more kills than any machine sees."""
 PATIENCE_S = 900
 SUCCESS = dg.DagsterRunStatus.SUCCESS
-ROLES = {"daemon": 1, "code": 1, "worker": 2, "step": 6, "tool": 6}
+ROLES = {"daemon": 1, "code": 1, "worker": 2, "step": 8, "tool": 8}
 """What is killed, and how often beside the others: after a code server, nothing is at work for a while."""
 BAD_EVERY = 6
 Contents = Mapping[str, bytes]
@@ -73,8 +73,8 @@ class Storm:
 
     kills: int
     rng: random.Random
-    pause_s: tuple[float, float] = (0.5, 4.0)
-    """Between two kills, at least and at most."""
+    pause_s: tuple[float, float]
+    """Between two attempts to kill, at least and at most."""
     at_once: int = 5
     """Uploads in the inbox as long as there are kills to come."""
     seconds: float = 4 * 3600.0
@@ -82,6 +82,8 @@ class Storm:
     make: Callable[[int, random.Random], Contents] = upload
     contents: dict[str, Contents] = field(default_factory=dict)
     """What was dropped, by name."""
+    say: Callable[[str], object] = lambda _: None
+    """Told of every kill."""
 
     def rage(self, plant: Plant) -> Harm:
         """Kill processes until it was done ``kills`` times, then wait for the uploads; raises ``TimeoutError``."""
@@ -90,9 +92,10 @@ class Storm:
             plant.tend()
             self.feed(plant)
             if time.monotonic() >= next_s:
-                struck = strike(plant, self.rng)
-                harm.kills += struck is not None
-                harm.roles.update([struck] if struck else [])
+                if struck := strike(plant, self.rng):
+                    harm.kills += 1
+                    harm.roles[struck] += 1
+                    self.say(f"{time.monotonic() - began_s:.0f} s: kill {harm.kills} of {self.kills}, a {struck}")
                 next_s = time.monotonic() + self.rng.uniform(*self.pause_s)
             time.sleep(LOOK_S / 5)
         plant.until(plant.ended, within_s=PATIENCE_S)
