@@ -1,4 +1,4 @@
-"""Whatever goes down, or is told to stop, in the middle of a run: it is seen, and only what was not finished is redone."""
+"""Whatever goes down or stops in the middle of a run: it is seen, and only what was not finished is redone."""
 
 from __future__ import annotations
 
