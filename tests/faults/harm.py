@@ -67,6 +67,11 @@ def upload(number: int, rng: random.Random) -> dict[str, bytes]:
     return {"a.mp4": bad + rng.randbytes(2000), "b.mp4": rng.randbytes(10)}
 
 
+def is_expected(folder: Path, files: Contents) -> bool:
+    """Tell whether a package of the cheap stages says what follows from the upload."""
+    return (folder / "result.txt").read_text() == expected(files)
+
+
 @dataclass(kw_only=True)
 class Storm:
     """Kills by chance, while uploads come in as others end."""
@@ -79,6 +84,8 @@ class Storm:
     """Uploads in the inbox as long as there are kills to come."""
     seconds: float = 4 * 3600.0
     """No more kills after so long."""
+    patience_s: float = PATIENCE_S
+    """Until all uploads ended, once there are no more kills."""
     make: Callable[[int, random.Random], Contents] = upload
     contents: dict[str, Contents] = field(default_factory=dict)
     """What was dropped, by name."""
@@ -98,7 +105,7 @@ class Storm:
                     self.say(f"{time.monotonic() - began_s:.0f} s: kill {harm.kills} of {self.kills}, a {struck}")
                 next_s = time.monotonic() + self.rng.uniform(*self.pause_s)
             time.sleep(LOOK_S / 5)
-        plant.until(plant.ended, within_s=PATIENCE_S)
+        plant.until(plant.ended, within_s=self.patience_s)
         harm.seconds = time.monotonic() - began_s
         return harm
 
@@ -118,8 +125,10 @@ def strike(plant: Plant, rng: random.Random) -> str | None:
     return chosen if hit else None
 
 
-def count(plant: Plant, contents: Mapping[str, Contents], harm: Harm) -> Harm:
-    """Fill in what became of each upload."""
+def count(
+    plant: Plant, contents: Mapping[str, Contents], harm: Harm, right: Callable[[Path, Contents], bool] = is_expected
+) -> Harm:
+    """Fill in what became of each upload. ``right``: of a package's folder and the upload's files."""
     packages = _packages(plant)
     reasons = {path.name.removesuffix(".reason.json"): json.loads(path.read_text()) for path in _reasons(plant)}
     harm.uploads = len(contents)
@@ -129,13 +138,13 @@ def count(plant: Plant, contents: Mapping[str, Contents], harm: Harm) -> Harm:
         harm.classified += reason is not None
         harm.lost += not made and reason is None
         harm.duplicated += len(made) + (reason is not None) > 1
+        told = reason["class"] if reason is not None else None
         if files["a.mp4"].startswith(BAD):
-            right = reason is not None and reason["class"] == "UnreadableMedia"
+            harm.wrong_reads += told != "UnreadableMedia"
+        elif told == "ProcessKilled":
+            harm.spent += 1
         else:
-            spent = reason is not None and reason["class"] == "ProcessKilled"
-            harm.spent += spent
-            right = spent or made == [expected(files)]
-        harm.wrong_reads += not right
+            harm.wrong_reads += not (len(made) == 1 and right(made[0], files))
     successes = Counter(run.tags["dagster/partition"] for run in plant.runs() if run.status is SUCCESS)
     harm.duplicated += sum(times > 1 for times in successes.values())
     harm.torn = len(torn(plant.place("store"))) + len(torn(plant.place("delivered")))
@@ -155,13 +164,13 @@ def torn(root: Path) -> list[str]:
     return found
 
 
-def _packages(plant: Plant) -> dict[str, list[str]]:
-    """Return what was delivered, by the name of the upload."""
+def _packages(plant: Plant) -> dict[str, list[Path]]:
+    """Return the versions that were delivered, by the name of the upload."""
     titles = {run.tags["dagster/partition"]: run.tags["splat/upload"] for run in plant.runs()}
-    found: dict[str, list[str]] = {}
-    for path in plant.place("delivered").glob("*/*/result.txt"):
-        if path.parent.name != "latest" and not path.parent.name.startswith("."):
-            found.setdefault(titles[path.parent.parent.name], []).append(path.read_text())
+    found: dict[str, list[Path]] = {}
+    for path in plant.place("delivered").glob("*/*"):
+        if not path.is_symlink() and not path.name.startswith("."):
+            found.setdefault(titles[path.parent.name], []).append(path)
     return found
 
 
