@@ -76,7 +76,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--at-once", type=int, default=5, help="uploads in the inbox while there are kills to come")
-    parser.add_argument("--pause", type=float, default=12.0, help="seconds between two attempts to kill, at most")
+    parser.add_argument("--pause", type=float, default=5.0, help="seconds between two attempts to kill, at most")
     parser.add_argument("--seconds", type=float, default=4 * 3600.0, help="no more kills after so long")
     parser.add_argument("--real", action="store_true", help="real stages, on a capture of a few seconds")
     parser.add_argument("--seed", type=int, default=0)
