@@ -46,7 +46,7 @@ bench: setup     ## time the CPU renderer and trainer on a tiny case, a minute o
 	$(BIN)/python benchmarks/cpu_splatting.py --seconds 20 --json build/cpu_splatting.json
 	$(BIN)/python benchmarks/cpu_scaling.py --quick --json build/cpu_scaling.json --svg build/cpu_scaling.svg
 
-soak: setup      ## kill processes of a working installation 200 times and count what is lost; writes soak.json, takes hours
+soak: setup      ## kill processes of a working installation 200 times and count what is lost; writes soak.json, takes an hour
 	$(BIN)/python benchmarks/soak.py --kills 200 --json soak.json
 
 dev: setup       ## the Dagster UI with its daemon, and figures for Prometheus, on 127.0.0.1; watches the inbox
