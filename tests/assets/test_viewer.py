@@ -16,10 +16,11 @@ from browser import CHROMIUM, WHY_NOT, Page, chromium
 
 from splat_pipeline.assets.pictures import drawn
 from splat_pipeline.assets.viewer import policy_of, viewer_html
+from splat_pipeline.domain.camera_paths import CameraPath
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.formats.spz import read_spz, write_spz
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.domain.orbit import CameraPath, look_at
+from splat_pipeline.domain.orbit import look_at
 from splat_pipeline.domain.viewer import Shot, placed, scene_of
 
 ROOT = Path(__file__).resolve().parents[2]
