@@ -59,7 +59,7 @@ def gate_row(about: Mapping[str, str], verdict: Verdict, *, scene_type: str) -> 
 
 
 def lineage_of(inputs: Mapping[str, Artifact]) -> dict[str, dict[str, Any]]:
-    """Return digest, version, size, run and seconds of every artifact that led to ``inputs``, by asset.
+    """Return digest, version, size, run, seconds and peak memory of every artifact that led to ``inputs``, by asset.
 
     It travels in the manifests, so that a package tells its whole history without fetching it.
     """
@@ -67,7 +67,7 @@ def lineage_of(inputs: Mapping[str, Artifact]) -> dict[str, dict[str, Any]]:
     for artifact in inputs.values():
         lineage.update(artifact.manifest.get("lineage", {}))
     for name, artifact in inputs.items():
-        kept = {key: artifact.manifest.get(key) for key in ("run_id", "seconds")}
+        kept = {key: artifact.manifest.get(key) for key in ("run_id", "seconds", "peak_rss_bytes")}
         about = {"digest": artifact.digest, "version": artifact.version, "size_bytes": artifact.size_bytes}
         lineage[name] = {**about, **kept}
     return dict(sorted(lineage.items()))

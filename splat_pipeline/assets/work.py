@@ -130,6 +130,7 @@ class Work:
             "run_id": self.run_id,
             "code_version": version("splat_pipeline"),
             "seconds": round(time.monotonic() - self.began_s, 3),
+            "peak_rss_bytes": self.usage.peak_so_far(),
             "lineage": lineage_of(self.inputs),
         }
         if self.present is not None and self.lasting:
