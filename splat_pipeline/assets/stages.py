@@ -23,7 +23,7 @@ import structlog
 from splat_pipeline.assets.checks import specs_of
 from splat_pipeline.assets.failures import RETRIES, classified
 from splat_pipeline.assets.partitions import GROUP, jobs
-from splat_pipeline.assets.records import gate_row, lineage_of, shown_before, stage_row
+from splat_pipeline.assets.records import asked_of, gate_row, lineage_of, shown_before, stage_row
 from splat_pipeline.assets.traces import KEY, REUSE_TAG, Context, Present, recipe_of
 from splat_pipeline.assets.work import GATES_FILE, Result, Work
 from splat_pipeline.domain import tables
@@ -65,7 +65,7 @@ def stage(
     error: BaseException | None = None
     with store.scratch(job, asset) as folder:
         work = Work(job=job, asset=asset, run_id=run_id, folder=folder, store=store, log=context.log.info, lift=lift)
-        work.product = product_of(context)
+        work.product, work.asked = product_of(context), asked_of(context, asset)
         work.present = Present.of(context, store)
         try:
             with machine.metered() as usage, structlog.contextvars.bound_contextvars(attempt=context.retry_number + 1):
