@@ -10,10 +10,10 @@ FILES  ?= 3001
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test azurite lint bench soak dev readme golden viewer clean
+.PHONY: help setup demo test reference azurite lint bench soak dev readme golden viewer clean
 
 help:            ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/.ready   ## make the environment only
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -33,6 +33,21 @@ build/azurite/.ready:
 	@mkdir -p build/azurite
 	@npm install --silent --no-audit --no-fund --ignore-scripts --prefix build/azurite azurite@3.35.0 && touch $@ \
 	|| echo "no azurite, for npm cannot install it: what is said of Azure is not tested"
+
+# On top of the project's own environment: only what that lacks is installed. Its packages are found by a .pth file, for a
+# virtual environment made by another looks for the site of the Python below both. torch 2.13.0 is held: where pip finds its
+# build for the CPU (2.13.0+cpu) it takes that, and elsewhere the one with CUDA, which is ten times larger.
+REFERENCE := build/reference
+reference: $(REFERENCE)/.ready  ## tests against gsplat's pure-torch reference, in an environment with torch; no GPU is needed
+	@if [ -x $(REFERENCE)/bin/python ]; then \
+	    $(REFERENCE)/bin/python -m pytest -q tests/resources/gpu tests/splatting/test_reference.py; fi
+$(REFERENCE)/.ready: $(VENV)/.ready
+	@rm -rf $(REFERENCE) && $(BIN)/python -m venv $(REFERENCE)
+	@$(BIN)/python -c 'import pathlib, sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	    > "$$($(REFERENCE)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
+	@$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    torch==2.13.0 'gsplat>=1.5,<1.6' && touch $@ \
+	|| { rm -rf $(REFERENCE); echo "*** no torch and gsplat, for pip cannot install them: THE TRAINER FOR GPUS IS NOT TESTED ***"; }
 
 lint: setup      ## style, types, import contracts
 	$(BIN)/ruff check .
