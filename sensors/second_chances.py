@@ -18,6 +18,8 @@ from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.launcher.base import WorkerStatus
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
 
+from sensors.discreet import discreet
+
 LOOK_BACK = timedelta(days=7)
 MOST = 100
 """Runs of one tick."""
@@ -73,7 +75,7 @@ def second_chances_sensor(*, job_name: str, every_s: int) -> dg.SensorDefinition
 
     return dg.SensorDefinition(
         name="second_chances",
-        evaluation_fn=tick,
+        evaluation_fn=discreet(tick),
         job_name=job_name,
         minimum_interval_seconds=every_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
