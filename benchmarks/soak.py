@@ -22,23 +22,25 @@ from hashlib import sha256
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
+sys.path[:0] = [str(TESTS), str(TESTS / "faults"), str(TESTS.parent)]
 
 from harm import BAD, PATIENT, Contents, Storm, count, is_expected, upload  # noqa: E402
 from plant import Plant  # noqa: E402
 
-from resources.sample import make_sample  # noqa: E402
+from benchmarks.gates.cases import CAMERA, FPS, captures  # noqa: E402
+from resources.movies import FfmpegWriter  # noqa: E402
 
 RECIPE = {
     "detail": "preview",
-    "frames": {"analysis_fps": 5, "longer_side_px": 320, "max_keyframes": 24},
-    "poses": {"max_features": 1000, "longer_side_px": 320},
-    "training": {"iterations": 200, "longer_side_px": 160, "max_gaussians": 4000},
+    "frames": {"analysis_fps": FPS, "longer_side_px": CAMERA.width_px, "max_keyframes": 14, "holdout_every": 4},
+    "poses": {"max_features": 800, "longer_side_px": CAMERA.width_px},
+    "training": {"iterations": 120, "longer_side_px": 160, "max_gaussians": 4000},
     "preview": {"width_px": 128, "height_px": 96, "seconds": 1, "fps": 10},
     "exports": {"formats": ["ply"]},
+    "viewer": {"enabled": False},
 }
 """Of the real stages: small enough that many runs end."""
-BAD_EVERY = 6
+FILMED, BAD_EVERY = "none-table-3", 6
 PATIENCE_S = 3600
 """Until all uploads ended, once there are no more kills."""
 
@@ -50,7 +52,9 @@ def say(line: str) -> None:
 
 def filmed(folder: Path) -> Callable[[int, random.Random], Contents]:
     """Film a capture; return what makes uploads of it, each with a note of its own; every sixth is no film."""
-    clip = make_sample(folder, seconds=5, width=320, height=180, fps=5, say=say).read_bytes()
+    capture = next(each for each in captures() if each.name == FILMED)
+    FfmpegWriter().write(folder / "a.mp4", iter(capture.film(capture.scene)), fps=FPS)
+    clip = (folder / "a.mp4").read_bytes()
 
     def make(number: int, rng: random.Random) -> Contents:
         bad = number % BAD_EVERY == BAD_EVERY - 1
@@ -86,6 +90,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         home, film = Path(folder, "home"), Path(folder, "film")
         home.mkdir()
+        film.mkdir()
         make, right = (filmed(film), is_whole) if asked.real else (upload, is_expected)
         module, recipe = ("splat_pipeline.definitions", RECIPE) if asked.real else ("cheap", {})
         pauses = {"pause_s": (1, asked.pause), "seconds": asked.seconds, "patience_s": PATIENCE_S}
