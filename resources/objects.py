@@ -6,6 +6,7 @@ One object is written whole or not at all. Of several, one is written last and s
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -203,7 +204,8 @@ class ObjectPlace:
     def remove(self, name: str) -> None:
         """Remove an object, or all below ``name``, when it is there."""
         for path in [*self._fs.find(self._at(name))]:
-            self._fs.rm_file(path)
+            with contextlib.suppress(FileNotFoundError):  # another one removed it
+                self._fs.rm_file(path)
 
     def _at(self, name: str) -> str:
         root = str(self._root.path).rstrip("/")
