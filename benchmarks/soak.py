@@ -80,7 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--at-once", type=int, default=5, help="uploads in the inbox while there are kills to come")
-    parser.add_argument("--pause", type=float, default=5.0, help="seconds between two attempts to kill, at most")
+    parser.add_argument("--pause", type=float, default=3.0, help="seconds between two attempts to kill, at most")
     parser.add_argument("--seconds", type=float, default=4 * 3600.0, help="no more kills after so long")
     parser.add_argument("--real", action="store_true", help="real stages, on a capture of a few seconds")
     parser.add_argument("--seed", type=int, default=0)
@@ -93,7 +93,7 @@ def main() -> int:
         film.mkdir()
         make, right = (filmed(film), is_whole) if asked.real else (upload, is_expected)
         module, recipe = ("splat_pipeline.definitions", RECIPE) if asked.real else ("cheap", {})
-        pauses = {"pause_s": (1, asked.pause), "seconds": asked.seconds, "patience_s": PATIENCE_S}
+        pauses = {"pause_s": (0.5, asked.pause), "seconds": asked.seconds, "patience_s": PATIENCE_S}
         storm = Storm(kills=asked.kills, rng=rng, at_once=asked.at_once, make=make, say=say, **pauses)
         with Plant(home=home, module=module, recipe=recipe, instance=PATIENT).running() as plant:
             harm = count(plant, storm.contents, storm.rage(plant), right)
