@@ -121,6 +121,7 @@ LIMITS: dict[str, Limit] = {
     "turns_little": _lower("keyframes", "rotation_only_share", most=0.5, error=RotationOnly),
     "stands_still": _lower("keyframes", "dynamic_share", most=0.25, dynamic=0.4, error=MovingObjects),
     "overlaps": _tell("keyframes", "overlap_share", least=0.8, object=0.6, aerial=0.4, error=LowOverlap),
+    "overlaps_at_all": _stop("keyframes", "overlap_share", least=0.2, error=LowOverlap),
     "exposed_evenly": _tell("keyframes", "exposure_step_stops", most=0.5, error=WeakFootage),
     # where the cameras were: domain/metrics/poses.py
     "registered": _stop("camera_poses", "registered_share", least=0.4, error=FewRegistered),
@@ -134,6 +135,7 @@ LIMITS: dict[str, Limit] = {
     "triangulated": _stop("camera_poses", "tri_angle_deg", least=0.5, error=RotationOnly),
     "triangulated_well": _lower("camera_poses", "tri_angle_deg", least=2.0, error=RotationOnly),
     "confident": _lower("camera_poses", "low_confidence_share", most=0.3, error=PoseError),
+    "believed": _stop("camera_poses", "low_confidence_share", most=0.6, error=PoseError),
     "hangs_together": _lower("camera_poses", "components", most=1, error=SeveralParts),
     # whether they can be true, which reprojection does not tell: domain/metrics/consistency.py
     "loops_closed": _lower("camera_poses", "loop_contradicted_share", most=0.25, error=Drift),
@@ -159,6 +161,7 @@ LIMITS: dict[str, Limit] = {
     "few_needles": _tell("splat", "needle_share", most=0.1, error=Diverged),
     "few_floaters": _tell("splat", "floater_share", most=0.01, error=Untrained),
     "steady": _tell("splat", "flicker", most=0.6, dynamic=0.9, error=Untrained),
+    "steady_at_all": _stop("splat", "flicker", most=0.7, dynamic=1.2, error=Untrained),
     # what is handed over: domain/metrics/exports.py
     "all_written": _stop("exports", "count_ratio", least=1.0, error=CorruptArtifact),
     "all_finite": _stop("exports", "unread_share", most=0.0, error=CorruptArtifact),
