@@ -26,8 +26,8 @@ for the same artifact)."""
 NEAR = 0.1
 """Of the usual distance of what a camera sees: what hangs there is no surface that it saw."""
 HIDES = 0.9
-"""Of the distance of the nearest triangulated point around: what a camera meets before that hides it. Measured: up to 2 %
-of the pictures of real captures, 9 % with a thousand blobs in the air; at 0.7 these are hardly told apart."""
+"""Of the distance of the nearest triangulated point around: what a camera meets before that hides it. Measured: up to
+2 % of the pictures of real captures, 9 % with a thousand blobs in the air; at 0.7 these are hardly told apart."""
 CELLS = 24
 """Along the longer side of the picture, in which the nearest point is looked for."""
 FIRST_STEPS = 3
@@ -85,7 +85,7 @@ def floater_share(gaussians: Gaussians, centers: NDArray[np.float64], points: ND
 
 
 def hidden_share(seen: Iterable[tuple[Picture, View]], points: NDArray[np.float64]) -> float | None:
-    """Return the share of the pictures, where there are triangulated points, in which the splat ends before all of them.
+    """Return the share of the pictures, where points were triangulated, in which the splat ends before all of them.
 
     ``seen``: (H, W) depth of what is drawn, in the world's units, 0 where nothing is, and its view; points (P, 3). Fog
     and blobs in the air hide what was triangulated; a surface does not, for its own points lie on it. The nearest point
