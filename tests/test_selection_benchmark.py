@@ -62,6 +62,6 @@ def test_scoring_is_timed_beside_decoding(tmp_path: Path, film, walk, monkeypatc
     assert np.isfinite(list(figures.values())).all()
 
 
-def test_every_stage_between_the_choice_and_the_splat_is_run() -> None:
+def test_every_stage_up_to_the_points_is_run() -> None:
     after = [*selection.CHOSEN, *selection.POSED, "point_cloud"]
-    assert after == [stage for stage in STAGE_ORDER if STAGE_ORDER.index(stage) <= STAGE_ORDER.index("splat")]
+    assert after == [stage for stage in STAGE_ORDER if STAGE_ORDER.index(stage) <= STAGE_ORDER.index("point_cloud")]
