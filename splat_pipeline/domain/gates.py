@@ -123,6 +123,8 @@ LIMITS: dict[str, Limit] = {
     "overlaps": _tell("keyframes", "overlap_share", least=0.8, object=0.6, aerial=0.4, error=LowOverlap),
     "overlaps_at_all": _stop("keyframes", "overlap_share", least=0.2, error=LowOverlap),
     "exposed_evenly": _tell("keyframes", "exposure_step_stops", most=0.5, error=WeakFootage),
+    "clean": _stop("keyframes", "noise_luma", most=12.0, error=WeakFootage),
+    "clean_well": _tell("keyframes", "noise_luma", most=6.0, error=WeakFootage),
     # where the cameras were: domain/metrics/poses.py
     "registered": _stop("camera_poses", "registered_share", least=0.4, error=FewRegistered),
     "registered_well": _lower("camera_poses", "registered_share", least=0.8, error=FewRegistered),
