@@ -29,7 +29,7 @@ UNSEEN_PX = 0.05
 """Summed blending weight over all training views, in pixels."""
 NEAR_SHARE = 0.1
 """Of the median distance between a Gaussian and its nearest camera."""
-AIR_SHARE = 0.5
+AIR_SHARE = 0.8
 """Of the views that show it against triangulated points: before these in so many."""
 NEIGHBOURS = 8
 LONELY_SIGMAS, LONELY_TIMES, LONELY_WEIGHT = 6.0, 4.0, 0.25

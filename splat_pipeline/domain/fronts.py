@@ -64,14 +64,15 @@ def hidden_of(front: Front, depth: NDArray[np.float32]) -> float | None:
 def air_share(fronts: Sequence[Front], places: Float) -> Float:
     """Return (N,) in which share of the views that show it against points a place (N, 3) hangs before all of them.
 
-    0 where fewer than ``LEAST_VIEWS`` do.
+    A view does not show what lies well behind its points. 0 where fewer than ``LEAST_VIEWS`` show it.
     """
     shown, before = np.zeros(len(places), int), np.zeros(len(places), int)
     for front in fronts:
         seen, row, column, depth = _cells(front.view, front.nearest.shape, places)
-        known = np.isfinite(front.nearest[row, column])
+        around = front.around[row, column]
+        known = np.isfinite(front.nearest[row, column]) & (depth[seen] < around / BEFORE)
         shown[seen] += known
-        before[seen] += known & (depth[seen] < BEFORE * front.around[row, column])
+        before[seen] += known & (depth[seen] < BEFORE * around)
     share: Float = np.where(shown >= LEAST_VIEWS, before / np.maximum(shown, 1), 0.0)
     return share
 
