@@ -10,10 +10,10 @@ FILES  ?= 3001
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test azurite lint bench soak dev readme golden viewer clean
+.PHONY: help setup demo test reference azurite lint bench gpu soak dev readme golden viewer clean
 
 help:            ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/.ready   ## make the environment only
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -34,6 +34,21 @@ build/azurite/.ready:
 	@npm install --silent --no-audit --no-fund --ignore-scripts --prefix build/azurite azurite@3.35.0 && touch $@ \
 	|| echo "no azurite, for npm cannot install it: what is said of Azure is not tested"
 
+# On top of the project's own environment: only what that lacks is installed. Its packages are found by a .pth file, for a
+# virtual environment made by another looks for the site of the Python below both. torch 2.13.0 is held: where pip finds its
+# build for the CPU (2.13.0+cpu) it takes that, and elsewhere the one with CUDA, which is ten times larger.
+REFERENCE := build/reference
+reference: $(REFERENCE)/.ready  ## tests against gsplat's pure-torch reference, in an environment with torch; no GPU is needed
+	@if [ -x $(REFERENCE)/bin/python ]; then \
+	    $(REFERENCE)/bin/python -m pytest -q tests/resources/gpu tests/splatting/test_reference.py; fi
+$(REFERENCE)/.ready: $(VENV)/.ready
+	@rm -rf $(REFERENCE) && $(BIN)/python -m venv $(REFERENCE)
+	@$(BIN)/python -c 'import pathlib, sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	    > "$$($(REFERENCE)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
+	@$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    torch==2.13.0 'gsplat>=1.5,<1.6' && touch $@ \
+	|| { rm -rf $(REFERENCE); echo "*** no torch and gsplat, for pip cannot install them: THE TRAINER FOR GPUS IS NOT TESTED ***"; }
+
 lint: setup      ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,6 +60,26 @@ bench: setup     ## time the CPU renderer and trainer on a tiny case, a minute o
 	$(BIN)/python benchmarks/cpu_render.py --frames 10 --json build/cpu_render.json
 	$(BIN)/python benchmarks/cpu_splatting.py --seconds 20 --json build/cpu_splatting.json
 	$(BIN)/python benchmarks/cpu_scaling.py --quick --json build/cpu_scaling.json --svg build/cpu_scaling.svg
+
+# Environments of their own: whatever torch with CUDA this machine has is used, and gsplat's trainer takes the name of our
+# pycolmap. PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR does without a network, EXAMPLES=CHECKOUT without git.
+GPU      := build/gpu
+EXAMPLES ?= $(GPU)/gsplat
+gpu: $(GPU)/.ready   ## train with gsplat on this machine's GPU beside gsplat's own trainer; ASK="--case NAME=DIR"
+	PYTHONPATH=. $(GPU)/ours/bin/python benchmarks/gpu.py --json build/gpu.json $(ASK) \
+	    $$(if [ -x $(GPU)/theirs/bin/python ]; then echo --gsplat $(EXAMPLES) --python $(CURDIR)/$(GPU)/theirs/bin/python; fi)
+$(GPU)/.ready: benchmarks/gpu.requirements.txt
+	@rm -rf $(GPU)/ours $(GPU)/theirs
+	$(PYTHON) -m venv --system-site-packages $(GPU)/ours
+	$(GPU)/ours/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/gpu.requirements.txt
+	@{ [ -d $(EXAMPLES)/examples ] \
+	   || git clone --quiet --depth 1 --branch v1.5.3 https://github.com/nerfstudio-project/gsplat $(EXAMPLES); } \
+	&& $(PYTHON) -m venv --system-site-packages $(GPU)/theirs \
+	&& $(GPU)/theirs/bin/python -m pip install --quiet --disable-pip-version-check torch setuptools wheel ninja gsplat==1.5.3 \
+	&& $(GPU)/theirs/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+	    -r $(EXAMPLES)/examples/requirements.txt \
+	|| { rm -rf $(GPU)/theirs; echo "*** gsplat's own trainer cannot be installed: ours is timed ALONE (remove $(GPU) to try again) ***"; }
+	@touch $@
 
 soak: setup      ## kill processes of a working installation 200 times and count what is lost; writes soak.json, takes hours
 	$(BIN)/python benchmarks/soak.py --kills 200 --json soak.json

@@ -17,16 +17,12 @@ from numpy.typing import NDArray
 from posed_photos import Posed, has_colmap, has_transforms, posed_by_colmap, posed_by_transforms, triangulated
 
 from resources.images import KeyframeImages, lens_for
-from resources.inbox import list_upload
 from resources.sample import load_textures
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import PoseError
 from splat_pipeline.domain.sample import sample_camera, scene, walk
-from splat_pipeline.launch import run_upload
-from splat_pipeline.overview import store_of
 from splat_pipeline.ports.training import TrainingViews
-from splat_pipeline.settings import Settings
 from splat_pipeline.splatting.film import film
 
 HOLDOUT = 8
@@ -131,6 +127,12 @@ def from_photos(photos: Posed, longer_side_px: int, *, points: str, home: Path) 
 
 def from_pipeline(folder: Path, longer_side_px: int, home: Path) -> Case:
     """Have clips or photos posed by the pipeline; all keyframes with a pose are taken, whatever it holds out."""
+    # Here, so that posed photos are read where the pipeline itself is not installed: on a machine lent for its GPU.
+    from resources.inbox import list_upload
+    from splat_pipeline.launch import run_upload
+    from splat_pipeline.overview import store_of
+    from splat_pipeline.settings import Settings
+
     upload, settings = list_upload(folder), Settings(home=home)
     store = store_of(settings)
     success, reason = run_upload(settings, upload, config={}, listener=lambda _: None, assets=STAGES)

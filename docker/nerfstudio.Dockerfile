@@ -13,4 +13,8 @@ RUN python3 -m pip install --upgrade pip setuptools wheel ninja \
 ENV TORCH_EXTENSIONS_DIR=/opt/torch_extensions
 RUN python3 -c "from gsplat.cuda._backend import _C; assert _C is not None" \
  && chmod -R a+rwX /opt/torch_extensions
+# It builds a metric on AlexNet whenever it loads a model, which would be fetched by a container that has no network.
+ENV TORCH_HOME=/opt/torch
+RUN python3 -c "from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity as Lpips; Lpips(normalize=True)" \
+ && chmod -R a+rX /opt/torch
 ENTRYPOINT ["ns-train"]

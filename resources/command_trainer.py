@@ -51,7 +51,7 @@ class Program:
     output: str
     """Where the PLY is when it has ended, relative to the folder ``output``; * stands for what is not known."""
     then: Sequence[Sequence[str]] = ()
-    """What to run after it, one after the other."""
+    """What to run after it, one after the other; a path with a * is the newest that there is by then."""
     write: Callable[[Path, TrainingViews, NDArray[np.float32], NDArray[np.uint8]], None] = write_capture
     """Writes the folder ``data``: by itself in COLMAP's layout."""
     check: Callable[[Path], None] = lambda _: None
@@ -70,9 +70,7 @@ class Program:
 
     def result(self, plan: TrainingPlan, output: Path) -> Path:
         """Return where the result lies; the newest where there are several, a path that is not there if none."""
-        pattern = self.output.format_map(self._values(plan))
-        found = [path for path in output.glob(pattern) if path.is_file()]
-        return max(found, key=lambda path: path.stat().st_mtime_ns, default=output / pattern)
+        return newest(output, self.output.format_map(self._values(plan)))
 
     def _values(self, plan: TrainingPlan) -> dict[str, str]:
         return {
@@ -83,6 +81,13 @@ class Program:
             "seed": str(plan.seed),
             "longer_side_px": str(plan.longer_side_px),
         }
+
+
+def newest(folder: Path, pattern: str) -> Path:
+    """Return the newest file of ``pattern``, relative to ``folder`` or below it; a path that is not there if none."""
+    pattern = pattern.removeprefix(f"{folder}/")
+    found = [path for path in folder.glob(pattern) if path.is_file()]
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=folder / pattern)
 
 
 @dataclass(kw_only=True)
@@ -178,7 +183,8 @@ class CommandTrainer(OurEyes):
             places = {**found, "data": str(data), "output": str(output)}
             ends_s = time.monotonic() + plan.options.get("time_limit_s", self.program.time_limit_s)
             for number, argv in enumerate(self.program.arguments(plan, places)):
-                self.run(argv, time_limit_s=max(ends_s - time.monotonic(), 1.0), cwd=output, say=log)
+                real = [str(newest(output, text)) if number and "*" in text else text for text in argv]
+                self.run(real, time_limit_s=max(ends_s - time.monotonic(), 1.0), cwd=output, say=log)
                 if number == 0:
                     self.program.check(output)
             most = max(plan.sh_degree, self.program.least_degree)

@@ -12,7 +12,8 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -62,24 +63,31 @@ def check_world(output: Path) -> None:
         raise BadAnswer(f"nerfstudio moved the world, by {transform.tolist()} and a scale of {scale}")
 
 
+def programs_of(*names: str) -> Places | str:
+    """Return where programs of the environment are, by name; or what is missing."""
+    asked = os.environ.get(VARIABLE)
+    if not asked:
+        return f"{VARIABLE} names neither a virtual environment nor {IMAGE}IMAGE"
+    if asked.startswith(IMAGE):
+        return {name: name for name in names} if shutil.which("docker") else "docker is not installed"
+    folder = Path(asked).expanduser().absolute() / "bin"
+    for name in names:
+        if not os.access(folder / name, os.X_OK):
+            return f"{VARIABLE}: there is no program {folder / name}"
+    return {name: str(folder / name) for name in names}
+
+
 def locate(method: str) -> Callable[[], Places | str]:
     """Return what finds the environment, and says whether it knows ``method``."""
 
     def find() -> Places | str:
-        asked = os.environ.get(VARIABLE)
-        if not asked:
-            return f"{VARIABLE} names neither a virtual environment nor {IMAGE}IMAGE"
-        if asked.startswith(IMAGE):
-            docker = shutil.which("docker")
-            return {"train": "ns-train", "export": "ns-export"} if docker else "docker is not installed"
-        programs = Path(asked).expanduser().absolute() / "bin"
-        for name in ("ns-train", "ns-export"):
-            if not os.access(programs / name, os.X_OK):
-                return f"{VARIABLE}: there is no program {programs / name}"
-        version = version_in(programs.parent)
-        if method == "splatfacto-mcmc" and version is not None and _numbers(version) <= (1, 1, 5):
-            return f"nerfstudio {version} has no {method}"
-        return {"train": str(programs / "ns-train"), "export": str(programs / "ns-export")}
+        found = programs_of("ns-train", "ns-export")
+        if isinstance(found, str):
+            return found
+        environment = Path(found["ns-train"]).parent.parent
+        if not knows(environment, method):
+            return f"nerfstudio {version_in(environment)} has no {method}: it came after 1.1.5"
+        return {"train": found["ns-train"], "export": found["ns-export"]}
 
     return find
 
@@ -90,13 +98,17 @@ def version_in(environment: Path) -> str | None:
     return found[-1].name.removeprefix("nerfstudio-").removesuffix(".dist-info") if found else None
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
+def knows(environment: Path, method: str) -> bool:
+    """Tell whether the nerfstudio of a virtual environment has ``method``; it is believed to where it cannot be read.
+
+    Its list of methods is looked at and not its version: what is installed from a checkout may be called anything.
+    """
+    listed = sorted(environment.glob("lib/python3*/site-packages/nerfstudio/configs/method_configs.py"))
+    return not listed or f'"{method}"' in listed[-1].read_text(encoding="utf-8")
 
 
 def row(name: str, method: str, more: Sequence[str] = ()) -> Program:
     """Return how ``ns-train METHOD`` is called, and what it trained exported."""
-    folder = "{output}/job/" + (method if method.endswith("mcmc") else "splatfacto") + "/run"
     return Program(
         name=name,
         licence="Apache-2.0",
@@ -111,7 +123,11 @@ def row(name: str, method: str, more: Sequence[str] = ()) -> Program:
             *more,
             "nerfstudio-data", "--data", "{data}", "--downscale-factor", "1", "--load-3D-points", "True", *WORLD,
         ),
-        then=[("{export}", "gaussian-splat", "--load-config", f"{folder}/config.yml", "--output-dir", "{output}/ply")],
+        # the folder is called like the method, or like the one that it varies
+        then=[
+            ("{export}", "gaussian-splat", "--load-config", "{output}/job/*/run/config.yml",
+             "--output-dir", "{output}/ply"),
+        ],
         output="ply/splat.ply",
         progress=r"^(?P<iteration>\d+) \(\d+\.\d+%\)",
     )  # fmt: skip
@@ -121,18 +137,27 @@ class NerfstudioTrainer(CommandTrainer):
     """The same in a container where the environment is an image."""
 
     def run(self, argv: Sequence[str], *, time_limit_s: float, cwd: Path, say: Say) -> None:
-        """Run one of the commands. A container is removed in the end, whatever has become of its client."""
-        asked = os.environ.get(VARIABLE, "")
-        if not asked.startswith(IMAGE):
-            super().run(argv, time_limit_s=time_limit_s, cwd=cwd, say=say)
-            return
-        name = f"splat-{uuid.uuid4().hex}"
-        try:
-            prefix = in_container(asked.removeprefix(IMAGE), name, cwd.parent)
+        """Run one of the commands."""
+        with reaching(cwd.parent) as prefix:
             super().run([*prefix, *argv], time_limit_s=time_limit_s, cwd=cwd, say=say)
-        finally:
-            gone = ["docker", "rm", "--force", name]  # to kill the client kills no container
-            subprocess.run(gone, check=False, capture_output=True, timeout=REMOVE_S)  # noqa: S603  # no shell
+
+
+@contextmanager
+def reaching(folder: Path) -> Iterator[Sequence[str]]:
+    """Give what goes before a command that works in ``folder``: nothing, or what runs it in the image.
+
+    The container is removed in the end, whatever has become of its client.
+    """
+    asked = os.environ.get(VARIABLE, "")
+    if not asked.startswith(IMAGE):
+        yield ()
+        return
+    name = f"splat-{uuid.uuid4().hex}"
+    try:
+        yield in_container(asked.removeprefix(IMAGE), name, folder)
+    finally:
+        gone = ["docker", "rm", "--force", name]  # to kill the client kills no container
+        subprocess.run(gone, check=False, capture_output=True, timeout=REMOVE_S)  # noqa: S603  # no shell
 
 
 def in_container(image: str, name: str, folder: Path) -> list[str]:

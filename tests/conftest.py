@@ -22,6 +22,21 @@ settings.load_profile("any machine")
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not see what lies beside the tests
 
 
+SPOKEN_WITH = pytest.StashKey[set[str]]()
+
+
+@pytest.fixture(scope="session")
+def spoken_with(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Note what a test has spoken with where a recording may stand in for a program: the end of the run says it."""
+    return request.config.stash.setdefault(SPOKEN_WITH, set()).add
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which programs answered themselves and which were played by a recording."""
+    for what in sorted(config.stash.get(SPOKEN_WITH, ())):
+        terminalreporter.write_line(f"SPOKEN WITH {what}", yellow=True)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder with real captures (dev/) and broken files (bad/); the project does not need it."""

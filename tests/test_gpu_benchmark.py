@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +18,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import cases  # noqa: E402
 import gpu  # noqa: E402
 
+from resources.gpu.recipe import Schedule  # noqa: E402
 from resources.gsplat_trainer import GsplatTrainer  # noqa: E402
 from splat_pipeline.domain.gaussians import SH_C0, Gaussians  # noqa: E402
 from splat_pipeline.ports.training import TrainingResult  # noqa: E402
@@ -52,6 +55,17 @@ exec(compile(open({stand_in!r}).read(), "stand_in", "exec"))
 """
 
 
+def without_torch(folder, monkeypatch):
+    """Let child processes find stand-ins of torch and torchmetrics: what is left out is, what is run is not."""
+    (folder / "torch").mkdir()
+    (folder / "torch" / "__init__.py").write_text("class nn:\n    class Module:\n        pass\n")
+    (folder / "torchmetrics" / "image").mkdir(parents=True)
+    for name in ("__init__", "image/__init__"):
+        (folder / "torchmetrics" / f"{name}.py").touch()
+    (folder / "torchmetrics" / "image" / "lpip.py").write_text("LearnedPerceptualImagePatchSimilarity = 1 / 1\n")
+    monkeypatch.setenv("PYTHONPATH", f"{folder}:{os.environ.get('PYTHONPATH', '')}")
+
+
 def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(GsplatTrainer, "unavailable", lambda self: "torch sees no CUDA device")
     with pytest.raises(SystemExit) as caught:
@@ -66,15 +80,42 @@ def test_theirs_is_called_with_the_settings_of_ours(strategy, more):
     plan = gpu.plan_of(7_000, strategy, args)
     argv = gpu.arguments_of(plan, "python", Path("/g/simple_trainer.py"), data=Path("/d"), result=Path("/r"))
     told = dict(pairwise(argv))
-    assert argv[2] == gpu.STRATEGIES[strategy]
+    assert argv[3] == gpu.STRATEGIES[strategy]
     assert (told["--max-steps"], told["--sh-degree"], told["--test-every"]) == ("7000", "3", str(cases.HOLDOUT))
     assert told["--ply-steps"] == told["--max-steps"]
     assert more in argv
     assert "--no-normalize-world-space" in argv, "what it trains must be in our world to be compared"
+    assert told["--eval-steps"] == "0", "time is that of training"
+    assert told["--sh-degree-interval"] == "233"
+    assert (told["--strategy.refine-start-iter"], told["--strategy.refine-every"]) == ("233", "47")
     if strategy == "mcmc":
         assert told["--strategy.cap-max"] == str(plan.max_gaussians) == "123456"
+        assert told["--strategy.refine-stop-iter"] == "5833"
     else:
         assert told["--strategy.refine-stop-iter"] == "3500"
+        assert told["--strategy.reset-every"] == "700"
+
+
+def test_at_the_usual_length_the_strategies_own_figures_hold():
+    for strategy, stop in (("ranked", 15_000), ("mcmc", 25_000)):
+        schedule = Schedule.of(30_000, mcmc=strategy == "mcmc")
+        assert schedule == Schedule(start=500, stop=stop, every=100, reset_every=3000)
+
+
+def test_theirs_runs_as_it_is_but_for_a_metric_whose_network_would_be_fetched(tmp_path, monkeypatch):
+    without_torch(tmp_path, monkeypatch)
+    examples = tmp_path / "examples"
+    examples.mkdir()
+    (examples / "beside.py").write_text("FOUND = 'beside'\n")
+    (examples / "simple_trainer.py").write_text(
+        "import sys\nfrom beside import FOUND\n"
+        "from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity as Lpips\n"
+        "Lpips(net_type='alex', normalize=True)\n"
+        "print(__name__, FOUND, *sys.argv[1:])\n"
+    )
+    argv = [sys.executable, str(gpu.EXAMPLE), str(examples / "simple_trainer.py"), "default", "--max-steps", "7"]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["__main__", "beside", "default", "--max-steps", "7"]
 
 
 def test_a_case_may_have_a_name():
@@ -88,6 +129,7 @@ def test_a_run_trains_both_on_every_case_and_compares_them_on_the_same_views(tmp
     examples.mkdir(parents=True)
     stand_in = ROOT / "tests" / "resources" / "stand_in.py"
     (examples / "simple_trainer.py").write_text(THEIRS.format(stand_in=str(stand_in)))
+    without_torch(tmp_path, monkeypatch)
     monkeypatch.setattr(gpu, "BUILD", "print('built')")
     monkeypatch.setattr(gpu, "machine", lambda: {"gpu": "none"})
     monkeypatch.setattr(gpu, "load", lambda folder, **asked: cases.made(48, frames=16))

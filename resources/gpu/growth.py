@@ -16,13 +16,11 @@ import torch
 from gsplat.strategy import DefaultStrategy, MCMCStrategy
 
 from resources.gpu.draw import Drawn
-from resources.gpu.recipe import GpuRecipe
+from resources.gpu.recipe import GpuRecipe, Schedule
 from resources.gpu.reference import without_kernels
 from resources.gpu.splats import Splats
 from splat_pipeline.domain.plans import TrainingPlan
 
-USUAL = 30_000
-"""Iterations that the strategies' own figures are for."""
 GRAD, ABSGRAD = 2e-4, 8e-4
 """Mean gradient on the picture above which a Gaussian is split, and of absolute ones (gsplat's documentation)."""
 
@@ -52,9 +50,9 @@ class Growth:
 
     def __init__(self, plan: TrainingPlan, recipe: GpuRecipe, *, extent: float) -> None:
         """``extent``: of the scene, world units."""
-        self.mcmc, n = recipe.train.strategy == "mcmc", plan.iterations
-        every = max(10, round(100 * min(1.0, n / USUAL * 2)))
-        self.strategy = _mcmc(plan, n, every, extent) if self.mcmc else _capped(plan, n, every, recipe)
+        self.mcmc = recipe.train.strategy == "mcmc"
+        schedule = Schedule.of(plan.iterations, mcmc=self.mcmc)
+        self.strategy = _mcmc(plan, schedule, extent) if self.mcmc else _capped(plan, schedule, recipe)
         self.state: dict[str, Any] = (
             self.strategy.initialize_state() if self.mcmc else self.strategy.initialize_state(scene_scale=extent)
         )
@@ -85,13 +83,13 @@ class Growth:
                 self.state[name] = torch.tensor(np.ascontiguousarray(arrays[name]), device=device)
 
 
-def _capped(plan: TrainingPlan, n: int, every: int, recipe: GpuRecipe) -> Capped:
+def _capped(plan: TrainingPlan, schedule: Schedule, recipe: GpuRecipe) -> Capped:
     made = Capped(
         grow_grad2d=ABSGRAD if recipe.absgrad else GRAD,
-        refine_start_iter=round(500 * min(1.0, n / USUAL * 2)),
-        refine_stop_iter=n // 2,
-        reset_every=max(every, round(3000 * min(1.0, n / USUAL))),
-        refine_every=every,
+        refine_start_iter=schedule.start,
+        refine_stop_iter=schedule.stop,
+        reset_every=schedule.reset_every,
+        refine_every=schedule.every,
         absgrad=recipe.absgrad,
         prune_opa=recipe.train.prune_opacity,
     )
@@ -99,11 +97,11 @@ def _capped(plan: TrainingPlan, n: int, every: int, recipe: GpuRecipe) -> Capped
     return made
 
 
-def _mcmc(plan: TrainingPlan, n: int, every: int, extent: float) -> MCMCStrategy:
+def _mcmc(plan: TrainingPlan, schedule: Schedule, extent: float) -> MCMCStrategy:
     return MCMCStrategy(
         cap_max=plan.max_gaussians,
         noise_lr=5e5 / extent**2,
-        refine_start_iter=round(500 * min(1.0, n / USUAL * 2)),
-        refine_stop_iter=round(n * 25 / 30),
-        refine_every=every,
+        refine_start_iter=schedule.start,
+        refine_stop_iter=schedule.stop,
+        refine_every=schedule.every,
     )

@@ -27,12 +27,36 @@ REFERENCE: Mapping[str, Any] = {
     "cover_share": 0.0,
     "start_reach": 1e9,
 }
+USUAL = 30_000
+"""Iterations that the strategies' own figures are for."""
 PACKED_ABOVE = 2_000_000
 """Gaussians: with more of them, what is projected of the invisible is worth its memory."""
 PENALTY = 0.01
 """Of opacity and scale under mcmc (Kheradmand et al. 2024, section 4.3)."""
 OWN = ("depth_weight", "refine_poses")
 """Options that the recipe of the CPU does not have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """When Gaussians come and go, iterations."""
+
+    start: int
+    stop: int
+    every: int
+    reset_every: int
+    """The opacities, by the strategy that does that."""
+
+    @staticmethod
+    def of(iterations: int, *, mcmc: bool) -> Schedule:
+        """Return the strategies' own for the usual length, and one as dense for a shorter training."""
+        every, short = max(10, round(100 * min(1.0, iterations / USUAL * 2))), min(1.0, iterations / USUAL)
+        return Schedule(
+            start=round(500 * min(1.0, 2 * short)),
+            stop=round(iterations * 25 / 30) if mcmc else iterations // 2,
+            every=every,
+            reset_every=max(every, round(3000 * short)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

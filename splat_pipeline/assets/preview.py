@@ -14,13 +14,13 @@ from splat_pipeline.assets.cleaning import cleaned_gaussians, weights_of
 from splat_pipeline.assets.discretion import hidden
 from splat_pipeline.assets.labels import plan_of
 from splat_pipeline.assets.pictures import Poster, captioned, data_uri, drawn, likenesses, lost_in, save_jpeg
-from splat_pipeline.assets.stages import Loaders, Machines, Movies, Result, Stores, Work, job_asset, stage
+from splat_pipeline.assets.stages import Drawers, Loaders, Machines, Movies, Result, Stores, Work, job_asset, stage
 from splat_pipeline.domain import camera_paths
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.metrics.exports import Film, film_metrics
 from splat_pipeline.domain.plans import Detail
-from splat_pipeline.ports.media import MovieWriter
+from splat_pipeline.ports.media import MovieWriter, PathDrawer
 from splat_pipeline.ports.training import ImageLoader, TrainingViews
 
 POSES_ONLY_PX = 96
@@ -37,6 +37,7 @@ def preview(  # noqa: PLR0917  # Dagster passes them by name
     machine: Machines,
     loader: Loaders,
     movies: Movies,
+    drawer: Drawers,
 ) -> Result:
     """A film around the scene, its poster and its camera path. Best effort: without it the splat is still delivered."""
     with stage(context, store, machine, lift=config.lift) as work:
@@ -44,7 +45,7 @@ def preview(  # noqa: PLR0917  # Dagster passes them by name
             work.input(name)
         film: Film | None = None
         try:
-            told = _film(work, loader, movies)
+            told = _film(work, loader, movies, drawer)
             film = movies.read_back(work.folder / "preview.mp4")
         except (SplatError, OSError) as error:
             context.log.warning(f"no preview: {error}")
@@ -96,15 +97,18 @@ def path_of(work: Work, gaussians: Gaussians, views: TrainingViews) -> camera_pa
     )
 
 
-def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any]:
-    fps = work.recipe.preview.fps
+def _film(work: Work, loader: ImageLoader, movies: MovieWriter, drawer: PathDrawer) -> dict[str, Any]:
+    fps, by = work.recipe.preview.fps, work.recipe.preview.drawn_by
     gaussians = cleaned_gaussians(work)
     path = path_of(work, gaussians, captured(work, loader))
     camera = path.views[0].camera
     work.log(f"filming {len(path.views)} frames, {path.kind}: {path.because}")
     (work.folder / "camera_path.json").write_text(json.dumps(camera_paths.nerfstudio_path(path, fps=fps)))
     poster, detail = Poster(frames=len(path.views), returns=path.kind == "flight"), plan_of(work)["detail"]
-    pictures = drawn(gaussians, path.views)
+    if by == drawer.name:
+        pictures = drawer.frames(gaussians, path, fps=fps, say=work.log)
+    else:
+        pictures = drawn(gaussians, path.views)
     if detail != Detail.FULL:
         pictures = captioned(pictures, f"{detail} detail")
     title = f"{work.store.upload(work.job).title} ({detail} detail)"
@@ -112,4 +116,4 @@ def _film(work: Work, loader: ImageLoader, movies: MovieWriter) -> dict[str, Any
     save_jpeg(poster.chosen(first=path.kind != "flight"), work.folder / "poster.jpg")
     save_jpeg(np.concatenate(poster.turns, axis=1), work.folder / "turntable.jpg")
     size = {"width_px": camera.width_px, "height_px": camera.height_px, "fps": fps, "frames": len(path.views)}
-    return {"ok": True, "path": path.kind, "reason": path.because, "detail": detail, **size}
+    return {"ok": True, "path": path.kind, "reason": path.because, "detail": detail, "drawn_by": by, **size}

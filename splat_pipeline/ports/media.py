@@ -9,7 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from splat_pipeline.domain.camera_paths import CameraPath
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
+from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.metrics.exports import Film
 from splat_pipeline.domain.positions import Track
 from splat_pipeline.domain.uploads import VideoFacts
@@ -103,4 +105,17 @@ class MovieWriter(Protocol):
 
     def read_back(self, path: Path) -> Film:
         """Return what a film that was written holds, every frame decoded. Raises ``ToolError``."""
+        ...
+
+
+class PathDrawer(Protocol):
+    """A renderer other than ours that can draw the preview."""
+
+    @property
+    def name(self) -> str:
+        """As in settings and metadata."""
+        ...
+
+    def frames(self, gaussians: Gaussians, path: CameraPath, *, fps: int, say: Say) -> Iterator[NDArray[np.uint8]]:
+        """Give the view of every camera of ``path``, (H, W, 3) RGB of its size, one at a time. Raises ``ToolError``."""
         ...

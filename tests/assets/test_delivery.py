@@ -22,6 +22,7 @@ from receiver import receiving
 
 from resources.machine import LocalMachine
 from resources.movies import FfmpegWriter
+from resources.nerfstudio_film import NerfstudioFilm
 from resources.outlet import Outlet
 from resources.stores import FileStore
 from resources.webhooks import Webhook
@@ -29,11 +30,11 @@ from splat_pipeline.assets import cleaning, delivery
 from splat_pipeline.assets import preview as previews
 from splat_pipeline.assets import viewer as viewers
 from splat_pipeline.assets.partitions import jobs
-from splat_pipeline.assets.pictures import Poster, captioned
+from splat_pipeline.assets.pictures import Poster, captioned, drawn
 from splat_pipeline.assets.stages import GATES_FILE
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.backoff import Backoff
-from splat_pipeline.domain.camera_paths import Z_UP
+from splat_pipeline.domain.camera_paths import Z_UP, CameraPath
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import Blurred, PoseError, ToolCrashed
 from splat_pipeline.domain.formats.colmap import (
@@ -60,7 +61,13 @@ UPSTREAM = ("source_videos", "frame_quality", "keyframes", "camera_poses", "poin
 ASSETS = [
     cleaning.cleaned, delivery.exports, previews.preview, viewers.viewer, delivery.report, delivery.package
 ]  # fmt: skip
-NOWHERE = Outlet()
+NOWHERE, DRAWER = Outlet(), NerfstudioFilm()
+FILM = {"width_px": 160, "height_px": 90, "fps": 10, "seconds": 1.2}
+ELSEWHERE = {
+    "preview": {**FILM, "drawn_by": "nerfstudio"},
+    "viewer": {"enabled": False},
+    "exports": {"formats": ["splat"]},
+}
 CAMERA = Camera(width_px=160, height_px=90, fx_px=130, fy_px=130, cx_px=80, cy_px=45)
 
 
@@ -102,6 +109,16 @@ class BrokenMovies:
         raise ToolCrashed("ffmpeg ended with 1")
 
 
+class Negative:
+    """Another renderer: it draws what ours does, in negative."""
+
+    name = "nerfstudio"
+
+    def frames(self, gaussians: Gaussians, path: CameraPath, *, fps: int, say: Any) -> Iterator[Any]:
+        say(f"drawing at {fps} frames a second")
+        return (255 - picture for picture in drawn(gaussians, path.views))
+
+
 def ring_pose(i: int) -> np.ndarray:
     angle = i / 16 * 2 * np.pi
     return look_at(np.array([3 * np.sin(angle), -1.2, -3 * np.cos(angle)]), np.zeros(3))
@@ -137,8 +154,7 @@ def write_sparse(folder: Path) -> None:
 
 
 def write_inputs(folders: dict[str, Path], wanted: Mapping[str, Any]) -> None:
-    film = {"preview": {"width_px": 160, "height_px": 90, "fps": 10, "seconds": 1.2}}
-    recipe = Recipe().overridden({**film, **wanted}, source="test")
+    recipe = Recipe().overridden({"preview": FILM, **wanted}, source="test")
     (folders["source_videos"] / "manifest.json").write_text(json.dumps({"recipe": recipe.model_dump(mode="json")}))
     nothing = dict.fromkeys(column.name for column in tables.VIDEOS.columns)
     video = {**nothing, "video_id": "a", "name": "<b>a.mp4", "sha256": "0" * 64, "size_bytes": 7, "usable": False}
@@ -205,6 +221,7 @@ def deliver(
     config: dict[str, Any] | None = None,
     *,
     outlet: Outlet = NOWHERE,
+    drawer: Any = DRAWER,
 ) -> tuple[FileStore, dg.ExecuteInProcessResult]:
     store = FileStore(folder / "store", folder / "delivered", address=ADDRESS)
     store.register(Upload(job=JOB, title=HOSTILE, location="/nowhere", files=()))
@@ -214,7 +231,8 @@ def deliver(
     write_inputs(scratch, wanted)
     for name, path in scratch.items():
         store.publish(JOB, name, path, provenance={"run_id": "r", "seconds": 2.5})
-    resources = {"store": store, "machine": LocalMachine(), "loader": RingLoader(), "movies": movies, "outlet": outlet}
+    resources = {"store": store, "machine": LocalMachine(), "loader": RingLoader(), "outlet": outlet}
+    resources |= {"movies": movies, "drawer": drawer}
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(jobs.name, [JOB])
         result = dg.materialize(ASSETS, instance=instance, resources=resources, partition_key=JOB, run_config=config)
@@ -300,6 +318,28 @@ def test_a_package_lies_as_splatter_server_leaves_it_where_that_is_asked_for(tmp
     assert kinds["refined/splatter/preview.mp4"] == "splat_preview_video"
     for file in told["files"]:
         assert hashlib.sha256((folder / file["name"]).read_bytes()).hexdigest() == file["sha256"]
+
+
+def test_a_preview_is_drawn_by_another_renderer_where_that_is_asked_for(tmp_path: Path, delivered) -> None:
+    store, result = deliver(tmp_path, FfmpegWriter(), ELSEWHERE, drawer=Negative())
+    folder = store.fetch(JOB, "preview").folder
+    assert json.loads((folder / "preview.json").read_text())["drawn_by"] == "nerfstudio"
+    assert json.loads((folder_of(delivered, "preview") / "preview.json").read_text())["drawn_by"] == "own"
+    other, ours = (
+        np.asarray(Image.open(f / "turntable.jpg"), float) for f in (folder, folder_of(delivered, "preview"))
+    )
+    assert np.abs(255 - ours - other).mean() < 8, "up to what JPEG does to them"
+    assert all(check.passed for check in result.get_asset_check_evaluations() if check.asset_key.path == ["preview"])
+
+
+def test_a_renderer_that_is_not_there_costs_the_preview_and_nothing_takes_its_place(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("SPLAT_NERFSTUDIO_ENV", raising=False)
+    store, _ = deliver(tmp_path, FfmpegWriter(), ELSEWHERE)
+    folder = store.fetch(JOB, "preview").folder
+    told = json.loads((folder / "preview.json").read_text())
+    assert told["reason"].startswith("ToolMissing: the preview cannot be drawn by nerfstudio: SPLAT_NERFSTUDIO_ENV")
+    assert not (folder / "preview.mp4").exists()
+    assert store.fetch(JOB, "package").version
 
 
 def test_a_webhook_is_told_of_a_package_and_a_deaf_one_is_a_warning(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Where ``SPLAT_NERFSTUDIO_ENV`` names its environment the real program answers: arguments, data parser, exporter.
 Elsewhere its recorded answers stand in for it (``nerfstudio_1_1_5/``, written by these tests where the environment is
-there and ``SPLAT_RECORD_NERFSTUDIO`` is set); each such test says which of the two it has spoken with.
+there and ``SPLAT_RECORD_NERFSTUDIO`` is set); the end of the run says which of the two was spoken with.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import os
 import re
 import sys
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_command_trainer import COLORS, POINTS, views
 
 RECORDED = Path(__file__).with_name("nerfstudio_1_1_5")
+RECORDING = "a recording of nerfstudio 1.1.5, not the program"
 PLAN = replace(plan_for(Detail.PREVIEW, seed=7), iterations=100, sh_degree=1)
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -81,12 +81,6 @@ def real(*programs: str) -> Path | None:
     return folder
 
 
-def spoken_with(what: str) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        sys.stdout.write(f"\n*** spoken with: {what} ***\n")
-
-
 def keep(name: str, text: str) -> None:
     if os.environ.get("SPLAT_RECORD_NERFSTUDIO"):
         RECORDED.mkdir(exist_ok=True)
@@ -94,11 +88,11 @@ def keep(name: str, text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def answer(dataset, tmp_path_factory) -> tuple[dict[str, object], Path]:
+def answer(dataset, tmp_path_factory, spoken_with) -> tuple[dict[str, object], Path]:
     """Return what the data parser made of the data set, and the PLY that the exporter wrote."""
     folder = real("ns-train", "ns-export")
     if folder is None:
-        spoken_with("a recording of nerfstudio 1.1.5, not the program")
+        spoken_with(RECORDING)
         return json.loads((RECORDED / "parser.json").read_text()), RECORDED / "splat.ply"
     spoken_with(f"nerfstudio {nerfstudio.version_in(folder.parent)} itself")
     work = tmp_path_factory.mktemp("asked")
@@ -140,7 +134,7 @@ def test_its_exporter_s_file_is_read_as_it_was_written(answer):
 
 
 @pytest.mark.parametrize("trainer", [SPLATFACTO, SPLATFACTO_BIG], ids=lambda trainer: trainer.name)
-def test_the_program_knows_every_argument_that_we_give(trainer, tmp_path):
+def test_the_program_knows_every_argument_that_we_give(trainer, tmp_path, spoken_with):
     folder = real("ns-train", "ns-export")
     train, export = trainer.program.arguments(PLAN, {"train": "t", "export": "e", "data": "/d", "output": "/o"})
     split = train.index("nerfstudio-data")
@@ -148,7 +142,7 @@ def test_the_program_knows_every_argument_that_we_give(trainer, tmp_path):
     for kind, arguments in asked.items():
         name = f"help-{trainer.name}-{kind}.txt"
         if folder is None:
-            spoken_with("a recording of nerfstudio 1.1.5, not the program")
+            spoken_with(RECORDING)
             told = (RECORDED / name).read_text()
         else:
             subcommands = {"train": [train[1]], "data": [train[1], "nerfstudio-data"], "export": [export[1]]}[kind]
@@ -169,7 +163,8 @@ args = sys.argv[1:]
 value = lambda name: args[args.index(name) + 1]
 data = pathlib.Path(value("--data"))
 told = json.loads((data / "transforms.json").read_text())
-run = pathlib.Path(value("--output-dir")) / value("--experiment-name") / "splatfacto" / value("--timestamp")
+called = {called!r}
+run = pathlib.Path(value("--output-dir")) / value("--experiment-name") / called / value("--timestamp")
 run.mkdir(parents=True)
 (run / "config.yml").write_text("!!python/object:nerfstudio")
 shutil.copy(data / told["ply_file_path"], run / "points.ply")
@@ -202,20 +197,25 @@ header += "".join(f"property float {{name}}\\n" for name in names) + "end_header
 STILL = {"transform": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]], "scale": 1.0}
 
 
-def playing(folder: Path, monkeypatch, moved: object = STILL, more: str = "") -> None:
+def playing(folder: Path, monkeypatch, moved: object = STILL, more: str = "", *, called: str = "splatfacto") -> None:
     """Put programs of these names where the environment is looked for."""
     (folder / "bin").mkdir(parents=True)
     for name, text in (("ns-train", TRAIN), ("ns-export", EXPORT)):
         path = folder / "bin" / name
-        path.write_text(text.format(python=sys.executable, moved=repr(moved), more=more))
+        path.write_text(text.format(python=sys.executable, moved=repr(moved), more=more, called=called))
         path.chmod(0o700)
     monkeypatch.setenv(nerfstudio.VARIABLE, str(folder))
 
 
-def test_a_training_and_its_export_bring_gaussians_back_where_they_were_seen(tmp_path, monkeypatch):
-    playing(tmp_path / "env", monkeypatch)
+@pytest.mark.parametrize(
+    ("trainer", "called"),
+    [(SPLATFACTO, "splatfacto"), (SPLATFACTO_MCMC, "splatfacto"), (SPLATFACTO_MCMC, "splatfacto-mcmc")],
+    ids=["splatfacto", "mcmc in its folder", "mcmc in its own"],
+)
+def test_a_training_and_its_export_bring_gaussians_back_where_they_were_seen(tmp_path, monkeypatch, trainer, called):
+    playing(tmp_path / "env", monkeypatch, called=called)
     said: list[str] = []
-    result = SPLATFACTO.train(given(), POINTS, COLORS, PLAN, say=said.append)
+    result = trainer.train(given(), POINTS, COLORS, PLAN, say=said.append)
     np.testing.assert_array_equal(result.gaussians.means, POINTS)
     assert said[0].startswith("iteration 0 of 100")
     assert result.history == [], "it tells no loss"
@@ -252,8 +252,12 @@ def test_the_environment_is_found_by_its_variable_and_a_method_by_the_version(tm
     assert SPLATFACTO.unavailable() is None
     site = tmp_path / "env" / "lib" / "python3.10" / "site-packages"
     (site / "nerfstudio-1.1.5.dist-info").mkdir(parents=True)
-    assert SPLATFACTO_MCMC.unavailable() == "nerfstudio 1.1.5 has no splatfacto-mcmc"
-    (site / "nerfstudio-1.1.5.dist-info").rename(site / "nerfstudio-1.2.0.dist-info")
+    listed = site / "nerfstudio" / "configs" / "method_configs.py"
+    listed.parent.mkdir(parents=True)
+    listed.write_text('method_configs["splatfacto"] = 1\nmethod_configs["splatfacto-big"] = 2\n')
+    assert SPLATFACTO_MCMC.unavailable() == "nerfstudio 1.1.5 has no splatfacto-mcmc: it came after 1.1.5"
+    assert SPLATFACTO_BIG.unavailable() is None
+    listed.write_text(listed.read_text() + 'method_configs["splatfacto-mcmc"] = 3\n')
     assert SPLATFACTO_MCMC.unavailable() is None
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv(nerfstudio.VARIABLE, "docker:splat-nerfstudio")

@@ -4,8 +4,8 @@ gsplat's own blending needs a GPU: its formula stands here (``gsplat.cuda._torch
 of Kerbl et al. 2023 that ours has too: alpha is capped at 0.99, below 1/255 nothing is drawn, nor behind what lets less
 than 1e-4 through.
 
-    pip install -e '.[dev,reference]'
-    pytest tests/splatting/test_reference.py -rP      # prints the agreement
+    make reference
+    build/reference/bin/python -m pytest tests/splatting/test_reference.py -rP      # prints the agreement
 """
 
 import warnings
@@ -18,7 +18,7 @@ from test_render import CAMERA, HERE, changed, scene
 from splat_pipeline.domain.orbit import look_at
 from splat_pipeline.splatting.render import render
 
-WHY = "needs the reference: pip install -e '.[dev,reference]'"
+WHY = "needs torch and gsplat: make reference"
 torch = pytest.importorskip("torch", reason=WHY)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # gsplat says that there is no GPU

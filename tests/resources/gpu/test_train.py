@@ -1,7 +1,7 @@
 """The trainer for GPUs, run without one through gsplat's pure-torch reference: the same loop, a real optimisation.
 
-pip install -e '.[dev,reference]'
-pytest tests/resources/gpu tests/splatting/test_reference.py -rP
+make reference
+build/reference/bin/python -m pytest tests/resources/gpu -rP      # prints the agreement
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-WHY = "needs the reference: pip install -e '.[dev,reference]'"
+WHY = "needs torch and gsplat: make reference"
 torch = pytest.importorskip("torch", reason=WHY)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # gsplat says that there is no GPU
