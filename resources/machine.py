@@ -43,7 +43,8 @@ class LocalMachine:
         Where Linux lets the high water mark be reset, the figure is the peak inside; elsewhere the process's so far.
         A child counts when it is larger than every child before it, which is all that the kernel keeps.
         """
-        usage, start, children = Usage(), time.perf_counter(), _children_peak()
+        start, children = time.perf_counter(), _children_peak()
+        usage = Usage(peak_so_far=lambda: _peak_since(children))
         _reset_peak()
         gpus: list[GpuFacts] = []
         try:
@@ -54,12 +55,17 @@ class LocalMachine:
                 usage.peak_vram_bytes, usage.gpu_share = facts.peak_vram_bytes, facts.share
                 usage.gpu_power_w = facts.power_w
             usage.seconds = time.perf_counter() - start
-            grown = _children_peak()
-            usage.peak_rss_bytes = max(_own_peak(), grown if grown > children else 0)
+            usage.peak_rss_bytes = _peak_since(children)
 
     def free_bytes(self) -> int | None:
         """Return the memory that may still be taken: the system's, or what control groups leave. None: not known."""
         return free_bytes()
+
+
+def _peak_since(children: int) -> int:
+    """Return the peak of this process, or of a child that is larger than ``children``."""
+    grown = _children_peak()
+    return max(_own_peak(), grown if grown > children else 0)
 
 
 def _processor(info: Path = Path("/proc/cpuinfo")) -> str:

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from resources.nerfstudio import programs_of, reaching, write_dataset
 from resources.sandbox import run_child
+from splat_pipeline.domain.camera_paths import CameraPath, nerfstudio_path
 from splat_pipeline.domain.errors import BadAnswer, ToolMissing
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.domain.orbit import CameraPath, nerfstudio_path
 from splat_pipeline.ports.progress import Say
 from splat_pipeline.ports.training import TrainingViews
 

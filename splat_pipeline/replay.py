@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,11 @@ from splat_pipeline.settings import Settings
 FIRST, FAN_OUT = "source_videos", ("window_", "local_reconstructions")
 OWN = frozenset({"asset", "job", "digest", "files"})
 """What a manifest says of an artifact itself; the rest is where it comes from."""
+SAID_AS = {
+    ("training_plan", "detail"): "detail", ("training_plan", "trainer"): "training.trainer",
+    ("cleaned", "keep_all"): "exports.keep_all", ("cleaned", "crop"): "exports.crop",
+}  # fmt: skip
+"""The setting of the job that a key of the launchpad stands for: of the two, the one said last counts."""
 COMPARED_FILES = ("delivery.json", "snapshot.json")
 
 
@@ -47,7 +52,9 @@ def replay(
     again = f"{job.rpartition('-')[0][:24].strip('-')}-replay-{uuid.uuid4().hex[:8]}"
     store.register(replace(upload, job=again, managed=False))
     _take_over(store, snapshot, job=job, again=again, stages=stages, recipe=recipe if changes else None)
-    config = {FIRST: {"config": {"recipe": dict(changes)}}} if FIRST in stages and changes else {}
+    config = asked_again(snapshot, stages, changes)
+    if FIRST in stages and changes:
+        config[FIRST] = {"config": {"recipe": dict(changes)}}
     if "training_plan" in stages and not snapshot["plan"].get("draft"):
         config = final_config(config)
     quiet = settings.model_copy(update={"recipe": recipe, "webhook": None})
@@ -69,6 +76,28 @@ def nested(pairs: list[str]) -> dict[str, Any]:
             here = here.setdefault(name, {})
         here[last] = _value(text)
     return out
+
+
+def asked_again(snapshot: Mapping[str, Any], stages: Sequence[str], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the launchpad said of each stage that is computed again, without what ``changes`` say otherwise.
+
+    What it said of the first stage is in the recipe. Snapshots of older versions froze nothing of it.
+    """
+    config: dict[str, Any] = {}
+    for name, told in snapshot.get("asked", {}).items():
+        kept = {key: value for key, value in told.items() if not _changed(changes, SAID_AS.get((name, key)))}
+        if name in stages and name != FIRST and kept:
+            config[name] = {"config": kept}
+    return config
+
+
+def _changed(changes: Mapping[str, Any], path: str | None) -> bool:
+    here: Any = changes
+    for part in path.split(".") if path else ():
+        if not isinstance(here, Mapping) or part not in here:
+            return False
+        here = here[part]
+    return path is not None
 
 
 def _value(text: str) -> Any:

@@ -29,7 +29,7 @@ from splat_pipeline.domain.errors import BadJobFile
 from splat_pipeline.domain.intake import OWNER_TAG
 from splat_pipeline.domain.quality import LIMITS
 from splat_pipeline.domain.recipe import Recipe
-from splat_pipeline.launch import make_home, run_upload
+from splat_pipeline.launch import make_home, run_job, run_upload
 from splat_pipeline.overview import store_of, summary_of
 from splat_pipeline.passes import run_passes
 from splat_pipeline.settings import Settings
@@ -227,6 +227,24 @@ def test_a_replay_with_another_setting_uses_it_and_says_what_became_different(
     result = CliRunner().invoke(app, ["replay", job, "--set", "exports.format=1"])
     assert isinstance(result.exception, BadJobFile)
     assert "exports.format" in str(result.exception)
+
+
+def test_what_the_launchpad_said_is_in_the_snapshot_and_a_replay_says_it_again(
+    settings: Settings, job: str, monkeypatch: pytest.MonkeyPatch
+):
+    copy = replayed(settings, job, monkeypatch, "--from", "package")["job"]
+    said = {"cleaned": {"config": {"keep_all": True}}, "exports": {"config": {"lift": ["same_box"]}}}
+    after = ["cleaned", "exports", "preview", "viewer", "report", "package"]
+    success, reason = run_job(settings, copy, assets=after, config=said, listener=lambda event: None)
+    assert success, reason
+    asked = {"cleaned": {"keep_all": True}, "exports": {"lift": ["same_box"]}}
+    store = store_of(settings)
+    assert json.loads((store.fetch(copy, "package").folder / "snapshot.json").read_text())["asked"] == asked
+    told = replayed(settings, copy, monkeypatch, "--from", "cleaned", "--set", "exports.crop=50")
+    package = store.fetch(told["job"], "package").folder
+    assert json.loads((package / "snapshot.json").read_text())["asked"] == asked
+    rules = pd.read_parquet(package / "cleaning.parquet")
+    assert set(rules["because"]) == {"exports.keep_all is set"}
 
 
 def test_the_command_line_shows_the_job_and_its_stages(settings: Settings, job: str, monkeypatch: pytest.MonkeyPatch):

@@ -120,6 +120,7 @@ def _snapshot(work: Work, machine: Machine) -> dict[str, Any]:
         "job": work.job,
         "recipe": work.recipe.model_dump(mode="json"),
         "plan": {key: value for key, value in plan.items() if key != "attempts"},
+        "asked": {name: about["asked"] for name, about in lineage.items() if about.get("asked")},
         "seed": work.recipe.seed,
         "versions": versions(),
         "machine": machine.kind(),

@@ -108,8 +108,11 @@ def _costs(work: Work) -> dict[str, Any]:
     lineage = lineage_of(work.inputs)
     timings = in_order({name: about["seconds"] for name, about in lineage.items()})
     stored = in_order({name: about.get("size_bytes") for name, about in lineage.items()})
+    # What an older version made, or where nothing measures, has no peak.
+    peaks = dict(in_order({name: about.get("peak_rss_bytes") or None for name, about in lineage.items()}, together=max))
     return {
-        "timings": [(name, seconds, dict(stored).get(name)) for name, seconds in timings],
+        "timings": [(name, seconds, peaks.get(name), dict(stored).get(name)) for name, seconds in timings],
+        "peak_mb": max(peaks.values(), default=0) / 1e6,
         "longest": max((seconds for _, seconds in timings), default=1.0) or 1.0,
         "total": _spoken(sum(seconds for _, seconds in timings)) if timings else "",
         "stored_mb": sum(size for _, size in stored) / 1e6,

@@ -82,6 +82,13 @@ def _share(picture: Picture) -> NDArray[np.float32]:
     return (picture / np.float32(255)).astype(np.float32)
 
 
+def lost_in(gaussians: Gaussians) -> Callable[[Sequence[View], float], NDArray[np.float64]]:
+    """Return what says how much of the pictures of views is empty, or hidden right before the lens: ``turns.Lost``."""
+    from splat_pipeline.splatting.holes import lost_share
+
+    return lambda views, near: lost_share(gaussians, views, near=near)
+
+
 def compared(gaussians: Gaussians, views: Sequence[View]) -> Callable[[Gaussians], float]:
     """Return what gives the mean PSNR in dB of pictures of other Gaussians against those of ``gaussians``.
 

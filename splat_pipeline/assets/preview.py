@@ -10,12 +10,12 @@ import dagster as dg
 import numpy as np
 
 from splat_pipeline.assets.checks import Gated
-from splat_pipeline.assets.cleaning import cleaned_gaussians
+from splat_pipeline.assets.cleaning import cleaned_gaussians, weights_of
 from splat_pipeline.assets.discretion import hidden
 from splat_pipeline.assets.labels import plan_of
-from splat_pipeline.assets.pictures import Poster, captioned, data_uri, drawn, likenesses, save_jpeg
+from splat_pipeline.assets.pictures import Poster, captioned, data_uri, drawn, likenesses, lost_in, save_jpeg
 from splat_pipeline.assets.stages import Drawers, Loaders, Machines, Movies, Result, Stores, Work, job_asset, stage
-from splat_pipeline.domain import orbit
+from splat_pipeline.domain import camera_paths
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.metrics.exports import Film, film_metrics
@@ -77,7 +77,7 @@ def captured(work: Work, loader: ImageLoader, *, longer_side_px: int = POSES_ONL
     return loader.load(*folders, longer_side_px=longer_side_px, holdout=False)
 
 
-def path_of(work: Work, gaussians: Gaussians, views: TrainingViews) -> orbit.CameraPath:
+def path_of(work: Work, gaussians: Gaussians, views: TrainingViews) -> camera_paths.CameraPath:
     """Return the way of the preview's camera, near the views that are drawn well.
 
     Raises ``SplatError`` where there is nothing to film.
@@ -85,15 +85,15 @@ def path_of(work: Work, gaussians: Gaussians, views: TrainingViews) -> orbit.Cam
     recipe = work.recipe.preview
     if not views.views or not len(gaussians):
         raise SplatError("there is nothing to film: no Gaussians or no cameras")
-    good = orbit.well_drawn(likenesses(gaussians, views.views, views.images))
+    good = camera_paths.well_drawn(likenesses(gaussians, views.views, views.images))
     shown = [view for view, fine in zip(views.views, good, strict=True) if fine]
     sides = sorted((recipe.width_px, recipe.height_px))
-    return orbit.preview_path(
-        gaussians,
-        shown,
-        orbit.preview_camera(shown, longer_px=sides[1], shorter_px=sides[0]),
+    return camera_paths.preview_path(
+        camera_paths.Filmed(gaussians=gaussians, weights=weights_of(work), views=shown),
+        camera_paths.preview_camera(shown, longer_px=sides[1], shorter_px=sides[0]),
         frames=max(2, round(recipe.seconds * recipe.fps)),
         kind=None if recipe.path == "auto" else recipe.path,
+        lost=lost_in(gaussians),
     )
 
 
@@ -103,7 +103,7 @@ def _film(work: Work, loader: ImageLoader, movies: MovieWriter, drawer: PathDraw
     path = path_of(work, gaussians, captured(work, loader))
     camera = path.views[0].camera
     work.log(f"filming {len(path.views)} frames, {path.kind}: {path.because}")
-    (work.folder / "camera_path.json").write_text(json.dumps(orbit.nerfstudio_path(path, fps=fps)))
+    (work.folder / "camera_path.json").write_text(json.dumps(camera_paths.nerfstudio_path(path, fps=fps)))
     poster, detail = Poster(frames=len(path.views), returns=path.kind == "flight"), plan_of(work)["detail"]
     if by == drawer.name:
         pictures = drawer.frames(gaussians, path, fps=fps, say=work.log)

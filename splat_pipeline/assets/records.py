@@ -58,8 +58,14 @@ def gate_row(about: Mapping[str, str], verdict: Verdict, *, scene_type: str) -> 
     }
 
 
+def asked_of(context: dg.AssetExecutionContext | dg.OpExecutionContext, asset: str) -> dict[str, Any]:
+    """Return what the launchpad says of the op that makes ``asset``: its config as it was given, without defaults."""
+    ops: Any = context.run.run_config.get("ops") or {}
+    return dict((ops.get(asset) or {}).get("config") or {})
+
+
 def lineage_of(inputs: Mapping[str, Artifact]) -> dict[str, dict[str, Any]]:
-    """Return digest, version, size, run and seconds of every artifact that led to ``inputs``, by asset.
+    """Return what came before ``inputs``, by asset: digest, version, size, run, seconds, peak memory, launchpad config.
 
     It travels in the manifests, so that a package tells its whole history without fetching it.
     """
@@ -67,7 +73,8 @@ def lineage_of(inputs: Mapping[str, Artifact]) -> dict[str, dict[str, Any]]:
     for artifact in inputs.values():
         lineage.update(artifact.manifest.get("lineage", {}))
     for name, artifact in inputs.items():
-        kept = {key: artifact.manifest.get(key) for key in ("run_id", "seconds")}
+        kept = {key: artifact.manifest.get(key) for key in ("run_id", "seconds", "peak_rss_bytes")}
+        kept |= {"asked": artifact.manifest["asked"]} if "asked" in artifact.manifest else {}
         about = {"digest": artifact.digest, "version": artifact.version, "size_bytes": artifact.size_bytes}
         lineage[name] = {**about, **kept}
     return dict(sorted(lineage.items()))

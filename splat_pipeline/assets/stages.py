@@ -23,7 +23,7 @@ import structlog
 from splat_pipeline.assets.checks import specs_of
 from splat_pipeline.assets.failures import RETRIES, classified
 from splat_pipeline.assets.partitions import GROUP, jobs
-from splat_pipeline.assets.records import gate_row, lineage_of, shown_before, stage_row
+from splat_pipeline.assets.records import asked_of, gate_row, lineage_of, shown_before, stage_row
 from splat_pipeline.assets.traces import KEY, REUSE_TAG, Context, Present, recipe_of
 from splat_pipeline.assets.work import GATES_FILE, Result, Work
 from splat_pipeline.domain import tables
@@ -31,7 +31,7 @@ from splat_pipeline.domain.errors import ArtifactError, MissingArtifact, SplatEr
 from splat_pipeline.domain.intake import PRODUCT_TAG
 from splat_pipeline.domain.quality import read_verdicts, scene_of
 from splat_pipeline.domain.retention import STANDARD
-from splat_pipeline.ports.machine import Machine, Usage
+from splat_pipeline.ports.machine import Machine
 from splat_pipeline.ports.media import MediaReader, MovieWriter, PathDrawer, SheetMaker
 from splat_pipeline.ports.outlets import Outlet
 from splat_pipeline.ports.sfm import SfmBackend
@@ -63,20 +63,19 @@ def stage(
     """
     asset = name or context.asset_key.to_user_string()
     job, run_id = context.partition_key, context.run.run_id
-    usage = Usage()
     error: BaseException | None = None
     with store.scratch(job, asset) as folder:
         work = Work(job=job, asset=asset, run_id=run_id, folder=folder, store=store, log=context.log.info, lift=lift)
-        work.product = product_of(context)
+        work.product, work.asked = product_of(context), asked_of(context, asset)
         work.present = Present.of(context, store)
         try:
             with machine.metered() as usage, structlog.contextvars.bound_contextvars(attempt=context.retry_number + 1):
+                work.usage = usage
                 yield work
         except BaseException as caught:
             error = caught
             raise
         finally:
-            work.usage = usage
             _record(work, machine, attempts=context.retry_number + 1, error=error)
 
 

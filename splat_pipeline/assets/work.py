@@ -54,6 +54,8 @@ class Work:
     """Version of the earlier result that this one was taken from, where it was."""
     lift: Sequence[str] = ()
     """Gates that a person lifted in the launchpad."""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """All that a person said in the launchpad of this stage: its config, as it was given."""
     told_scene: str | None = None
     """The type of scene by which an earlier result was judged, where it is taken over."""
     inputs: dict[str, Artifact] = field(default_factory=dict)
@@ -130,7 +132,9 @@ class Work:
             "run_id": self.run_id,
             "code_version": version("splat_pipeline"),
             "seconds": round(time.monotonic() - self.began_s, 3),
+            "peak_rss_bytes": self.usage.peak_so_far(),
             "lineage": lineage_of(self.inputs),
+            **({"asked": dict(self.asked)} if self.asked else {}),
         }
         if self.present is not None and self.lasting:
             provenance[KEY] = self.present.trace(self.inputs, self.__dict__.get("recipe"))

@@ -105,7 +105,7 @@ class ExportRecipe(_Section):
     max_bytes: int | None = Field(
         None,
         ge=4096,
-        description="of each model: harmonics, and Gaussians that contribute least, are left out above it",
+        description="of each model; above it numbers get coarser, or harmonics or Gaussians of least contribution go",
     )
     cameras: tuple[Literal["colmap", "transforms"], ...] = Field(
         ("colmap", "transforms"), description="the cameras in the delivered world: a COLMAP model, transforms.json"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import add
 from pathlib import Path
 from typing import Any
 
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.plans import Detail
 from splat_pipeline.domain.quality import Verdict
 
 STAGE_ORDER = (
@@ -22,6 +24,12 @@ FAN_OUT = "local_reconstructions"
 
 FINE_DB, GOOD_DB, FAIR_DB = 28.0, 24.0, 20.0
 """Held-out PSNR: published splats of good captures are at 24 to 30 dB, soft ones near 20."""
+
+SOUND: Mapping[str, str] = {
+    Detail.PREVIEW: "A sound first look, at preview detail",
+    Detail.REDUCED: "A sound splat, at reduced detail",
+}
+"""What is said where nothing is wrong, but the detail is not full."""
 
 DATA_TYPES = {
     ".ply": "splat_data", ".splat": "splat_data", ".spz": "splat_data", ".sog": "splat_data", ".glb": "splat_data",
@@ -120,10 +128,12 @@ def verdict_of(summary: Summary) -> tuple[str, str, str]:
     elif psnr_db < FAIR_DB or any(v.limit.severity == "ERROR" for v in worst):
         tone, headline = "poor", "A rough splat: look before you use it"
     elif worst or psnr_db < GOOD_DB:
-        tone, headline = "fair", "Usable, with reservations"
+        first_look = summary.detail == Detail.PREVIEW
+        tone, headline = "fair", f"{'A first look' if first_look else 'Usable'}, with reservations"
     else:
-        tone, headline = "good", "A splat that can be trusted"
-    return tone, headline, f"{_poses_words(summary)} {_likeness_words(psnr_db)}"
+        tone, headline = "good", SOUND.get(summary.detail, "A splat that can be trusted")
+    words = (_poses_words(summary), _likeness_words(psnr_db), _detail_words(summary))
+    return tone, headline, " ".join(filter(None, words))
 
 
 def data_type_of(name: str) -> str:
@@ -131,17 +141,19 @@ def data_type_of(name: str) -> str:
     return DATA_TYPES.get(name) or DATA_TYPES.get(Path(name).suffix) or "splat_other"
 
 
-def in_order(seconds: Mapping[str, float | None]) -> list[tuple[str, float]]:
-    """Return (stage, seconds) in the order of the graph, unknown stages last, unmeasured ones left out.
+def in_order(
+    measured: Mapping[str, float | None], *, together: Callable[[float, float], float] = add
+) -> list[tuple[str, float]]:
+    """Return (stage, figure) in the order of the graph, unknown stages last, unmeasured ones left out.
 
-    The windows of the fan-out count as one stage: what they took together, whether at once or one by one.
+    The windows of the fan-out count as one stage: what they took ``together``, whether at once or one by one.
     """
     rank = {name: i for i, name in enumerate(STAGE_ORDER)}
     known: dict[str, float] = {}
-    for name, taken in seconds.items():
+    for name, taken in measured.items():
         if taken is not None:
             shown = FAN_OUT if name.startswith("window_") else name
-            known[shown] = known.get(shown, 0.0) + float(taken)
+            known[shown] = together(known.get(shown, 0.0), float(taken))
     return sorted(known.items(), key=lambda item: (rank.get(item[0], len(rank)), item[0]))
 
 
@@ -165,6 +177,16 @@ def _likeness_words(psnr_db: float | None) -> str:
         if psnr_db >= limit_db:
             words = better
     return f"Views that the training never saw {words} ({psnr_db:.1f} dB)."
+
+
+def _detail_words(summary: Summary) -> str:
+    if summary.detail == Detail.FULL:
+        return ""
+    if summary.draft:
+        return "This is a draft: the splat at full detail follows."
+    if summary.detail == Detail.PREVIEW:
+        return "Preview detail tells whether the capture works: full detail draws the same frames finer."
+    return "Full detail would draw the same frames finer."
 
 
 def _known(value: float | None) -> float | None:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splat_pipeline.domain.camera_paths import CameraPath
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.charts import colour_of
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.domain.orbit import CameraPath, extent_of
+from splat_pipeline.domain.orbit import extent_of
 
 _HALF_TURN = np.diag([1.0, -1.0, -1.0, 1.0])
 _NEAR, _FAR = 1e-3, 1e3

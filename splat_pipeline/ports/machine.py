@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +19,8 @@ class Usage:
     gpu_share: float | None = None
     """Of the time in which the busiest GPU ran a kernel."""
     gpu_power_w: float | None = None
+    peak_so_far: Callable[[], int] = lambda: 0
+    """Return the peak resident memory in bytes until now; 0: not known."""
 
 
 class Machine(Protocol):

@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from splat_pipeline.domain.camera_paths import CameraPath
 from splat_pipeline.domain.frames import FrameMeasure, FrameRef
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.metrics.exports import Film
-from splat_pipeline.domain.orbit import CameraPath
 from splat_pipeline.domain.positions import Track
 from splat_pipeline.domain.uploads import VideoFacts
 from splat_pipeline.ports.progress import Say

@@ -34,6 +34,7 @@ from splat_pipeline.assets.pictures import Poster, captioned, drawn
 from splat_pipeline.assets.stages import GATES_FILE
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.backoff import Backoff
+from splat_pipeline.domain.camera_paths import Z_UP, CameraPath
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import Blurred, PoseError, ToolCrashed
 from splat_pipeline.domain.formats.colmap import (
@@ -46,7 +47,7 @@ from splat_pipeline.domain.formats.colmap import (
 )
 from splat_pipeline.domain.formats.ply import read_ply, write_ply
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.domain.orbit import Z_UP, CameraPath, look_at
+from splat_pipeline.domain.orbit import look_at
 from splat_pipeline.domain.quality import judge, write_verdicts
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.rigid import Similarity, quat_from_rotation, rigid, rotation_from_quat

@@ -16,10 +16,11 @@ from browser import CHROMIUM, WHY_NOT, Page, chromium
 
 from splat_pipeline.assets.pictures import drawn
 from splat_pipeline.assets.viewer import policy_of, viewer_html
+from splat_pipeline.domain.camera_paths import CameraPath, Kind
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.formats.spz import read_spz, write_spz
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.domain.orbit import CameraPath, look_at
+from splat_pipeline.domain.orbit import look_at
 from splat_pipeline.domain.viewer import Shot, placed, scene_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,10 +63,10 @@ def view_from(x: float, y: float, z: float) -> View:
 VIEWS = (view_from(0.8, -1.2, -2.4), view_from(-1.4, -0.7, -2.0))
 
 
-def written(folder: Path, gaussians: Gaussians) -> tuple[Path, Gaussians]:
+def written(folder: Path, gaussians: Gaussians, *, kind: Kind = "orbit") -> tuple[Path, Gaussians]:
     """Return a page, and the Gaussians that are in it: quantised as .spz does."""
     write_spz(folder / "x.spz", gaussians)
-    path = CameraPath(kind="orbit", because="", target=np.zeros(3), views=VIEWS)
+    path = CameraPath(kind=kind, because="", target=np.zeros(3), views=VIEWS)
     shots = [Shot(name=f"<i>clip.mp4 at {i}.0 s", view=view, confidence=i) for i, view in enumerate(VIEWS)]
     html = viewer_html(
         (folder / "x.spz").read_bytes(),
@@ -207,6 +208,81 @@ def test_a_finger_and_a_mouse_turn_the_view_and_keep_it_upright(shown) -> None:
     for pose in (dragged, turned):
         assert abs(pose[1, 0]) < 1e-3  # the camera's right stays level
         assert pose[1, 1] > 0.5
+
+
+KEYS = {"w": (0, 0, -1), "s": (0, 0, 1), "a": (-1, 0, 0), "d": (1, 0, 0), "r": (0, 1, 0), "f": (0, -1, 0)}
+"""Where each key moves the camera, in its own axes: x right, y up, z backward."""
+HELD = """new Promise(done => {
+  let left = 10;
+  const next = () => (left-- ? requestAnimationFrame(next) : done());
+  next();
+})"""
+
+
+@pytest.fixture(scope="module")
+def flown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, Gaussians]]:
+    """The page of a room, whose preview is a flight."""
+    path, gaussians = written(tmp_path_factory.mktemp("room"), bricks(), kind="flight")
+    with chromium() as browser:
+        page = browser.page().open(path.as_uri(), width=SIZE[0], height=SIZE[1])
+        page.run("splat.then(() => document.body.classList.add('bare'))")
+        yield page, gaussians
+
+
+def pose_now(page: Page) -> np.ndarray:
+    return np.array(page.run("splat.then(v => v.poseNow())")).reshape(4, 4)
+
+
+def pressed(page: Page, key: str, kind: str) -> None:
+    code = f"Key{key.upper()}"
+    page.call("Input.dispatchKeyEvent", type=kind, key=key, code=code, windowsVirtualKeyCode=ord(key.upper()))
+
+
+@in_a_browser
+def test_the_page_of_a_flight_opens_at_its_first_view_comes_to_rest_and_asks_for_nothing(flown) -> None:
+    page, gaussians = flown
+    page.run("splat.then(v => v.settled())")
+    assert pose_now(page).ravel() == pytest.approx(placed(VIEWS[0])["pose"], abs=1e-4)
+    assert page.run("splat.then(v => v.mode)") == "fly"
+    assert db(page.picture(), next(drawn(gaussians, VIEWS[:1]))) > ALIKE_DB
+    assert {address.partition(":")[0] for address in page.requests} == {"file", "blob", "data"}
+    assert [address for address in page.requests if address.startswith("file:")] == [page.run("location.href")]
+    assert page.complaints == []
+
+
+@in_a_browser
+def test_keys_fly_the_way_that_the_page_says_until_they_are_let_go(flown) -> None:
+    page, _ = flown
+    for key, way in KEYS.items():
+        page.run("start.click()")
+        before = pose_now(page)
+        pressed(page, key, "keyDown")
+        page.run(HELD)
+        pressed(page, key, "keyUp")
+        after = pose_now(page)
+        moved = before[:3, :3].T @ (after - before)[:3, 3]
+        assert np.linalg.norm(moved) > 0.01, key
+        np.testing.assert_allclose(moved / np.linalg.norm(moved), way, atol=0.01, err_msg=key)
+        np.testing.assert_allclose(after[:3, :3], before[:3, :3], atol=1e-5)
+    page.run("splat.then(v => v.settled())")
+    rested = pose_now(page)
+    page.run(HELD)
+    np.testing.assert_allclose(pose_now(page), rested, atol=1e-6)
+
+
+@in_a_browser
+def test_dragging_looks_around_where_one_stands(flown) -> None:
+    page, _ = flown
+    page.run("start.click()")
+    before = pose_now(page)
+    page.call("Input.dispatchMouseEvent", type="mousePressed", x=100, y=90, button="left", buttons=1, clickCount=1)
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=160, y=90, button="left", buttons=1)
+    page.run(HELD)  # let go at once, it would turn on
+    page.call("Input.dispatchMouseEvent", type="mouseReleased", x=160, y=90, button="left")
+    after = pose_now(page)
+    np.testing.assert_allclose(after[:3, 3], before[:3, 3], atol=1e-5)
+    assert 0.9 < after[:3, 2] @ before[:3, 2] < 0.999
+    assert abs(after[1, 0]) < 1e-3  # upright
 
 
 @in_a_browser

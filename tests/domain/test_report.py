@@ -36,6 +36,9 @@ def summary(**changes: object) -> Summary:
         ({"psnr_heldout_db": None}, "fair", "not measured"),
         ({"gates": (judge("registered_well", 0.7),)}, "fair", "All 40 chosen frames"),
         ({"registered": 31}, "good", "31 of 40 chosen frames"),
+        ({"detail": "preview"}, "good", "whether the capture works"),
+        ({"detail": "preview", "draft": True}, "good", "the splat at full detail follows"),
+        ({"detail": "reduced"}, "good", "would draw the same frames finer"),
     ],
 )
 def test_the_verdict_follows_the_figures(changes: dict[str, object], tone: str, words: str) -> None:
@@ -43,6 +46,18 @@ def test_the_verdict_follows_the_figures(changes: dict[str, object], tone: str, 
     assert got == tone
     assert words in sentence
     assert headline
+
+
+def test_only_a_splat_at_full_detail_and_with_good_figures_is_called_trusted() -> None:
+    said = {
+        (detail, psnr_db): verdict_of(summary(detail=detail, psnr_heldout_db=psnr_db))[1]
+        for detail in ("full", "reduced", "preview")
+        for psnr_db in (30.0, 22.0, 15.0, None)
+    }
+    assert [case for case, headline in said.items() if "trusted" in headline] == [("full", 30.0)]
+    assert "preview detail" in said["preview", 30.0]
+    assert "reduced detail" in said["reduced", 30.0]
+    assert "first look" in said["preview", 22.0]
 
 
 def test_a_failed_gate_or_a_note_is_a_warning_and_changes_the_status() -> None:
@@ -66,6 +81,7 @@ def test_times_stand_in_the_order_of_the_graph() -> None:
 def test_the_windows_of_the_fan_out_are_one_stage() -> None:
     taken = {"window_0000": 20.0, "window_0001": 22.0, "local_reconstructions": 0.5, "features": 1.0}
     assert in_order(taken) == [("features", 1.0), ("local_reconstructions", 42.5)]
+    assert in_order(taken, together=max) == [("features", 1.0), ("local_reconstructions", 22.0)]
 
 
 finite = st.floats(-100, 100, allow_nan=False)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from clouds import some_gaussians
 
+from splat_pipeline.domain.camera_paths import CameraPath
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.formats.spz import read_spz, write_spz
-from splat_pipeline.domain.orbit import CameraPath, look_at
+from splat_pipeline.domain.orbit import look_at
 from splat_pipeline.domain.viewer import Shot, fitted, placed, scene_of
 
 CAMERA = Camera(width_px=320, height_px=180, fx_px=200, fy_px=200, cx_px=160, cy_px=90)

@@ -20,10 +20,11 @@ from PIL import Image
 from resources import nerfstudio, nerfstudio_film
 from resources.nerfstudio_film import NerfstudioFilm, film_arguments, in_our_world, read_frames, write_scene
 from resources.sandbox import watch_child
+from splat_pipeline.domain.camera_paths import CameraPath, nerfstudio_path
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import BadAnswer, ToolCrashed, ToolMissing
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.domain.orbit import CameraPath, look_at, nerfstudio_path
+from splat_pipeline.domain.orbit import look_at
 from splat_pipeline.domain.rigid import inverse
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -33,7 +33,7 @@ def export(  # by name
     """Write ``folder/<stem>.<suffix>`` in each of ``formats`` and read it back; return rows of ``tables.FORMATS``.
 
     ``comments`` are lines for a header, left out where a file has no room for them. Files above ``budget`` are written
-    with fewer Gaussians or harmonics.
+    with fewer Gaussians or harmonics, or coarser numbers.
 
     Raises ``CorruptArtifact`` when a value is not finite, ``InputError`` for a budget that is too small. What was read
     back is told as it is: the gates judge.
@@ -44,18 +44,21 @@ def export(  # by name
         kind = FORMATS[name]
         path = folder / f"{stem}{kind.suffix}"
         save, score = partial(_save, kind, comments), partial(_seen, kind, compare) if compare else None
-        kept = gaussians if budget is None else budget.fit(gaussians, path, save, score)
+        kept, coarse = gaussians, 0
         if budget is None:
-            save(path, gaussians)
+            save(path, gaussians, 0)
+        else:
+            kept, coarse = budget.fit(gaussians, path, save, score, coarsest=len(kind.coarser))
+        coarser = kind.coarser[coarse - 1] if coarse else None
         want, got = kept.take(kind.order(kept)), kind.read(path)
         row = {"format": name, "file": path.name, "size_bytes": path.stat().st_size, "axes": kind.axes}
-        row |= {"lost": _lost(want, got), "left_out": left_out(gaussians, kept)}
+        row |= {"lost": _lost(want, got), "left_out": left_out(gaussians, kept, coarser)}
         rows.append({**row, **_read_back(want, got, compare)})
     return rows
 
 
-def _save(kind: Format, comments: Sequence[str], path: Path, gaussians: Gaussians) -> None:
-    kind.save(path, gaussians, comments)
+def _save(kind: Format, comments: Sequence[str], path: Path, gaussians: Gaussians, coarse: int) -> None:
+    kind.save(path, gaussians, comments, coarse=coarse)
 
 
 def _seen(kind: Format, compare: Compare, path: Path) -> float:

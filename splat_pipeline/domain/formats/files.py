@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from splat_pipeline.domain.errors import CorruptArtifact, InputError
+from splat_pipeline.domain.formats import sog, spz
 from splat_pipeline.domain.formats.compressed_ply import (
     by_place,
     is_compressed,
@@ -44,20 +45,22 @@ class Format:
     """In which the file holds them."""
     header: bool = False
     """It has room for lines of text."""
+    coarser: Sequence[str] = ()
+    """What ``write`` gives up by ``coarse=1`` and on, in words: only where the format lets the writer choose."""
 
-    def save(self, path: Path, gaussians: Gaussians, comments: Sequence[str] = ()) -> None:
-        """Write ``gaussians``, and ``comments`` if there is room."""
-        if self.header:
-            self.write(path, gaussians, comments=comments)
-        else:
-            self.write(path, gaussians)
+    def save(self, path: Path, gaussians: Gaussians, comments: Sequence[str] = (), *, coarse: int = 0) -> None:
+        """Write ``gaussians``, and ``comments`` if there is room, by a place in ``coarser`` counted from 1; 0: fine."""
+        how: dict[str, Any] = {"comments": comments} if self.header else {}
+        self.write(path, gaussians, **how, **({"coarse": coarse} if coarse else {}))
 
 
 FORMATS: dict[str, Format] = {
     "ply": Format(suffix=".ply", write=write_ply, read=read_ply, axes=Y_DOWN, header=True),
     "splat": Format(suffix=".splat", write=write_splat, read=read_splat, axes=Y_DOWN, order=by_importance),
-    "spz": Format(suffix=".spz", write=write_spz, read=read_spz, axes=Y_UP),
-    "spz4": Format(suffix=".v4.spz", write=partial(write_spz, version=4), read=read_spz, axes=Y_UP),
+    "spz": Format(suffix=".spz", write=write_spz, read=read_spz, axes=Y_UP, coarser=spz.COARSER),
+    "spz4": Format(
+        suffix=".v4.spz", write=partial(write_spz, version=4), read=read_spz, axes=Y_UP, coarser=spz.COARSER
+    ),
     "compressed_ply": Format(
         suffix=".compressed.ply",
         write=write_compressed_ply,
@@ -66,7 +69,7 @@ FORMATS: dict[str, Format] = {
         order=by_place,
         header=True,
     ),
-    "sog": Format(suffix=".sog", write=write_sog, read=read_sog, axes=Y_DOWN, order=by_place),
+    "sog": Format(suffix=".sog", write=write_sog, read=read_sog, axes=Y_DOWN, order=by_place, coarser=sog.COARSER),
     "glb": Format(suffix=".glb", write=write_glb, read=read_glb, axes=Y_UP, header=True),
 }
 """By the names that settings and tables use."""

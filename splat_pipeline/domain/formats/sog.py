@@ -37,6 +37,11 @@ Float32 = NDArray[np.float32]
 _ROW = 64
 """Entries of the palette in a row of its picture."""
 _MOST_LABELS = 1 << 16
+COARSER = (
+    "places by 2 bits coarser, a palette of 16,384 for the harmonics",
+    "places by 4 bits coarser, a palette of 4,096 for the harmonics",
+)
+"""What a file for a smaller budget has less of."""
 _META_LIMIT = 1 << 22
 _DEGREES = {0: 0, 1: 3, 2: 8, 3: 15}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -45,15 +50,18 @@ _SLACK_PX, _PIXELS_A_BYTE = 1 << 18, 64
 """A picture may have so many pixels, or so many for each byte of the archive: more would be a bomb."""
 
 
-def write_sog(path: Path, gaussians: Gaussians) -> None:
-    """Write ``gaussians`` to ``path`` in the order of ``by_place``."""
+def write_sog(path: Path, gaussians: Gaussians, *, coarse: int = 0) -> None:
+    """Write ``gaussians`` to ``path`` in the order of ``by_place``.
+
+    ``coarse``: 0 or a place in ``COARSER``, counted from 1.
+    """
     ordered = gaussians.take(by_place(gaussians))
     count = len(ordered)
     width = max(4, 4 * math.ceil(math.sqrt(count) / 4))
     meta: dict[str, Any] = {"version": 2, "asset": {"generator": "splat_pipeline"}, "count": count}
     meta["antialias"] = ordered.antialiased
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        meta["means"] = _write_means(archive, ordered.means, width)
+        meta["means"] = _write_means(archive, ordered.means, width, bits=16 - 2 * coarse)
         largest, others = without_largest(ordered.quats)
         turns = to_byte(255 * (others * np.float32(math.sqrt(0.5)) + np.float32(0.5)))
         kinds = (252 + largest).astype(np.uint8)
@@ -64,7 +72,7 @@ def write_sog(path: Path, gaussians: Gaussians) -> None:
         seen = to_byte(255 * ordered.opacities)
         meta["sh0"] = {"codebook": book.tolist(), "files": [_store(archive, "sh0", labels, width, alpha=seen)]}
         if ordered.sh_degree:
-            meta["shN"] = _write_harmonics(archive, ordered, width)
+            meta["shN"] = _write_harmonics(archive, ordered, width, most=_MOST_LABELS >> 2 * coarse)
         _add(archive, "meta.json", json.dumps(meta).encode())
 
 
@@ -154,21 +162,24 @@ class _Reader:
             return file.read(limit)
 
 
-def _write_means(archive: zipfile.ZipFile, means: Float32, width: int) -> dict[str, Any]:
+def _write_means(archive: zipfile.ZipFile, means: Float32, width: int, *, bits: int) -> dict[str, Any]:
     places = means.astype(np.float64)
     bent = np.sign(places) * np.log1p(np.abs(places))
     least, most = (bent.min(axis=0), bent.max(axis=0)) if len(bent) else (np.zeros(3), np.zeros(3))
     wide = np.where(most > least, most - least, 1)
-    steps = np.rint((bent - least) / wide * 65535).astype(np.uint16)
+    # Of fewer bits the others are zero, and zeros take no room.
+    unit = 1 << (16 - bits)
+    steps = (np.minimum(np.rint((bent - least) / wide * 65535 / unit), (1 << bits) - 1) * unit).astype(np.uint16)
     halves = {"means_l": (steps & 255).astype(np.uint8), "means_u": (steps >> 8).astype(np.uint8)}
     files = [_store(archive, name, half, width) for name, half in halves.items()]
     return {"mins": least.tolist(), "maxs": most.tolist(), "files": files}
 
 
-def _write_harmonics(archive: zipfile.ZipFile, ordered: Gaussians, width: int) -> dict[str, Any]:
+def _write_harmonics(archive: zipfile.ZipFile, ordered: Gaussians, width: int, *, most: int) -> dict[str, Any]:
     count, wide = len(ordered), ordered.sh.shape[1] - 1
-    most = min(_MOST_LABELS, 1 << max(10, count.bit_length() - 1))
-    entries, labels = palette(ordered.sh[:, 1:].reshape(count, 3 * wide), most)
+    entries, labels = palette(
+        ordered.sh[:, 1:].reshape(count, 3 * wide), min(most, 1 << max(10, count.bit_length() - 1))
+    )
     entries = entries if count else np.zeros((1, 3 * wide), np.float32)
     book, values = codebook(entries)
     rows = math.ceil(len(entries) / _ROW)

@@ -42,18 +42,27 @@ _LEVEL = 1
 """Of zlib."""
 _CHUNK = 1 << 13
 """Gaussians encoded at once: their harmonics, 1.5 MB, stay in the processor's cache."""
+COARSER = (
+    "places by 4 bits and harmonics by 1 bit coarser",
+    "places by 6 bits and harmonics by 2 bits coarser",
+)
+"""What a file for a smaller budget has less of."""
+_FEWER_BITS = (0, 4, 6)
 _XYZW = [1, 2, 3, 0]
 _TURN = (2, 1, 9, 1, 9, 1, 9)
 
 
-def write_spz(path: Path, gaussians: Gaussians, *, version: Literal[3, 4] = 3) -> None:
-    """Write ``gaussians`` to ``path``. Raises ``ValueError`` where a position is too far out for the format."""
-    bits = _fractional_bits(gaussians)
+def write_spz(path: Path, gaussians: Gaussians, *, version: Literal[3, 4] = 3, coarse: int = 0) -> None:
+    """Write ``gaussians`` to ``path``. Raises ``ValueError`` where a position is too far out for the format.
+
+    ``coarse``: 0 or a place in ``COARSER``, counted from 1: fewer bits, which pack into fewer bytes.
+    """
+    bits = max(_LEAST_BITS, _fractional_bits(gaussians) - _FEWER_BITS[coarse])
     flags = _ANTIALIASED * gaussians.antialiased
     parts = [np.empty((len(gaussians), width), np.uint8) for width in _widths(3, gaussians.sh_degree)]
     for start in range(0, len(gaussians), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        for part, encoded in zip(parts, _encoded(half_turned(gaussians.take(rows)), bits), strict=True):
+        for part, encoded in zip(parts, _encoded(half_turned(gaussians.take(rows)), bits, coarse), strict=True):
             part[rows] = encoded
     if version == 4:
         write_streams(path, Head(count=len(gaussians), degree=gaussians.sh_degree, bits=bits, flags=flags), parts)
@@ -67,7 +76,7 @@ def write_spz(path: Path, gaussians: Gaussians, *, version: Literal[3, 4] = 3) -
         file.write(packer.flush())
 
 
-def _encoded(turned: Gaussians, bits: int) -> list[Bytes]:
+def _encoded(turned: Gaussians, bits: int, coarse: int) -> list[Bytes]:
     """Return the arrays of the file, (n, bytes) each, of Gaussians in its axes."""
     fixed = np.rint(turned.means.astype(np.float64) * (1 << bits)).astype("<i4")
     rest = turned.sh[:, 1:]
@@ -77,7 +86,7 @@ def _encoded(turned: Gaussians, bits: int) -> list[Bytes]:
         to_byte(255 * (0.5 + _COLOR * turned.sh[:, 0])),
         to_byte(16 * (turned.log_scales + 10)),
         _packed(turned.quats[:, _XYZW]),
-        _coarse(rest).reshape(len(turned), 3 * rest.shape[1]),
+        _coarse(rest, coarse).reshape(len(turned), 3 * rest.shape[1]),
     ]
 
 
@@ -191,11 +200,11 @@ def _from_three(turns: Bytes) -> NDArray[np.float32]:
     return with_largest(np.full(len(turns), 3), xyz)
 
 
-def _coarse(rest: NDArray[np.float32]) -> Bytes:
-    """Round harmonics to steps whose middle is zero, as the reference writer does."""
+def _coarse(rest: NDArray[np.float32], coarse: int) -> Bytes:
+    """Round harmonics to steps whose middle is zero, as the reference writer does; to wider ones by ``coarse``."""
     whole = to_byte(rest * np.float32(128) + np.float32(128))
     levels = np.arange(256)
-    for part, step in ((whole[:, :3], 8), (whole[:, 3:], 16)):
+    for part, step in ((whole[:, :3], 8 << coarse), (whole[:, 3:], 16 << coarse)):
         steps = np.minimum((levels + step // 2) // step * step, 255).astype(np.uint8)
         np.take(steps, part, out=part)
     return whole

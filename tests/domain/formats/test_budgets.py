@@ -10,6 +10,7 @@ from clouds import some_gaussians
 
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
+from splat_pipeline.domain.formats import spz
 from splat_pipeline.domain.formats.budgets import Budget, left_out
 from splat_pipeline.domain.formats.exports import export
 from splat_pipeline.domain.formats.files import FORMATS
@@ -42,9 +43,9 @@ def rows_of(folder: Path, most: int, formats: tuple[str, ...], compare=None) -> 
     return {row["format"]: row for row in rows}
 
 
-@pytest.mark.parametrize("most", [40_000, 150_000])
-def test_no_file_is_larger_than_the_budget(most: int, tmp_path: Path) -> None:
-    for row in rows_of(tmp_path, most, tuple(FORMATS)).values():
+@pytest.mark.parametrize(("most", "formats"), [(40_000, tuple(FORMATS)), (150_000, ("ply", "splat", "spz", "glb"))])
+def test_no_file_is_larger_than_the_budget(most: int, formats: tuple[str, ...], tmp_path: Path) -> None:
+    for row in rows_of(tmp_path, most, formats).values():
         size = (tmp_path / row["file"]).stat().st_size
         assert size == row["size_bytes"] <= most
         assert size > 0.6 * most or row["left_out"] is None or row["gaussians"] == COUNT
@@ -95,3 +96,43 @@ def test_what_was_left_out_is_told_in_words() -> None:
     assert left_out(g, g) is None
     few = g.lowered(1).take(slice(1000))
     assert left_out(g, few) == "harmonics above degree 1 and the 3,000 least seen of 4,000 Gaussians"
+
+
+def test_where_a_format_may_be_coarser_all_gaussians_and_harmonics_are_kept_by_it(tmp_path: Path) -> None:
+    fine = rows_of(tmp_path, 10_000_000, ("spz",))["spz"]["size_bytes"]
+    row = rows_of(tmp_path, round(0.93 * fine), ("spz",), compare=lambda got: len(got) / COUNT + got.sh_degree)["spz"]
+    assert (row["gaussians"], row["psnr_db"]) == (COUNT, 4)
+    assert row["left_out"] == f"written with {spz.COARSER[0]}"
+    assert row["size_bytes"] <= 0.93 * fine
+
+
+def test_of_coarser_numbers_and_fewer_gaussians_what_costs_the_pictures_least_is_taken(tmp_path: Path) -> None:
+    fine = rows_of(tmp_path, 10_000_000, ("spz",))["spz"]["size_bytes"]
+    here = scene()
+
+    def blurred(got: Gaussians) -> float:  # a judge who sees the least error of a harmonic, and nothing else
+        near = {tuple(place): row for place, row in zip(here.means.round(2).tolist(), here.sh, strict=True)}
+        off = [np.abs(near[key] - row).max() for key, row in zip(map(tuple, got.means.round(2).tolist()), got.sh,
+               strict=True) if key in near and row.shape == near[key].shape]  # fmt: skip
+        return -float(np.max(off, initial=9)) if len(off) < 100 else -float(np.max(off))
+
+    row = rows_of(tmp_path, round(0.85 * fine), ("spz",), compare=blurred)["spz"]
+    assert row["gaussians"] < COUNT
+    assert "written with" not in row["left_out"]
+
+
+@pytest.mark.parametrize("name", [name for name, kind in FORMATS.items() if kind.coarser])
+def test_each_step_coarser_is_smaller_and_off_by_no_more_than_it_says(name: str, tmp_path: Path) -> None:
+    kind, here = FORMATS[name], scene()
+    want = here.take(kind.order(here))
+    span = np.ptp(want.means, axis=0).max()
+    sizes = []
+    for coarse in range(len(kind.coarser) + 1):
+        path = tmp_path / f"{coarse}{kind.suffix}"
+        kind.save(path, here, coarse=coarse)
+        got = kind.read(path)
+        sizes.append(path.stat().st_size)
+        assert np.abs(got.means - want.means).max() < span / (1 << (9 if name == "sog" else 11))  # sog bends its scale
+        assert np.abs(got.sh - want.sh).max() < (0.07, 0.13, 0.26)[coarse] + (0.8 if name == "sog" else 0)
+        np.testing.assert_allclose(got.opacities, want.opacities, atol=0.01)
+    assert sizes[0] > sizes[1] > sizes[2]
