@@ -121,6 +121,7 @@ LIMITS: dict[str, Limit] = {
     "turns_little": _lower("keyframes", "rotation_only_share", most=0.5, error=RotationOnly),
     "stands_still": _lower("keyframes", "dynamic_share", most=0.25, dynamic=0.4, error=MovingObjects),
     "overlaps": _tell("keyframes", "overlap_share", least=0.8, object=0.6, aerial=0.4, error=LowOverlap),
+    "overlaps_at_all": _stop("keyframes", "overlap_share", least=0.2, error=LowOverlap),
     "exposed_evenly": _tell("keyframes", "exposure_step_stops", most=0.5, error=WeakFootage),
     # where the cameras were: domain/metrics/poses.py
     "registered": _stop("camera_poses", "registered_share", least=0.4, error=FewRegistered),
@@ -134,6 +135,7 @@ LIMITS: dict[str, Limit] = {
     "triangulated": _stop("camera_poses", "tri_angle_deg", least=0.5, error=RotationOnly),
     "triangulated_well": _lower("camera_poses", "tri_angle_deg", least=2.0, error=RotationOnly),
     "confident": _lower("camera_poses", "low_confidence_share", most=0.3, error=PoseError),
+    "believed": _stop("camera_poses", "low_confidence_share", most=0.6, error=PoseError),
     "hangs_together": _lower("camera_poses", "components", most=1, error=SeveralParts),
     # whether they can be true, which reprojection does not tell: domain/metrics/consistency.py
     "loops_closed": _lower("camera_poses", "loop_contradicted_share", most=0.25, error=Drift),
@@ -152,12 +154,15 @@ LIMITS: dict[str, Limit] = {
     "learned": _stop("splat", "psnr_heldout_db", least=12.0, error=Untrained),
     "learned_well": _tell("splat", "psnr_heldout_db", least=20.0, outdoor=18.0, aerial=16.0, error=Untrained),
     "learned_but_exposure": _tell("splat", "psnr_corrected_heldout_db", least=20.0, aerial=17.0, error=Untrained),
+    "looks_at_all_alike": _stop("splat", "ssim_heldout", least=0.4, aerial=0.2, error=Untrained),
     "looks_alike": _tell("splat", "ssim_heldout", least=0.6, aerial=0.35, error=Untrained),
     "not_overfitted": _lower("splat", "train_gap_db", most=6.0, error=Untrained),
     "sizes_sane": _tell("splat", "huge_share", most=0.01, error=Diverged),
     "few_transparent": _tell("splat", "transparent_share", most=0.5, error=Untrained),
     "few_needles": _tell("splat", "needle_share", most=0.1, error=Diverged),
     "few_floaters": _tell("splat", "floater_share", most=0.01, error=Untrained),
+    "nothing_hides": _stop("splat", "hidden_share", most=0.075, error=Untrained),
+    "little_hides": _lower("splat", "hidden_share", most=0.06, error=Untrained),
     "steady": _tell("splat", "flicker", most=0.6, dynamic=0.9, error=Untrained),
     # what is handed over: domain/metrics/exports.py
     "all_written": _stop("exports", "count_ratio", least=1.0, error=CorruptArtifact),

@@ -41,13 +41,16 @@ def test_good_footage_passes_every_gate():
     [
         ({"count": 7}, "enough_keyframes"),
         ({"step": 0.002}, "moves_enough"),
-        ({"step": 0.4}, "overlaps"),
         ({"cut_every": 2}, "overlaps"),
         ({"swing": 1.0}, "exposed_evenly"),
     ],
 )
 def test_footage_that_is_wrong_in_one_way_fails_the_gate_for_it(how, gate: str):
     assert failed(*film(**how)) == {gate}
+
+
+def test_footage_that_overlaps_nowhere_is_warned_of_and_refused():
+    assert failed(*film(step=0.4)) == {"overlaps", "overlaps_at_all"}
 
 
 @pytest.mark.parametrize(
