@@ -1,15 +1,17 @@
-"""Writing and reading each format: seconds, bytes, and the largest difference of a position that comes back.
+"""Writing and reading each format: seconds, memory, bytes, and the largest difference of a position that comes back.
 
     python benchmarks/formats.py --gaussians 1000000 --json FILE
 
 The Gaussians are random, with harmonics of degree 3: nothing that packs well. One core; where the machine is not idle,
-the CPU seconds are what it takes.
+the CPU seconds are what it takes. Memory is what writing takes beside the Gaussians, and reading with those that come
+back, which are as large: the peak above what was resident before, where Linux tells.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -19,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from resources.machine import LocalMachine
 from splat_pipeline.domain.formats.files import FORMATS, Format
 from splat_pipeline.domain.gaussians import Gaussians
 
@@ -32,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, row in figures.items():
         sys.stdout.write(
             f"{name:<16} write {row['write_s']:.2f} s ({row['write_cpu_s']:.2f} CPU), "
-            f"read {row['read_s']:.2f} s ({row['read_cpu_s']:.2f} CPU), {row['bytes']} bytes, "
+            f"read {row['read_s']:.2f} s ({row['read_cpu_s']:.2f} CPU), {row['bytes']} bytes, memory "
+            f"{row['write_peak_bytes'] / 1e6:.0f} and {row['read_peak_bytes'] / 1e6:.0f} MB, "
             f"largest error {row['max_error']:.2g}\n"
         )
     if args.json:
@@ -64,22 +68,34 @@ def some(count: int, *, degree: int) -> Gaussians:
 def measure(kind: Format, gaussians: Gaussians, folder: Path) -> dict[str, Any]:
     """Return the figures of one format."""
     path = folder / f"g{kind.suffix}"
-    start, busy = time.perf_counter(), time.process_time()
-    kind.write(path, gaussians)
-    written, busy_written = time.perf_counter(), time.process_time()
-    got = kind.read(path)
-    read, busy_read = time.perf_counter(), time.process_time()
+    meter, before = LocalMachine(), resident_bytes()
+    busy = time.process_time()
+    with meter.metered() as writing:
+        kind.write(path, gaussians)
+    busy_written = time.process_time()
+    between = resident_bytes()
+    with meter.metered() as reading:
+        got = kind.read(path)
+    busy_read = time.process_time()
     error = float(np.abs(got.means - gaussians.means[kind.order(gaussians)]).max(initial=0))
     size = path.stat().st_size
     path.unlink()
     return {
-        "write_s": round(written - start, 3),
-        "read_s": round(read - written, 3),
+        "write_s": round(writing.seconds, 3),
+        "read_s": round(reading.seconds, 3),
         "write_cpu_s": round(busy_written - busy, 3),
         "read_cpu_s": round(busy_read - busy_written, 3),
+        "write_peak_bytes": max(0, writing.peak_rss_bytes - before),
+        "read_peak_bytes": max(0, reading.peak_rss_bytes - between),
         "bytes": size,
         "max_error": error,
     }
+
+
+def resident_bytes() -> int:
+    """Return what of this process is in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from splat_pipeline.domain.formats.ply import read_ply
 from splat_pipeline.domain.quality import read_verdicts
 from splat_pipeline.domain.reference import in_words
 from splat_pipeline.domain.report import Summary, in_order, summarise, verdict_of
+from splat_pipeline.domain.spoken import spoken, told_plainly, worst_first
 from splat_pipeline.ports.training import ImageLoader
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -64,6 +65,8 @@ def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
     """Return the whole page. Every text of the upload is escaped; the page loads nothing but the film beside it."""
     tone, headline, sentence = verdict_of(summary)
     pairs, heldout = _pairs(work, loader)
+    reasons, warnings = (told_plainly(lines, summary.gates) for lines in (summary.reasons, summary.warnings))
+    shown, well = worst_first(summary.gates)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         job=work.job,
@@ -71,6 +74,11 @@ def report_html(work: Work, summary: Summary, loader: ImageLoader) -> str:
         tone=tone,
         headline=headline,
         sentence=sentence,
+        reasons=reasons,
+        warnings=[line for line in warnings if line not in reasons],
+        open_gates=shown,
+        well_gates=well,
+        spoken=spoken,
         advice=_advice(work, summary),
         pairs=pairs,
         tall=any(view.camera.height_px > view.camera.width_px for view in heldout[1]),

@@ -532,7 +532,26 @@ def test_the_report_fits_a_telephone_and_paper_and_asks_for_nothing_but_the_film
         sheets = page.call("Page.printToPDF", preferCSSPageSize=True)["data"]
         asked = {address.rpartition("/")[2] for address in page.requests if not address.startswith("data:image/")}
         assert asked == {"report.html", "preview.mp4"}
+        seen = "document.querySelector('details table').checkVisibility()"
+        assert page.run(seen) is False  # what passed is folded away
+        page.call("Emulation.setEmulatedMedia", media="print")
+        assert page.run(seen) is True  # but not on paper
     assert base64.b64decode(sheets).startswith(b"%PDF")
+
+
+def test_the_report_tells_what_each_stage_took_and_puts_gates_in_words_the_failed_first(delivered) -> None:
+    store = delivered[0]
+    page = (store.fetch(JOB, "report").folder / "report.html").read_text()
+    taken = store.fetch(JOB, "preview").manifest["peak_rss_bytes"]
+    assert taken > 1e7
+    assert f'<td class="n">{taken / 1e6:.0f} MB</td>' in page
+    assert "MB of memory at the most" in page
+    gates = page.partition("<h2>Gates</h2>")[2].partition("</section>")[0]
+    first, _, folded = gates.partition("<details>")
+    assert "reprojection well" in first
+    assert "passed</span>" not in first
+    assert "passed</span>" in folded
+    assert "rms_px" not in gates
 
 
 def test_the_viewer_opens_where_the_film_begins_and_names_where_photographs_were_taken(delivered) -> None:

@@ -13,6 +13,7 @@ those of the Gaussians. Source: the reader and writer of playcanvas/splat-transf
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,15 @@ _PLACE, _TURN, _TONE = (11, 10, 11), (2, 10, 10, 10), (8, 8, 8, 8)
 """Bits of the fields of each word."""
 _FAR_SCALE, _FLAT = 20.0, 1e-5
 _SH_REACH = 8.0
+_AT_ONCE = 1 << 15
+"""Gaussians whose harmonics are turned at once: 6 MB at degree 3."""
 _DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}
 
 
 def write_compressed_ply(path: Path, gaussians: Gaussians, *, comments: Sequence[str] = ()) -> None:
     """Write ``gaussians`` to ``path`` in the order of ``by_place``; each comment becomes one line of the header."""
-    ordered = gaussians.take(by_place(gaussians))
+    order, wide = by_place(gaussians), 3 * (gaussians.sh.shape[1] - 1)
+    ordered = replace(gaussians, sh=gaussians.sh[:, :1]).take(order)
     colors = (0.5 + SH_C0 * ordered.sh[:, 0]).astype(np.float32)
     scales = np.clip(ordered.log_scales, -_FAR_SCALE, _FAR_SCALE)
     ranges, shares = zip(*(_ranged(values) for values in (ordered.means, scales, colors)), strict=True)
@@ -61,15 +65,16 @@ def write_compressed_ply(path: Path, gaussians: Gaussians, *, comments: Sequence
         ],
         axis=1,
     )
-    rest = ordered.sh[:, 1:].transpose(0, 2, 1).reshape(len(ordered), 3 * (ordered.sh.shape[1] - 1))
     elements = [("chunk", "float", _RANGES, len(ranges[0])), ("vertex", "uint", _PACKED, len(ordered))]
-    if ordered.sh_degree:
-        elements.append(("sh", "uchar", [f"f_rest_{i}" for i in range(rest.shape[1])], len(ordered)))
+    if wide:
+        elements.append(("sh", "uchar", [f"f_rest_{i}" for i in range(wide)], len(ordered)))
     with path.open("wb") as file:
         file.write(header_of(elements, comments))
         file.write(np.concatenate(ranges, axis=1).astype("<f4").tobytes())
         file.write(vertices.astype("<u4").tobytes())
-        file.write(np.clip((rest / _SH_REACH + 0.5) * 256, 0, 255).astype(np.uint8).tobytes())
+        for start in range(0, len(order) if wide else 0, _AT_ONCE):
+            rest = gaussians.sh[order[start : start + _AT_ONCE], 1:].transpose(0, 2, 1).reshape(-1, wide)
+            file.write(np.clip((rest / _SH_REACH + 0.5) * 256, 0, 255).astype(np.uint8).tobytes())
 
 
 def is_compressed(header: PlyHeader) -> bool:
@@ -85,7 +90,7 @@ def read_compressed_ply(path: Path) -> Gaussians:
     position, rotation, scale, color = (vertices[name] for name in _PACKED)
     tone = _unpacked(color, _TONE)
     colors = _between(lows[2], highs[2], tone[:, :3])
-    sh = np.concatenate([((colors - 0.5) / SH_C0)[:, None], rest], axis=1).astype(np.float32)
+    sh = _harmonics((colors - 0.5) / SH_C0, rest)
     return Gaussians(
         means=_between(lows[0], highs[0], _unpacked(position, _PLACE)),
         quats=_quats(rotation),
@@ -148,8 +153,8 @@ def _between(low: Float32, high: Float32, share: Float32) -> Float32:
     return (low + (high - low) * share).astype(np.float32)
 
 
-def _tables(path: Path, header: PlyHeader) -> tuple[NDArray[np.void], NDArray[np.void], Float32]:
-    """Return chunks, vertices and (N, K - 1, 3) harmonics."""
+def _tables(path: Path, header: PlyHeader) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.void] | None]:
+    """Return chunks, vertices, and harmonics where there are some."""
     chunk, vertex, *others = header.elements
     if others and (len(others) > 1 or others[0].name != "sh" or others[0].count != vertex.count):
         raise _corrupt(path, "after chunk and vertex there may only be sh, as long as vertex")
@@ -161,13 +166,21 @@ def _tables(path: Path, header: PlyHeader) -> tuple[NDArray[np.void], NDArray[np
     width = len(sh.dtype.names or ()) if sh else 0
     if width not in _DEGREES or (sh and set(dict(sh.dtype.fields or {})) != {f"f_rest_{i}" for i in range(width)}):
         raise _corrupt(path, f"its sh has {width} properties, must be f_rest_0 to one of {sorted(_DEGREES)}")
-    rest = np.zeros((vertex.count, 0, 3), np.float32)
-    if sh:
-        table = header.table(path, sh)
-        flat = np.stack([table[f"f_rest_{i}"] for i in range(width)], axis=1).astype(np.float32)
+    return header.table(path, chunk), header.table(path, vertex), header.table(path, sh) if sh else None
+
+
+def _harmonics(dc: Float32, table: NDArray[np.void] | None) -> Float32:
+    """Return (N, K, 3) of ``dc`` (N, 3) and the bytes of the others, some rows after the other."""
+    width = 0 if table is None else len(table.dtype.names or ())
+    sh = np.empty((len(dc), 1 + width // 3, 3), np.float32)
+    sh[:, 0] = dc
+    for start in range(0, len(dc) if table is not None else 0, _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        assert table is not None
+        flat = np.stack([table[rows][f"f_rest_{i}"] for i in range(width)], axis=1).astype(np.float32)
         share = np.where(flat == 0, 0, np.where(flat == 255, 1, (flat + 0.5) / 256))
-        rest = ((share - 0.5) * _SH_REACH).reshape(vertex.count, 3, width // 3).transpose(0, 2, 1).astype(np.float32)
-    return header.table(path, chunk), header.table(path, vertex), rest
+        sh[rows, 1:] = ((share - 0.5) * _SH_REACH).reshape(-1, 3, width // 3).transpose(0, 2, 1)
+    return sh
 
 
 def _require(path: Path, element: Element, names: list[str], kind: str) -> None:

@@ -41,7 +41,7 @@ _COLOR, _ROOT_HALF = 0.15, np.float32(np.sqrt(0.5))
 _LEVEL = 1
 """Of zlib."""
 _CHUNK = 1 << 13
-"""Gaussians encoded at once: their harmonics, 1.5 MB, stay in the processor's cache."""
+"""Gaussians encoded or decoded at once: their harmonics, 1.5 MB, stay in the processor's cache."""
 COARSER = (
     "places by 4 bits and harmonics by 1 bit coarser",
     "places by 6 bits and harmonics by 2 bits coarser",
@@ -112,22 +112,38 @@ def read_spz(path: Path) -> Gaussians:
 
 
 def _decoded(parts: Sequence[Bytes], version: int, bits: int, flags: int) -> Gaussians:
-    """Return what ``_encoded`` made arrays of."""
+    """Return what ``_encoded`` made arrays of, a chunk after the other: beside the result there is hardly anything."""
+    count, k = len(parts[0]), 1 + parts[5].shape[1] // 3
+    whole = Gaussians(
+        means=np.empty((count, 3), np.float32),
+        quats=np.empty((count, 4), np.float32),
+        log_scales=np.empty((count, 3), np.float32),
+        logit_opacities=np.empty(count, np.float32),
+        sh=np.empty((count, k, 3), np.float32),
+        antialiased=bool(flags & _ANTIALIASED),
+    )
+    for start in range(0, count, _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        piece = half_turned(_piece([part[rows] for part in parts], version, bits))
+        for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
+            getattr(whole, name)[rows] = getattr(piece, name)
+    return whole
+
+
+def _piece(parts: Sequence[Bytes], version: int, bits: int) -> Gaussians:
+    """Return some of the Gaussians, in the axes of the file."""
     places, alphas, colors, scales, turns, rest = parts
     count, k = len(places), 1 + rest.shape[1] // 3
     quats = _unpacked(turns) if version == 3 else _from_three(turns)
     sh = np.empty((count, k, 3), np.float32)
     sh[:, 0] = (colors.astype(np.float32) / 255 - 0.5) / _COLOR
     sh[:, 1:] = (rest.reshape(count, k - 1, 3).astype(np.float32) - 128) / 128
-    return half_turned(
-        Gaussians(
-            means=_positions(places, bits),
-            quats=quats[:, [3, 0, 1, 2]],
-            log_scales=(scales / 16 - 10).astype(np.float32),
-            logit_opacities=logits_of(alphas[:, 0] / 255),
-            sh=sh,
-            antialiased=bool(flags & _ANTIALIASED),
-        )
+    return Gaussians(
+        means=_positions(places, bits),
+        quats=quats[:, [3, 0, 1, 2]],
+        log_scales=(scales / 16 - 10).astype(np.float32),
+        logit_opacities=logits_of(alphas[:, 0] / 255),
+        sh=sh,
     )
 
 
