@@ -19,7 +19,7 @@ PATIENT = {"run_retries": {"max_retries": 50}, "concurrency": {"runs": {"max_con
 """Of dagster.yaml: a budget for more kills than any machine sees."""
 PATIENCE_S = 900
 SUCCESS = dg.DagsterRunStatus.SUCCESS
-ROLES = {"daemon": 1, "code": 0.5, "worker": 2, "step": 8, "tool": 8}
+ROLES = {"daemon": 0.5, "code": 0.25, "worker": 2, "step": 8, "tool": 8}
 """What is killed, and how often beside the others: after a code server, nothing is at work for a while."""
 BAD_EVERY = 6
 Contents = Mapping[str, bytes]
