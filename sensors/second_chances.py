@@ -16,7 +16,7 @@ import dagster as dg
 from dagster._core.events import RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.launcher.base import WorkerStatus
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, PARENT_RUN_ID_TAG, RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
 
 from sensors.discreet import discreet
 
@@ -25,6 +25,8 @@ MOST = 100
 """Runs of one tick."""
 SETTLED = timedelta(seconds=20)
 """After this long a run that is being started is known to its code server."""
+FORGOTTEN = timedelta(seconds=60)
+"""After this long the daemon has made the retry that it announced."""
 
 
 def is_owed_a_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
@@ -33,6 +35,25 @@ def is_owed_a_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
         return False
     told = run.tags.get(RUN_FAILURE_REASON_TAG)
     return bool(auto_reexecution_should_retry_run(instance, run, RunFailureReason(told) if told else None))
+
+
+def was_forgotten(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Tell whether a failed run was to be retried and is not: the daemon died between the two."""
+    if run.tags.get(WILL_RETRY_TAG) != "true" or AUTO_RETRY_RUN_ID_TAG in run.tags:
+        return False
+    return not instance.get_runs(filters=dg.RunsFilter(tags={PARENT_RUN_ID_TAG: run.run_id}), limit=1)
+
+
+def forgotten(instance: dg.DagsterInstance, job_name: str, *, settled: timedelta = FORGOTTEN) -> list[dg.DagsterRun]:
+    """Return the failed runs whose retry was announced and never came."""
+    announced = dg.RunsFilter(
+        job_name=job_name,
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={WILL_RETRY_TAG: "true"},
+        updated_after=datetime.now(UTC) - LOOK_BACK,
+        updated_before=datetime.now(UTC) - settled,
+    )
+    return [run for run in instance.get_runs(filters=announced, limit=MOST) if was_forgotten(instance, run)]
 
 
 def bury_unborn(instance: dg.DagsterInstance, job_name: str, *, settled: timedelta = SETTLED) -> int:
@@ -67,11 +88,12 @@ def second_chances_sensor(*, job_name: str, every_s: int) -> dg.SensorDefinition
             limit=MOST,
         )
         owed = [run for run in found if is_owed_a_retry(context.instance, run)]
+        owed += forgotten(context.instance, job_name)
         for run in owed:
             # Telling of the failure anew has Dagster decide anew, within the same budget.
             context.instance.report_run_failed(run, "Its retry could not be started: it is tried once more.")
         dead = bury_unborn(context.instance, job_name)
-        return dg.SkipReason(f"{len(owed)} of {len(found)} failed runs are started again; {dead} died while starting")
+        return dg.SkipReason(f"{len(owed)} failed runs are started again; {dead} died while starting")
 
     return dg.SensorDefinition(
         name="second_chances",

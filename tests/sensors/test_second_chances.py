@@ -8,11 +8,11 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 from dagster._core.events import JobFailureData, RunFailureReason
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, MAX_RETRIES_TAG, WILL_RETRY_TAG
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, MAX_RETRIES_TAG, PARENT_RUN_ID_TAG, WILL_RETRY_TAG
 
 from resources.machine import this_process
 from resources.run_workers import WORKER_TAG
-from sensors.second_chances import bury_unborn, is_owed_a_retry, second_chances_sensor
+from sensors.second_chances import bury_unborn, forgotten, is_owed_a_retry, second_chances_sensor
 from splat_pipeline.launch import make_home
 from splat_pipeline.settings import Settings
 
@@ -82,3 +82,16 @@ def test_a_run_whose_process_died_before_it_said_anything_is_given_up(home: dg.D
     assert bury_unborn(home, "nothing") == 0  # they are young
     assert bury_unborn(home, "nothing", settled=timedelta(0)) == 1
     assert [seen(home, run).status.value for run in runs] == ["FAILURE", "STARTING"]
+
+
+@pytest.mark.parametrize(("retried", "found"), [(False, True), (True, False)])
+def test_a_retry_that_was_announced_and_never_came_is_seen_once_the_daemon_had_its_time(
+    home: dg.DagsterInstance, retried: bool, found: bool
+):
+    run = died(home, **{MAX_RETRIES_TAG: "3"})
+    home.add_run_tags(run.run_id, {WILL_RETRY_TAG: "true"})
+    if retried:
+        home.create_run_for_job(nothing, tags={PARENT_RUN_ID_TAG: run.run_id})
+    assert forgotten(home, "nothing") == [], "the daemon may be about to"
+    owed = forgotten(home, "nothing", settled=timedelta(seconds=-5))
+    assert [each.run_id for each in owed] == [run.run_id] * found
