@@ -16,7 +16,8 @@ from pathlib import Path
 
 import cv2
 
-from resources.clips import Decoder, paced, probe_clip
+from resources.clip_probe import probe_clip
+from resources.clips import Decoder, paced
 from resources.media import PyAvReader
 from resources.upright import fitted, upright
 

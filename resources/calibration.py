@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.clips import Decoder, paced, probe_clip
+from resources.clip_probe import probe_clip
+from resources.clips import Decoder, paced
 from resources.photos import load_image, probe_images
 from resources.upright import upright
 from splat_pipeline.domain.calibration import Board, Calibration, require_good, require_views

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 import shutil
-import signal
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from resources import joined, posed
+from resources.colmap_attempts import attempt_message, fault_of
 from resources.lenses import lenses, rig
 from resources.machine import usable_cores
 from resources.progress import Progress
-from resources.sandbox import Finished, Limits, run_child, watch_child
-from resources.strategies import STRATEGIES, WIDE_EXHAUSTIVE
+from resources.sandbox import Limits, run_child, watch_child
+from resources.strategies import STRATEGIES
 from resources.workers import run_python_worker, worker_answer, worker_argv
 from splat_pipeline.domain.errors import BadCalibration
 from splat_pipeline.domain.formats.colmap import ColmapCamera, read_model
@@ -110,7 +107,7 @@ class ColmapBackend:
         for another strategy may succeed. Attempts whose folders lie side by side share their matches.
         """
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sfm-") as scratch:
-            message = self._message(request, folder=folder, scratch=scratch)
+            message = attempt_message(request, folder=folder, scratch=scratch, threads=self.threads)
             finished = watch_child(
                 worker_argv(WORKER, message, folder=Path(scratch)),
                 time_limit_s=request.recipe.time_limit_s,
@@ -125,7 +122,7 @@ class ColmapBackend:
                     registered=0,
                     models=0,
                     rms_px=float("nan"),
-                    outcome=_fault(finished),
+                    outcome=fault_of(finished),
                     seconds=finished.seconds,
                     peak_rss_bytes=finished.peak_rss_bytes,
                 )
@@ -215,51 +212,3 @@ class ColmapBackend:
         """See ``SfmBackend``: ``resources.colmap_readjust``."""
         message = {"command": "readjust", "model": str(folder), "free": [int(camera_id) for camera_id in free]}
         self._work(message, beside=folder, time_limit_s=time_limit_s, say=say)
-
-    def _message(self, request: ReconstructionRequest, *, folder: Path, scratch: str) -> dict[str, Any]:
-        strategy, recipe = STRATEGIES[request.strategy], request.recipe
-        every_pair = len(request.images) <= max(recipe.exhaustive_up_to, WIDE_EXHAUSTIVE if strategy.wide else 0)
-        message = {
-            "command": "reconstruct",
-            "folder": str(request.folder),
-            "images": list(request.images),
-            "camera_ids": [int(camera_id) for camera_id in request.camera_ids],
-            "features": str(request.features),
-            "every_pair": every_pair,
-            "overlap": recipe.overlap * (2 if strategy.wide and not every_pair else 1),
-            "seed": request.seed,
-            "graph": None if request.graph is None or strategy.rich else str(request.graph),
-            "match_more": strategy.wide,
-            "cameras": lenses(request.cameras),
-            "rig": rig(request.rig),
-            "descriptors": strategy.wide or strategy.join,
-            "rich": strategy.rich,
-            "longer_side_px": recipe.longer_side_px,
-            "max_features": recipe.max_features * (2 if strategy.rich else 1),
-        }
-        same = hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()[:16]
-        return {
-            **message,
-            "matches": str(folder.parent / f"matches-{same}.db"),
-            "out": str(folder),
-            "scratch": scratch,
-            "threads": self.threads,
-            "mapper": strategy.mapper,
-            "loose": strategy.loose,
-            "other": strategy.other,
-            "map_seed": request.seed + strategy.other,
-            "parts": str(request.parts) if request.parts and not strategy.rich else None,
-            "start": str(request.start) if strategy.join and request.start else None,
-            "min_model_size": min(10, max(3, len(request.images) // 2)),
-        }
-
-
-_NO_MEMORY = re.compile(r"bad_alloc|MemoryError|[Cc]annot allocate memory|[Oo]ut of memory")
-
-
-def _fault(finished: Finished) -> str:
-    """Name how a child died: at its memory limit, an allocation fails; the kernel kills (9) when the machine's ends."""
-    if finished.timed_out:
-        return "timeout"
-    starved = finished.returncode == -signal.SIGKILL or any(map(_NO_MEMORY.search, finished.last_lines))
-    return "memory" if starved else "crashed"

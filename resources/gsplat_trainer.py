@@ -63,6 +63,8 @@ class GsplatTrainer(OurEyes):
         take_over: bool = False,
     ) -> TrainingResult:
         """Train. Raises ``TrainingError``, ``OutOfMemory``, ``DriverLost``. ``ongoing`` holds checkpoints."""
+        import torch
+
         from resources.gpu.devices import emptiest_first, taken
         from resources.gpu.faults import classified
         from resources.gpu.recipe import GpuRecipe
@@ -71,7 +73,8 @@ class GsplatTrainer(OurEyes):
 
         capture = Capture(images=views.images, views=views.views, points=points, colors=colors)
         what = f"{len(views.images)} images of {plan.longer_side_px} px and {plan.max_gaussians} Gaussians"
-        with classified(what), taken(emptiest_first()) as device:
+        # Random numbers, and their state in checkpoints, are those of the device that torch takes for the current one.
+        with classified(what), taken(emptiest_first()) as device, torch.cuda.device(device):
             say(f"training on {device}")
             trained = train(
                 capture,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from resources.looks import difference_of, hash_of, look_at
 from resources.motions import LEAST_TRACKS, TELLS, UNKNOWN, geometry_of, shear_of
-from resources.tracks import CORNERS, NO_TRACKS, SHRINK, Points, Tracks, common, followed, refreshed, shrunk
+from resources.tracks import CORNERS, NO_TRACKS, Points, Tracks, common, followed, refreshed, shrink_of, shrunk
 from splat_pipeline.domain.frames import FrameMeasure
 
 Gray = NDArray[np.uint8]
@@ -77,17 +77,17 @@ class Meter:
 
     def _geometry(self, pts_s: float, tracks: Tracks, gray: Gray) -> dict[str, Any]:
         """Look at the first baseline that tells, or else the longest: neighbours show nothing."""
-        found = None
+        found, smaller = None, shrink_of(gray.shape)
         for times in BASELINES:
             then = self._tracks_before(pts_s - times * self._lag_s * 0.9)
             spanning = None if then is None else common(then, tracks)
             if spanning is None or len(spanning[0]) < BASELINE_SHARE * CORNERS:
                 break
             found = spanning
-            if SHRINK * np.median(np.linalg.norm(found[1] - found[0], axis=1)) >= TELLS * max(gray.shape):
+            if smaller * np.median(np.linalg.norm(found[1] - found[0], axis=1)) >= TELLS * max(gray.shape):
                 break
         found = found or self._shorter(tracks)
-        return dict(UNKNOWN) if found is None else geometry_of(SHRINK * found[0], SHRINK * found[1], gray.shape)
+        return dict(UNKNOWN) if found is None else geometry_of(smaller * found[0], smaller * found[1], gray.shape)
 
     def _shorter(self, tracks: Tracks) -> tuple[Points, Points] | None:
         """Return the longest baseline that enough tracks span, or that to the frame before."""
@@ -102,7 +102,7 @@ class Meter:
         if then is None or len(then) < LEAST_TRACKS:
             return None
         xy_then, xy_now = common(then, tracks)
-        moved_px = SHRINK * np.linalg.norm(xy_now - xy_then, axis=1)
+        moved_px = shrink_of(gray.shape) * np.linalg.norm(xy_now - xy_then, axis=1)
         return float(np.count_nonzero(moved_px < STILL_PX * max(gray.shape) / 480) / len(then))
 
     def _tracks_before(self, latest_s: float) -> Tracks | None:
@@ -123,7 +123,7 @@ def _followed(before: _Frame | None, small: Gray) -> tuple[Tracks, dict[str, Any
     share = {"tracked_share": len(kept) / len(before.tracks)}
     if len(kept) < LEAST_TRACKS:
         return kept, unknown | share, None
-    xy_before, xy_now = (SHRINK * xy for xy in common(before.tracks, kept))
+    xy_before, xy_now = (shrink_of(before.gray.shape) * xy for xy in common(before.tracks, kept))
     flow = xy_now - xy_before
     flow_px = np.median(flow, axis=0).astype(float)
     motion = {

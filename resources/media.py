@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from resources.ahead import ahead
 from resources.archives import unpack
-from resources.clips import Decoder, find_frames, paced, probe_clip
+from resources.clip_probe import probe_clip
+from resources.clips import Decoder, find_frames, paced
 from resources.inbox import sha256_of
 from resources.measures import Meter
 from resources.photos import image_names, load_image, probe_images

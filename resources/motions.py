@@ -15,9 +15,11 @@ Float = NDArray[np.float64]
 
 LEAST_TRACKS = 16
 """Fewer tracks tell nothing of a motion."""
-PLANE_PX, EPIPOLAR_PX = 3.0, 1.5
+PLANE_PX, EPIPOLAR_PX = 3.0, 2.0
 """At 480 px, as all of these: scaled with the longer side. Farther from the plane's place, or from the line, is out."""
 TURN_PX = 1.0
+LEAST_EPIPOLAR_PX, LEAST_TURN_PX = 1.5, 1.0
+"""However small the picture: trackers err by so much over a second or two."""
 TELLS = 0.08
 """Motion in longer sides that tells a turn on the spot from a walk along a wall: less looks the same."""
 STANDS_PX = 0.5
@@ -63,12 +65,13 @@ def geometry_of(before: Points, now: Points, shape: tuple[int, ...]) -> dict[str
         tells = np.median(moved) >= TELLS * max(shape)
         return {
             "parallax": 0.0,
-            "rotation_only": turn_error_px(before, now, shape) < TURN_PX * scale if tells else None,
+            "rotation_only": turn_error_px(before, now, shape) < max(TURN_PX * scale, LEAST_TURN_PX) if tells else None,
             "dynamic_share": float(np.mean(~by_h)),
             "homography_share": float(by_h.mean()),
             "epipolar_share": float(by_h.mean()),
         }
-    F, by_f = _or_none(cv2.findFundamentalMat, before, now, cv2.USAC_FAST, EPIPOLAR_PX * scale, 0.99, ROUNDS)
+    tolerance_px = max(EPIPOLAR_PX * scale, LEAST_EPIPOLAR_PX)
+    F, by_f = _or_none(cv2.findFundamentalMat, before, now, cv2.USAC_FAST, tolerance_px, 0.99, ROUNDS)
     if F is None or by_f is None:
         return dict(UNKNOWN)
     epipolar = by_f.ravel() > 0

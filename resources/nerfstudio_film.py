@@ -28,6 +28,7 @@ from splat_pipeline.ports.training import TrainingViews
 
 LIMIT_S = 3600.0
 SCRIPT = Path(__file__).with_name("nerfstudio_run.py")
+PROGRAMS = ("python3", "ns-render")
 SHOWN = ("rgb", "accumulation")
 """Side by side in each picture; the second, in grey, is alpha."""
 
@@ -37,9 +38,14 @@ class NerfstudioFilm:
 
     name = "nerfstudio"
 
+    def unavailable(self) -> str | None:
+        """Return why it cannot be used here, in words; None when the programs are there. It wants a GPU beside them."""
+        found = programs_of(*PROGRAMS)
+        return found if isinstance(found, str) else None
+
     def frames(self, gaussians: Gaussians, path: CameraPath, *, fps: int, say: Say) -> Iterator[NDArray[np.uint8]]:
         """See ``PathDrawer``."""
-        found = programs_of("python3", "ns-render")
+        found = programs_of(*PROGRAMS)
         if isinstance(found, str):
             raise ToolMissing(f"the preview cannot be drawn by nerfstudio: {found}")
         with tempfile.TemporaryDirectory(prefix="film-") as made:
@@ -50,6 +56,15 @@ class NerfstudioFilm:
                     whole = [*(prefix or _with_ffmpeg(folder)), *argv]
                     run_child(whole, time_limit_s=LIMIT_S, cwd=folder, say=say)
             yield from read_frames(folder / "film", path, gaussians.background)
+
+
+def listed() -> list[dict[str, str | bool | None]]:
+    """Return name, kind, available and reason of everything that ``preview.drawn_by`` may name."""
+    reason, kind = NerfstudioFilm().unavailable(), "draws the preview"
+    return [
+        {"name": "own", "kind": kind, "available": True, "reason": None},
+        {"name": NerfstudioFilm.name, "kind": kind, "available": reason is None, "reason": reason},
+    ]
 
 
 def write_scene(folder: Path, gaussians: Gaussians, path: CameraPath, *, fps: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import os
 import resource
@@ -12,18 +11,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from splat_pipeline.assets.discretion import hidden
+from resources.child_lines import Lines
 from splat_pipeline.domain.errors import ToolCrashed, ToolMissing, ToolTimeout
 from splat_pipeline.ports.progress import Say
 
-KEPT_LINES, LONGEST_LINE = 200, 4000
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _POLL_S, _LOOK_S = 0.02, 0.25
@@ -114,7 +111,7 @@ def watch_child(
         raise ToolMissing(f"{argv[0]} is not installed")
     launch = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), limits.as_argument(), *argv]
     started = time.monotonic()
-    lines = _Lines(say=say, log=None if log is None else log.open("w", encoding="utf-8"))
+    lines = Lines(say=say, log=None if log is None else log.open("w", encoding="utf-8"))
     try:
         child = _Child.start(launch, cwd=cwd)
         try:
@@ -159,7 +156,7 @@ class _Child:
         os.set_blocking(process.stdout.fileno(), False)
         return cls(process=process, pipe=process.stdout)
 
-    def follow(self, lines: _Lines, *, deadline: float) -> bool:
+    def follow(self, lines: Lines, *, deadline: float) -> bool:
         """Pass output on until the child ends (True) or the deadline comes (False)."""
         with selectors.DefaultSelector() as selector:
             selector.register(self.pipe, selectors.EVENT_READ)
@@ -175,7 +172,7 @@ class _Child:
                     return True
         return False
 
-    def _read(self, lines: _Lines) -> bool:
+    def _read(self, lines: Lines) -> bool:
         try:
             data = os.read(self.pipe.fileno(), 1 << 16)
         except BlockingIOError:
@@ -213,40 +210,3 @@ def _own_peak(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
-
-
-@dataclass(kw_only=True)
-class _Lines:
-    """Cuts bytes into lines (a carriage return ends one too) and keeps the last ones."""
-
-    say: Say
-    log: IO[str] | None
-    kept: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
-    rest: str = ""
-    decoder: codecs.IncrementalDecoder = field(
-        default_factory=lambda: codecs.getincrementaldecoder("utf-8")(errors="replace")
-    )
-
-    def feed(self, data: bytes) -> None:
-        *whole, self.rest = (self.rest + self.decoder.decode(data)).replace("\r", "\n").split("\n")
-        for line in whole:
-            self._line(line)
-        if len(self.rest) > LONGEST_LINE:
-            self.finish()
-
-    def finish(self) -> None:
-        self._line(self.rest)
-        self.rest = ""
-
-    def _line(self, line: str) -> None:
-        text = hidden(line.rstrip()[:LONGEST_LINE])
-        if not text:
-            return
-        self.kept.append(text)
-        if self.log is not None:
-            self.log.write(text + "\n")
-        self.say(text)
-
-    def close(self) -> None:
-        if self.log is not None:
-            self.log.close()

@@ -1,7 +1,8 @@
 """Corners that are followed from picture to picture: pyramidal Lucas-Kanade, there and back.
 
 All of it happens in pictures of half the analysed size: a quarter of the pixels, twice the reach, and half the blur.
-Places and lengths in this module are pixels of that small picture.
+Small pictures are taken as they are, for a tracker errs by a tenth of the pixels that it sees. Places and lengths in
+this module are pixels of the picture that is tracked.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ Gray = NDArray[np.uint8]
 Points = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
-SHRINK = 2
-"""Times smaller than the analysed picture."""
+HALVED_FROM_PX = 400
+"""Longer side from which on half a picture is enough."""
 CORNERS = 200
 """Asked for in every frame."""
 SPACING_PX = 5
@@ -46,11 +47,19 @@ class Tracks:
 NO_TRACKS = Tracks(xy=np.empty((0, 2), np.float32), ids=np.empty(0, np.int64))
 
 
+def shrink_of(shape: tuple[int, ...]) -> int:
+    """Return how many times smaller the tracked picture is than an analysed one of (H, W)."""
+    return 2 if max(shape) >= HALVED_FROM_PX else 1
+
+
 def shrunk(gray: Gray) -> Gray:
-    """Return (H // 2, W // 2) luma."""
+    """Return the luma that is tracked, (H // n, W // n) where n is ``shrink_of``."""
     import cv2
 
-    size = max(1, gray.shape[1] // SHRINK), max(1, gray.shape[0] // SHRINK)
+    times = shrink_of(gray.shape)
+    if times == 1:
+        return gray
+    size = max(1, gray.shape[1] // times), max(1, gray.shape[0] // times)
     return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

@@ -173,7 +173,12 @@ def _ways() -> list[Capture]:
     ]  # fmt: skip
     loops = [
         Capture(
-            kind="loop", strength=which, scene=_table(3, span_deg=span), classes=frozenset({"drift", "few-registered"})
+            kind="loop",
+            strength=which,
+            scene=_table(3, span_deg=span),
+            classes=frozenset(
+                {"drift", "few-registered", "low-overlap", "untrained"}
+            ),  # 13 keyframes for a whole circle
         )
         for which, span in (("open", 200.0), ("closed", 360.0))
     ]

@@ -211,7 +211,7 @@ def _judged(
     rows = line.store.rows(tables.GATES)
     mine = rows[rows["job"] == job].drop_duplicates("gate", keep="last")
     warned = tuple(mine.loc[~mine["passed"].astype(bool) & (mine["severity"] == "WARN"), "gate"])
-    values = {row["gate"]: _number(row["value"]) for row in mine.to_dict("records")}
+    values = {row["gate"]: number(row["value"]) for row in mine.to_dict("records")}
     plan = _plan(line, job) if outcome.reason is None else {"detail": None, "reasons": []}
     detail, cause = plan["detail"], str((outcome.reason or {}).get("cause") or "")
     left = [] if outcome.reason is None else [stage for stage in stages if stage not in outcome.done]
@@ -228,7 +228,8 @@ def _judged(
     )  # fmt: skip
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """Return a value of a gate; None where it is no number."""
     return None if value is None or not math.isfinite(value) else float(value)
 
 

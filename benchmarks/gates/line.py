@@ -87,8 +87,9 @@ class OnlyTrainer:
 class Line:
     """A store, and the resources behind the stages; one job after the other."""
 
-    def __init__(self, home: Path) -> None:
-        self.settings = Settings(home=home, recipe=Recipe().overridden(SMALL, source="benchmark"))
+    def __init__(self, home: Path, *, recipe: Recipe | None = None) -> None:
+        small = Recipe().overridden(SMALL, source="benchmark")
+        self.settings = Settings(home=home, recipe=recipe or small)
         self.store: FileStore = store_of(self.settings)
         self.resources = {**resources_of(self.settings), "reader": PyAvReader(), "trainers": OnlyTrainer(CpuTrainer())}
 

@@ -8,7 +8,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +60,31 @@ def run(chosen: Sequence[str] | None, kept: Path | None, *, seconds: float | Non
             started = time.monotonic()
             row = judge(line, base).to_json() | {"seconds": round(time.monotonic() - started, 1)}
             rows.append(row)
-            if kept:
-                with kept.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+            _keep(row, kept)
             _tell(number, len(todo), row)
     return rows
 
 
+def _with_real(data: Path, kept: Path | None, known: Collection[str]) -> list[dict[str, Any]]:
+    """Return rows of the real captures below ``data`` that are not ``known``."""
+    rows = []
+    for number, row in enumerate(real.judged(data, known), 1):
+        rows.append(row)
+        _keep(row, kept)
+        _tell(number, len(list(real.captures(data))), row)
+    return rows
+
+
+def _keep(row: dict[str, Any], kept: Path | None) -> None:
+    if kept:
+        with kept.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
 def again(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row that was kept, good or bad by what is asked for today."""
+    if row["kind"] == "real":
+        return row
     worth = {name: math.nan if value is None else value for name, value in row["worth"].items()}
     return row | {"good": Worth(**{"finite": True, **worth}).good}  # rows of before did not say
 
@@ -90,13 +106,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--keep", type=Path, help="write each capture to this file at once, and go on from what is in it"
     )
     parser.add_argument("--seconds", type=float, help="begin no other capture after so long")
-    parser.add_argument("--data", type=Path, help="folder with real captures: what becomes of them is told too")
+    parser.add_argument("--data", type=Path, help="folder with real captures, which count too: see gates/real.py")
     options = parser.parse_args(arguments)
     chosen = QUICK if options.quick else options.only.split(",") if options.only else None
     rows = run(chosen, options.keep, seconds=options.seconds)
-    found = figures(rows)
     if options.data:
-        found["real"] = real.judged(options.data)
+        rows += _with_real(options.data, options.keep, {row["name"] for row in rows})
+    found = figures(rows)
     print(markdown(found), file=sys.stderr)
     if options.json:
         options.json.write_text(json.dumps(found | {"rows": rows}, indent=1))

@@ -16,11 +16,14 @@ from splat_pipeline.assets.stages import Loaders, Machines, Result, Stores, Work
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.cleaning import Mask, Scene, captured, clean, unclean
 from splat_pipeline.domain.formats.ply import read_ply, write_ply
+from splat_pipeline.domain.fronts import front_of
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.ports.training import ImageLoader, TrainingViews
 
 WEIGHED_PX = 480
 """Longer side of the training views in which contributions are summed."""
+FRONT_VIEWS = 60
+"""So many training views, evenly spread, tell where the triangulated points begin."""
 SCORED_VIEWS = 24
 """So many held-out views, evenly spread, are drawn for each rule."""
 
@@ -103,7 +106,10 @@ def _scene(work: Work, loader: ImageLoader) -> Scene:
     gaussians = read_ply(work.input("splat") / "gaussians.ply")
     views = _views(work, loader, longer_side_px=WEIGHED_PX, holdout=False).views
     cameras = np.array([view.center for view in views])
-    return Scene(gaussians=gaussians, weights=contributions(gaussians, views), cameras=cameras)
+    points = tables.read_table(work.input("point_cloud") / "points.parquet", tables.POINTS)
+    places = points[["x", "y", "z"]].to_numpy(float)
+    fronts = [front_of(view, places) for view in evenly(views, FRONT_VIEWS)]
+    return Scene(gaussians=gaussians, weights=contributions(gaussians, views), cameras=cameras, fronts=fronts)
 
 
 def _spread(heldout: TrainingViews) -> tuple[list[Any], list[Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -15,7 +14,13 @@ import dagster as dg
 from splat_pipeline.assets.bundled import bundle_of, take, take_keyframes
 from splat_pipeline.assets.cameras import Clip, devices_of, number_cameras, taken_through
 from splat_pipeline.assets.checks import Gated
-from splat_pipeline.assets.framesheets import scores_drawn, write_decisions_sheet, write_thumbnails
+from splat_pipeline.assets.framesheets import (
+    keyframes_shown,
+    scores_drawn,
+    scores_shown,
+    write_decisions_sheet,
+    write_thumbnails,
+)
 from splat_pipeline.assets.givens import read_given
 from splat_pipeline.assets.known import read_known
 from splat_pipeline.assets.stages import Machines, Readers, Sheets, Stores, Work, job_asset, stage
@@ -126,20 +131,6 @@ def score_or_refuse(
     return (refused(score, type(weak).__name__) if weak else score), weak
 
 
-def scores_shown(
-    frames: Sequence[dict[str, Any]], segments: Sequence[dict[str, Any]], errors: Sequence[InputError]
-) -> dict[str, Any]:
-    """Return the metadata of ``frame_quality``."""
-    reasons = Counter(row["reject_reason"] or "good" for row in frames)
-    return {
-        "frames": len(frames),
-        "good_frames": reasons["good"],
-        "segments": len(segments),
-        "by_reason": dg.MetadataValue.json(dict(reasons.most_common())),
-        "refused_clips": dg.MetadataValue.json([error.to_json() for error in errors]),
-    }
-
-
 @job_asset(deps=["source_videos", "frame_quality"], kinds={"opencv"}, pool="decode")
 def keyframes(  # noqa: PLR0917  # Dagster passes them by name
     context: dg.AssetExecutionContext,
@@ -233,19 +224,3 @@ def extracted(work: Work, reader: MediaReader, clip: Clip, chosen: Sequence[Keyf
         | {"file": f"images/{name}", "width_px": width, "height_px": height}
         for keyframe, (name, width, height) in zip(mine, written, strict=True)
     ]
-
-
-def keyframes_shown(
-    rows: Sequence[dict[str, Any]], chosen: Sequence[Keyframe], why: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
-    """Return the metadata of ``keyframes``; ``why``: rows of ``tables.DECISIONS``."""
-    return {
-        "keyframes": len(rows),
-        "of_frames": len(why),
-        "bridges": sum(keyframe.bridge for keyframe in chosen),
-        "by_decision": dg.MetadataValue.json(dict(Counter(row["because"] for row in why).most_common())),
-        "sharp_share": round(sharp_share(chosen), 4),
-        "holdout": sum(bool(row["holdout"]) for row in rows),
-        "cameras": len({row["camera_id"] for row in rows}),
-        "by_clip": dg.MetadataValue.json(dict(Counter(row["video_id"] for row in rows))),
-    }

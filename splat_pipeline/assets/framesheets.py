@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import dagster as dg
 
 from splat_pipeline.assets.pictures import read_picture, save_jpeg, svg_uri
 from splat_pipeline.domain import charts
+from splat_pipeline.domain.errors import InputError
+from splat_pipeline.domain.keyframes import Keyframe, sharp_share
 from splat_pipeline.domain.thumbnails import Picture, caption, thumbnail_name
 from splat_pipeline.ports.media import SheetMaker
 
@@ -70,3 +73,29 @@ def running_s(frames: Sequence[Row]) -> list[float]:
             start_s, begin_s, clip = (out[-1] if out else 0.0), float(row["pts_s"]), row["video_id"]
         out.append(start_s + float(row["pts_s"]) - begin_s)
     return out
+
+
+def scores_shown(frames: Sequence[Row], segments: Sequence[Row], errors: Sequence[InputError]) -> dict[str, Any]:
+    """Return the metadata of ``frame_quality``."""
+    reasons = Counter(row["reject_reason"] or "good" for row in frames)
+    return {
+        "frames": len(frames),
+        "good_frames": reasons["good"],
+        "segments": len(segments),
+        "by_reason": dg.MetadataValue.json(dict(reasons.most_common())),
+        "refused_clips": dg.MetadataValue.json([error.to_json() for error in errors]),
+    }
+
+
+def keyframes_shown(rows: Sequence[Row], chosen: Sequence[Keyframe], why: Sequence[Row]) -> dict[str, Any]:
+    """Return the metadata of ``keyframes``; ``why``: rows of ``tables.DECISIONS``."""
+    return {
+        "keyframes": len(rows),
+        "of_frames": len(why),
+        "bridges": sum(keyframe.bridge for keyframe in chosen),
+        "by_decision": dg.MetadataValue.json(dict(Counter(row["because"] for row in why).most_common())),
+        "sharp_share": round(sharp_share(chosen), 4),
+        "holdout": sum(bool(row["holdout"]) for row in rows),
+        "cameras": len({row["camera_id"] for row in rows}),
+        "by_clip": dg.MetadataValue.json(dict(Counter(row["video_id"] for row in rows))),
+    }

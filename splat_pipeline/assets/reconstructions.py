@@ -17,6 +17,7 @@ from splat_pipeline.assets.footage import IMAGES, PAIRS_FILE, names_of
 from splat_pipeline.assets.known import known_cameras
 from splat_pipeline.assets.partitions import GROUP, jobs
 from splat_pipeline.assets.posed import source_of, windows_of
+from splat_pipeline.assets.records import correction_row
 from splat_pipeline.assets.rescue import climb
 from splat_pipeline.assets.second_look import Gathered, look_again
 from splat_pipeline.assets.stages import (
@@ -184,7 +185,8 @@ def gather(
         attempts = [row for rows in gathered.attempts.values() for row in rows]
         write_table(work.folder / "attempts.parquet", ATTEMPTS, attempts)
         work.publish(metadata=_summary(windows))
-        store.append(CORRECTIONS, [_correction(work, row, machine.utc()) for row in gathered.windows.values()])
+        about = {"job": work.job, "run_id": work.run_id, "utc": machine.utc()}
+        store.append(CORRECTIONS, [correction_row(about, row) for row in gathered.windows.values()])
     return _gathered_output(work, len(planned))
 
 
@@ -221,19 +223,6 @@ def _gathered(work: Work, planned: list[Window], digests: Mapping[int, str]) -> 
         if (folder / "model").is_dir():
             shutil.copytree(folder / "model", found.folder / window.name)
     return found
-
-
-def _correction(work: Work, window: Mapping[str, Any], utc: str) -> dict[str, Any]:
-    """Return the row of ``tables.CORRECTIONS`` of a row of ``tables.WINDOWS``."""
-    return {
-        "job": work.job,
-        "run_id": work.run_id,
-        "utc": utc,
-        "segment": Window(window_id=window["window_id"], first=window["first"], stop=window["stop"]).name,
-        "attempts": window["attempts"],
-        "registered": window["registered"],
-        "of": window["stop"] - window["first"],
-    }
 
 
 def _summary(windows: pd.DataFrame) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import dagster as dg
 
 from splat_pipeline.domain.alike import signature_of
 from splat_pipeline.domain.quality import Verdict
+from splat_pipeline.domain.windows import Window
 from splat_pipeline.ports.machine import Usage
 from splat_pipeline.ports.stores import Artifact
 
@@ -39,6 +40,17 @@ def stage_row(
         "bytes_out": bytes_out,
         "attempts": attempts,
         "failure_signature": None if error is None else signature_of(error, about["stage"]),
+    }
+
+
+def correction_row(about: Mapping[str, str], window: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of ``tables.CORRECTIONS`` of a row of ``tables.WINDOWS``. ``about``: job, run_id, utc."""
+    return {
+        **about,
+        "segment": Window(window_id=window["window_id"], first=window["first"], stop=window["stop"]).name,
+        "attempts": window["attempts"],
+        "registered": window["registered"],
+        "of": window["stop"] - window["first"],
     }
 
 

@@ -15,7 +15,14 @@ from splat_pipeline.assets.stages import GATES_FILE, Work
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.domain.metrics.splats import flicker, floater_share, loss_ratio, shape_metrics, train_gap_db
+from splat_pipeline.domain.metrics.splats import (
+    flicker,
+    floater_share,
+    hidden_share,
+    loss_ratio,
+    shape_metrics,
+    train_gap_db,
+)
 from splat_pipeline.ports.training import SplatTrainer, TrainingResult, TrainingViews
 
 SAMPLE = 8
@@ -49,6 +56,7 @@ def measure(  # a result, what it was made of, and who measures
     again = trainer.evaluate(gaussians, views.take(_spread(len(views.views), SAMPLE)))
     psnr_db, ssim = _mean([p for p, _ in scores]), _mean([s for _, s in scores])
     points = tables.read_table(work.input("point_cloud") / "points.parquet", tables.POINTS)
+    places = points[["x", "y", "z"]].to_numpy(float)
     centers = np.array([view.center for view in views.views]).reshape(-1, 3)
     metrics: dict[str, float | None] = {
         "psnr_heldout_db": psnr_db,
@@ -56,7 +64,8 @@ def measure(  # a result, what it was made of, and who measures
         "psnr_corrected_heldout_db": _mean(corrected),
         "train_gap_db": train_gap_db(_mean([p for p, _ in again]), psnr_db),
         "loss_ratio": loss_ratio(trained.history) if course else None,
-        "floater_share": floater_share(gaussians, centers, points[["x", "y", "z"]].to_numpy(float)),
+        "floater_share": floater_share(gaussians, centers, places),
+        "hidden_share": hidden_share(_depths(gaussians, views.take(_spread(len(views.views), SAMPLE))), places),
         "flicker": flicker(_seen(gaussians, views), moving_share=_moving_share(work)),
         **shape_metrics(gaussians),
     }
@@ -75,6 +84,17 @@ def _seen(gaussians: Gaussians, views: TrainingViews) -> Iterator[tuple[NDArray[
     pictures = drawn(gaussians, [view for _, view in small]) if len(gaussians) else iter(())
     for picture, (real, _) in zip(pictures, small, strict=False):
         yield (picture / np.float32(255)).astype(np.float32), real
+
+
+def _depths(gaussians: Gaussians, views: TrainingViews) -> Iterator[tuple[NDArray[np.float32], View]]:
+    """Yield how far it is to what is drawn in each view, at a small size."""
+    # Here, so that the code location loads without the renderer's compiler.
+    from splat_pipeline.splatting.render import render
+
+    for image, view in zip(views.images, views.views, strict=True):
+        if len(gaussians):
+            _, small = _small(image, view)
+            yield render(gaussians, small.camera, small.cam_from_world).depth, small
 
 
 def _small(image: NDArray[np.uint8], view: View) -> tuple[NDArray[np.float32], View]:

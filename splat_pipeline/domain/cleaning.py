@@ -7,13 +7,14 @@ without what went before, lose at most ``MOST_LOST_DB`` in all. A rule that cost
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from splat_pipeline.domain.fronts import BEFORE, LEAST_VIEWS, Front, air_share
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.orbit import extent_of
 
@@ -28,6 +29,8 @@ UNSEEN_PX = 0.05
 """Summed blending weight over all training views, in pixels."""
 NEAR_SHARE = 0.1
 """Of the median distance between a Gaussian and its nearest camera."""
+AIR_SHARE = 0.8
+"""Of the views that show it against triangulated points: before these in so many."""
 NEIGHBOURS = 8
 LONELY_SIGMAS, LONELY_TIMES, LONELY_WEIGHT = 6.0, 4.0, 0.25
 """In own longest deviations; in medians of the distances to neighbours; in medians of the contributions."""
@@ -48,6 +51,8 @@ class Scene:
     """(N,) contribution: summed blending weight over all training views, px."""
     cameras: NDArray[np.float64]
     """(C, 3) places of the training cameras, world units."""
+    fronts: Sequence[Front] = ()
+    """Where the triangulated points begin in some of the views."""
 
     def __post_init__(self) -> None:
         if self.weights.shape != (len(self.gaussians),) or not len(self.cameras):
@@ -62,7 +67,7 @@ class Scene:
 
     def take(self, kept: Mask) -> Scene:
         """Return the scene with ``kept`` only."""
-        return Scene(gaussians=self.gaussians.take(kept), weights=self.weights[kept], cameras=self.cameras)
+        return replace(self, gaussians=self.gaussians.take(kept), weights=self.weights[kept])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +94,11 @@ def near_cameras(scene: Scene) -> Mask:
     """Mark floaters right before a lens."""
     away, _ = cKDTree(scene.cameras).query(scene.gaussians.means)
     return np.asarray(away < NEAR_SHARE * np.median(away))
+
+
+def in_the_air(scene: Scene) -> Mask:
+    """Mark floaters before what was triangulated: surfaces have points of their own."""
+    return np.asarray(air_share(scene.fronts, scene.gaussians.means.astype(np.float64)) >= AIR_SHARE)
 
 
 def isolated(scene: Scene) -> Mask:
@@ -122,6 +132,12 @@ RULES: tuple[Rule, ...] = (
         name="near_cameras",
         says=f"nearer to a camera than {NEAR_SHARE:g} of the median distance to the nearest one",
         marks=near_cameras,
+    ),
+    Rule(
+        name="in_the_air",
+        says=f"nearer than {BEFORE:g} of the nearest triangulated point around, in {AIR_SHARE:g} of the views "
+        f"that show it against such points, {LEAST_VIEWS} of them at least",
+        marks=in_the_air,
     ),
     Rule(
         name="isolated",

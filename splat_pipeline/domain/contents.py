@@ -34,6 +34,10 @@ _KNOWN = {
     "cameras.txt": "colmap",
     "images.txt": "colmap",
     "points3d.txt": "colmap",
+    "rigs.bin": "colmap",
+    "rigs.txt": "colmap",
+    "frames.bin": "colmap",
+    "frames.txt": "colmap",
 }
 _BESIDE = {TRACK_SUFFIX: "subtitles", ARCHIVE_SUFFIX: "zip"}
 _PARTIAL = re.compile(

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from splat_pipeline.domain.clip_poses import ClipFrames
 from splat_pipeline.domain.errors import BadPoses, CorruptArtifact
 from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapImage, read_posed
+from splat_pipeline.domain.formats.colmap_rigs import Pose, poses_of_frames
 from splat_pipeline.domain.formats.colmap_text import read_posed_text
 from splat_pipeline.domain.given import GivenFrame, GivenPoses, checked_camera, checked_pose
-from splat_pipeline.domain.rigid import rigid, rotation_from_quat
+from splat_pipeline.domain.rigid import quat_from_rotation, rigid, rotation_from_quat
 from splat_pipeline.domain.uploads import natural_order
 
 Known = Mapping[str, int] | ClipFrames
@@ -22,6 +26,7 @@ MAX_BYTES = 2 << 30
 """Of a file: keypoints of 5,000 images take about 1 GB."""
 MAX_IMAGES = 50_000
 _NAMED = 5
+_PARTS = ("cameras", "images", "rigs", "frames")
 
 
 def read_colmap_poses(folder: Path, place: str, sizes: Known) -> GivenPoses:
@@ -30,17 +35,42 @@ def read_colmap_poses(folder: Path, place: str, sizes: Known) -> GivenPoses:
     ``sizes``: bytes of each image of the upload, by name; or the frames of its clips. Raises ``BadPoses``: unreadable,
     not matching, or absurd.
     """
-    for path in (folder / f"{part}{ending}" for part in ("cameras", "images") for ending in (".bin", ".txt")):
+    for path in (folder / f"{part}{ending}" for part in _PARTS for ending in (".bin", ".txt")):
         if path.is_file() and path.stat().st_size > MAX_BYTES:
             raise BadPoses(f"{place}/{path.name} is larger than {MAX_BYTES >> 30} GiB", file=place)
     binary = (folder / "images.bin").is_file() and (folder / "cameras.bin").is_file()
     try:
         cameras, images = read_posed(folder) if binary else read_posed_text(folder)
+        framed = poses_of_frames(folder)
     except (CorruptArtifact, ValueError) as error:
         raise BadPoses(f"{place} is no COLMAP model that can be read: {error}", file=place) from None
     if len(images) > MAX_IMAGES:
         raise BadPoses(f"{place} has {len(images)} images, {MAX_IMAGES} at most are read", file=place)
-    return _matched(cameras, images, sizes, place)
+    found = _matched(
+        cameras, {number: _placed(image, framed.get(number)) for number, image in images.items()}, sizes, place
+    )
+    moved = [image.name for number, image in images.items() if _differ(image, framed.get(number))]
+    told = [f"{place}: the poses of {len(moved)} images are those of its frames, which images.* tells otherwise"]
+    return replace(found, warnings=[*found.warnings, *(told if moved else [])])
+
+
+def _placed(image: ColmapImage, pose: Pose | None) -> ColmapImage:
+    """Return ``image`` where its frame has it, as COLMAP reads a model; where it is without one."""
+    if pose is None:
+        return image
+    return replace(image, quat=quat_from_rotation(pose[:3, :3]), translation=pose[:3, 3])
+
+
+def _differ(image: ColmapImage, pose: Pose | None) -> bool:
+    """Whether a frame has an image elsewhere; a model without poses of its own in images.* says nothing of it."""
+    if pose is None:
+        return False
+    try:
+        own = rotation_from_quat(image.quat)
+    except ValueError:
+        return True
+    reach = 1e-3 * max(1.0, float(np.abs(pose[:3, 3]).max()))
+    return bool(np.abs(own - pose[:3, :3]).max() > 1e-3 or np.abs(image.translation - pose[:3, 3]).max() > reach)
 
 
 def _matched(

@@ -32,6 +32,10 @@ USUAL = 0.9
 """Share of tracks that is left when nothing is lost to motion: noise, and corners that were none, end some."""
 LEAST_LEFT = 0.02
 """Share of tracks that is taken to be left when none is."""
+SLOWEST = 0.75
+"""Of the mean step of a segment: what a step counts at least while the camera moves. Measured: see the lab notes."""
+STANDS = 0.1
+"""Of the median step: a smaller one is no motion, and counts as it is."""
 TURNING = 0.6
 """What a step counts that a turn on the spot explains: it shows nothing of depth."""
 LARGEST_GAP = 0.25
@@ -167,10 +171,23 @@ def places_of(part: pd.DataFrame, longer_side_px: float) -> Float:
     """Return (N,) places of the frames of one segment, rows of ``tables.FRAMES``; the first is at 0."""
     turning = part["rotation_only"].fillna(value=False).to_numpy(bool)
     moved = part["motion_px"].to_numpy(float) / longer_side_px * np.where(turning, TURNING, 1.0)
-    steps = steps_of(moved, part["tracked_share"].to_numpy(float))
+    steps = steps_of(evened(moved), part["tracked_share"].to_numpy(float))
     steps[:1] = 0.0
     places: Float = np.cumsum(steps)
     return places
+
+
+def evened(moved: Float) -> Float:
+    """Return (N,) motion with slow steps lengthened, NaN where unknown: what is filmed slowly is filmed for its sake.
+
+    Spaced by motion alone, stretches where the camera lingers get few frames, and their views are learned badly.
+    """
+    known = moved[np.isfinite(moved)]
+    known = known[known > STANDS * np.median(known)] if len(known) else known
+    if not len(known):
+        return moved
+    moves = moved > STANDS * np.median(known)
+    return np.where(moves, np.maximum(moved, SLOWEST * known.mean()), moved)
 
 
 def steps_of(moved: Float, tracked: Float) -> Float:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, diags
-from scipy.sparse.linalg import spsolve
 from scipy.spatial.transform import Rotation
 
+from splat_pipeline.domain.relaxation import Frames, Problem
 from splat_pipeline.domain.rigid import Similarity
 
 Float = NDArray[np.float64]
@@ -27,8 +26,6 @@ DRIFT_BEND = 0.03
 """Shift that grows with the square of the windows in between: a turn has a lever."""
 OUTLIER = 1.0
 """What a loop may miss when all is optimised, over the drift of one window; the worst is dropped, and so on."""
-MOST_STEPS = 100
-"""Ten are usual."""
 Poses = dict[int, Similarity]
 
 
@@ -154,127 +151,21 @@ def connected(edges: Sequence[Edge], root: int) -> Poses:
 
 
 def optimised(start: Poses, edges: Sequence[Edge], root: int) -> Poses:
-    """Return the poses that fit all ``edges`` best (soft-L1), ``root`` held where it is.
-
-    Levenberg and Marquardt's method on reweighted least squares: a tenth of a second for 30 nodes, where
-    ``scipy.optimize.least_squares`` with the same sparse Jacobian and loss took minutes.
-    """
+    """Return the poses that fit all ``edges`` best (soft-L1), ``root`` held where it is."""
     inside = [e for e in edges if e.first in start and e.second in start]
     if not inside:
         return dict(start)
     nodes = list(start)
     row_of = {node: i for i, node in enumerate(nodes)}
-    problem = _Problem(
+    problem = Problem(
         first=np.array([row_of[e.first] for e in inside]),
         second=np.array([row_of[e.second] for e in inside]),
-        measured=_Frames.of([e.first_from_second for e in inside]),
+        measured=Frames.of([e.first_from_second for e in inside]),
         weight=np.array([e.weight for e in inside])[:, None] / SIGMA,
         free=np.repeat([node != root for node in nodes], 7),
     )
-    frames, damping = _Frames.of([start[node] for node in nodes]), 1e-3
-    cost = problem.cost(frames)
-    for _ in range(MOST_STEPS):
-        trial = frames.moved(problem.step(frames, damping))
-        lower = problem.cost(trial)
-        if lower < cost:
-            settled = cost - lower <= 1e-9 * cost
-            frames, cost, damping = trial, lower, damping / 10
-            if settled:
-                break
-        else:
-            damping *= 10
-            if damping > 1e6:
-                break
+    frames = problem.relaxed(Frames.of([start[node] for node in nodes]))
     return dict(zip(nodes, frames.similarities(), strict=True))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Problem:
-    """E edges between N frames."""
-
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    measured: _Frames
-    weight: Float
-    """(E, 7)."""
-    free: NDArray[np.bool_]
-    """(7 N,) unknowns that may change."""
-
-    def residuals(self, first: _Frames, second: _Frames) -> Float:
-        out: Float = self.measured.differences(first.between(second)) * self.weight
-        return out
-
-    def cost(self, frames: _Frames) -> float:
-        """Return the soft-L1 cost."""
-        gaps = self.residuals(frames.at(self.first), frames.at(self.second))
-        return float((2 * (np.sqrt(1 + gaps**2) - 1)).sum())
-
-    def step(self, frames: _Frames, damping: float) -> Float:
-        """Return (N, 7), what to change."""
-        a, b = frames.at(self.first), frames.at(self.second)
-        gaps = self.residuals(a, b)
-        blocks = np.zeros((2, *gaps.shape, 7))
-        for k in range(7):
-            nudge = np.zeros((len(gaps), 7))
-            nudge[:, k] = 1e-6
-            blocks[0, :, :, k] = (self.residuals(a.moved(nudge), b) - gaps) / 1e-6
-            blocks[1, :, :, k] = (self.residuals(a, b.moved(nudge)) - gaps) / 1e-6
-        rows = np.broadcast_to(np.arange(gaps.size).reshape(*gaps.shape, 1), blocks.shape)
-        ends = np.stack([self.first, self.second])[:, :, None, None]
-        columns = np.broadcast_to(7 * ends + np.arange(7), blocks.shape)
-        shape = (gaps.size, len(self.free))
-        jacobian = coo_matrix((blocks.ravel(), (rows.ravel(), columns.ravel())), shape=shape).tocsc()[:, self.free]
-        robust = 1 / np.sqrt(1 + gaps.ravel() ** 2)
-        normal = jacobian.T @ jacobian.multiply(robust[:, None]).tocsc()
-        damped = normal + diags(damping * normal.diagonal() + 1e-12)
-        change = np.zeros(len(self.free))
-        change[self.free] = spsolve(damped.tocsc(), -(jacobian.T @ (robust * gaps.ravel())))
-        return change.reshape(-1, 7)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Frames:
-    """N similarities at once."""
-
-    log_scale: Float
-    rotation: Float
-    """(N, 3, 3)."""
-    shift: Float
-
-    @classmethod
-    def of(cls, poses: Sequence[Similarity]) -> _Frames:
-        return cls(
-            log_scale=np.log([pose.scale for pose in poses]),
-            rotation=np.stack([pose.rotation for pose in poses]),
-            shift=np.stack([pose.translation for pose in poses]),
-        )
-
-    def similarities(self) -> list[Similarity]:
-        parts = zip(np.exp(self.log_scale), self.rotation, self.shift, strict=True)
-        return [Similarity(scale=float(scale), rotation=turn, translation=shift) for scale, turn, shift in parts]
-
-    def at(self, rows: NDArray[np.int64]) -> _Frames:
-        return _Frames(log_scale=self.log_scale[rows], rotation=self.rotation[rows], shift=self.shift[rows])
-
-    def moved(self, x: Float) -> _Frames:
-        """By (N, 7) log scale, rotation vector and shift, each in the frame's own units."""
-        return _Frames(
-            log_scale=self.log_scale + x[:, 0],
-            rotation=self.rotation @ Rotation.from_rotvec(x[:, 1:4]).as_matrix(),
-            shift=self.shift + np.exp(self.log_scale)[:, None] * x[:, 4:],
-        )
-
-    def between(self, other: _Frames) -> _Frames:
-        """Return self_from_other, row by row."""
-        back = self.rotation.transpose(0, 2, 1)
-        apart = (back @ (other.shift - self.shift)[:, :, None])[:, :, 0] / np.exp(self.log_scale)[:, None]
-        return _Frames(log_scale=other.log_scale - self.log_scale, rotation=back @ other.rotation, shift=apart)
-
-    def differences(self, found: _Frames) -> Float:
-        """Return ``difference`` row by row, (N, 7)."""
-        turn = Rotation.from_matrix(self.rotation.transpose(0, 2, 1) @ found.rotation).as_rotvec()
-        scale = (found.log_scale - self.log_scale)[:, None]
-        return np.concatenate([scale, turn, found.shift - self.shift], axis=1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

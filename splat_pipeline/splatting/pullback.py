@@ -22,6 +22,7 @@ import numpy as np
 from numba import prange
 
 from splat_pipeline.splatting import layout, project, tiles
+from splat_pipeline.splatting.chain import ONE, TWO, ZERO, pull_place, pull_rotation, through_camera, through_rotation
 from splat_pipeline.splatting.harmonics import C0, direction, fill_basis, slope
 from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, choose, column, lanes, load, room, store
@@ -31,9 +32,6 @@ from splat_pipeline.splatting.project import SQUARE
 from splat_pipeline.splatting.series import exponential, root
 from splat_pipeline.splatting.turns import transpose
 
-ONE = np.float32(1)
-TWO = np.float32(2)
-ZERO = np.float32(0)
 WEIGHT = 9
 """Where a record holds the sum of the Gaussian's weights in the tile's pixels."""
 NO_PULLS = (ZERO, ZERO)
@@ -69,26 +67,6 @@ def pull_color(desk: Float32, cam: Float32, degree: int) -> None:
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def pull_rotation(row: Float32, inverse: Any, d: tuple[Any, ...], gradient: Float32) -> None:
-    """Write the quaternion's gradient from ``d``, dLoss/d of the rotation matrix by rows (9)."""
-    w, x, y, z = (
-        column(row, 3) * inverse,
-        column(row, 4) * inverse,
-        column(row, 5) * inverse,
-        column(row, 6) * inverse,
-    )
-    dw = (z * (d[3] - d[1]) + y * (d[2] - d[6]) + x * (d[7] - d[5])) * TWO
-    dx = (y * (d[1] + d[3]) + z * (d[2] + d[6]) + w * (d[7] - d[5]) - x * (d[4] + d[8]) * TWO) * TWO
-    dy = (x * (d[1] + d[3]) + z * (d[5] + d[7]) + w * (d[2] - d[6]) - y * (d[0] + d[8]) * TWO) * TWO
-    dz = (x * (d[2] + d[6]) + y * (d[5] + d[7]) + w * (d[3] - d[1]) - z * (d[0] + d[4]) * TWO) * TWO
-    along = dw * w + dx * x + dy * y + dz * z
-    store(gradient, 3 * WIDTH, (dw - along * w) * inverse)
-    store(gradient, 4 * WIDTH, (dx - along * x) * inverse)
-    store(gradient, 5 * WIDTH, (dy - along * y) * inverse)
-    store(gradient, 6 * WIDTH, (dz - along * z) * inverse)
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy")
 def pull_columns(desk: Float32, cam: Float32, degree: int, pulls: tuple[Real, Real]) -> Any:
     """Write the columns of the gradient of the sixteen Gaussians on the desk; return |dLoss/d(u, v)|, Lanes."""
     row, p, total, gradient = desk[0], desk[1], desk[2], desk[4]
@@ -121,46 +99,9 @@ def pull_columns(desk: Float32, cam: Float32, degree: int, pulls: tuple[Real, Re
     store(gradient, 8 * WIDTH, a11 * a[1] + a21 * a[4] + a[7] * pulls[1])
     store(gradient, 9 * WIDTH, a12 * a[2] + a22 * a[5] + a[8] * pulls[1])
     store(gradient, 10 * WIDTH, (strength + opacity * pulls[0]) * (ONE - opacity))
-    b10, b11, b12, b20, b21, b22 = a10 * a[6], a11 * a[7], a12 * a[8], a20 * a[6], a21 * a[7], a22 * a[8]
-    pull_rotation(
-        row,
-        r[9],
-        (
-            jw[0] * b10 + jw[3] * b20,
-            jw[0] * b11 + jw[3] * b21,
-            jw[0] * b12 + jw[3] * b22,
-            jw[1] * b10 + jw[4] * b20,
-            jw[1] * b11 + jw[4] * b21,
-            jw[1] * b12 + jw[4] * b22,
-            jw[2] * b10 + jw[5] * b20,
-            jw[2] * b11 + jw[5] * b21,
-            jw[2] * b12 + jw[5] * b22,
-        ),
-        gradient,
-    )
-    # dLoss/d(J R), then through J's depth and tangents to t.
-    h10, h11, h12 = (
-        b10 * r[0] + b11 * r[1] + b12 * r[2],
-        b10 * r[3] + b11 * r[4] + b12 * r[5],
-        b10 * r[6] + b11 * r[7] + b12 * r[8],
-    )
-    h20, h21, h22 = (
-        b20 * r[0] + b21 * r[1] + b22 * r[2],
-        b20 * r[3] + b21 * r[4] + b22 * r[5],
-        b20 * r[6] + b21 * r[7] + b22 * r[8],
-    )
-    depth = ONE / tz
-    tangent_x, tangent_y = tx * depth, ty * depth
-    free_x = choose((tangent_x > cam[19]) & (tangent_x < cam[20]), depth * cam[12], ZERO)
-    free_y = choose((tangent_y > cam[21]) & (tangent_y < cam[22]), depth * cam[13], ZERO)
-    dtan_x = du * cam[12] - free_x * (h10 * cam[6] + h11 * cam[7] + h12 * cam[8])
-    dtan_y = dv * cam[13] - free_y * (h20 * cam[6] + h21 * cam[7] + h22 * cam[8])
-    lever = h10 * jw[0] + h11 * jw[1] + h12 * jw[2] + h20 * jw[3] + h21 * jw[4] + h22 * jw[5]
-    dtx, dty = dtan_x * depth, dtan_y * depth
-    dtz = -(dtan_x * tangent_x + dtan_y * tangent_y + lever) * depth
-    store(gradient, 0, dtx * cam[0] + dty * cam[3] + dtz * cam[6])
-    store(gradient, WIDTH, dtx * cam[1] + dty * cam[4] + dtz * cam[7])
-    store(gradient, 2 * WIDTH, dtx * cam[2] + dty * cam[5] + dtz * cam[8])
+    b = (a10 * a[6], a11 * a[7], a12 * a[8], a20 * a[6], a21 * a[7], a22 * a[8])
+    pull_rotation(row, r[9], through_camera(jw, b), gradient)
+    pull_place(cam, (tx, ty, tz, du, dv), jw, through_rotation(r, b), gradient)
     pull_color(desk, cam, degree)
     return root(du * du + dv * dv)
 

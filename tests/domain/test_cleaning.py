@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from splat_pipeline.domain import cleaning, tables
+from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.cleaning import RULES, Scene, captured, clean, unclean
+from splat_pipeline.domain.fronts import air_share, front_of
 from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.domain.orbit import look_at
 
 COUNT = 2000
 RULE = {rule.name: rule for rule in RULES}
@@ -29,7 +32,11 @@ def ball(seed: int = 0) -> Scene:
         sh=np.zeros((COUNT, 1, 3), "f4"),
     )
     cameras = np.stack([3 * np.sin(turn), np.full(20, -0.5), 3 * np.cos(turn)], axis=1)
-    return Scene(gaussians=g, weights=np.full(COUNT, 10, "f4"), cameras=cameras)
+    lens = Camera(width_px=320, height_px=240, fx_px=300, fy_px=300, cx_px=160, cy_px=120)
+    views = [View(name="", camera=lens, cam_from_world=look_at(place, np.zeros(3))) for place in cameras]
+    skin = way[:1500] / np.linalg.norm(way[:1500], axis=1, keepdims=True)
+    fronts = [front_of(view, skin) for view in views]
+    return Scene(gaussians=g, weights=np.full(COUNT, 10, "f4"), cameras=cameras, fronts=fronts)
 
 
 def planted() -> tuple[Scene, dict[str, list[int]]]:
@@ -40,6 +47,7 @@ def planted() -> tuple[Scene, dict[str, list[int]]]:
     g.logit_opacities[where["transparent"]] = -6
     scene.weights[where["unseen"]] = 0.01
     g.means[where["near_cameras"]] = scene.cameras[:5] + 0.05
+    g.means[where["in_the_air"]] = scene.cameras[::4] / 2
     g.means[where["isolated"]] = [[0, -4 - 3 * i, 0] for i in range(5)]
     scene.weights[where["isolated"]] = 1
     g.log_scales[where["needles"]] = np.log([0.4, 0.01, 0.01])
@@ -56,6 +64,14 @@ def test_a_rule_marks_what_it_is_there_for_and_nothing_of_a_good_scene(name: str
     assert not RULE[name].marks(ball()).any()
 
 
+def test_what_lies_on_behind_or_beside_the_points_hangs_in_no_air_and_few_views_tell_nothing() -> None:
+    scene = ball()
+    places = np.array([[0, 0, 1.0], [0, 0, 0.2], [0, -30, 0], [1.5, 0, 0]])
+    assert air_share(scene.fronts, places).tolist() == [0, 0, 0, 1]
+    assert air_share(scene.fronts[:2], places).tolist() == [0, 0, 0, 0]
+    assert not RULE["in_the_air"].marks(replace(planted()[0], fronts=())).any()
+
+
 def test_discs_are_no_needles() -> None:
     scene = ball()
     scene.gaussians.log_scales[:, 2] = np.log(1e-6)
@@ -66,7 +82,7 @@ def test_all_that_was_planted_goes_where_nothing_is_lost() -> None:
     scene, where = planted()
     kept, rows = clean(scene, lambda _: 30.0)
     assert set(np.flatnonzero(~kept)) == {i for at in where.values() for i in at}
-    assert sum(row["removed"] for row in rows) == 30
+    assert sum(row["removed"] for row in rows) == 5 * len(RULES)
     assert [row["rule"] for row in rows] == list(RULE)
     tables.to_table(tables.CLEANING, rows)
 

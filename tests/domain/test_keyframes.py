@@ -107,6 +107,16 @@ def test_standing_still_gives_one_keyframe() -> None:
     assert len(selected(table(100, motion_px=0.0))) == 1
 
 
+def test_what_is_filmed_slowly_is_kept_more_densely_than_its_motion_asks_for_but_a_stand_still_is_not() -> None:
+    paces = {"slow": 1.0, "fast": 5.0, "still": 0.05}
+    frames = pd.concat([table(60, motion_px=pace) for pace in paces.values()], ignore_index=True)
+    frames = frames.assign(frame_index=np.arange(180), pts_s=np.arange(180) / 10, segment_id="0000-a")
+    at = np.array([keyframe.frame_index for keyframe in selected(frames)])
+    slow, fast, still = (int(np.count_nonzero((at >= low) & (at < low + 60))) for low in (0, 60, 120))
+    assert fast > slow > 1.5 * fast * paces["slow"] / paces["fast"]
+    assert still <= 1
+
+
 def test_motion_is_read_as_large_where_tracks_are_lost() -> None:
     """The few tracks that outlive a fast blurred turn are the slow ones."""
     steps = steps_of(np.array([0.01, 0.01, 0.01, np.nan, np.nan]), np.array([0.95, 0.4, 0.1, 0.0, np.nan]))

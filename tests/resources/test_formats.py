@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from resources.clips import Decoder, probe_clip
+from resources.clip_probe import probe_clip
+from resources.clips import Decoder
 from resources.upright import between_lines, upright
 
 WIDTH, HEIGHT, FRAMES, FPS = 240, 176, 12, 10

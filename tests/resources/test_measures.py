@@ -41,6 +41,18 @@ def passed(count: int, *, step_px: int = 8):
         yield WALL[100 : 100 + HEIGHT, 50 + i * step_px : 50 + i * step_px + WIDTH].copy()
 
 
+def walked(count: int):
+    """Frames of a camera that walks along the wall, things at half and at a third of its distance before it."""
+    rng = np.random.default_rng(2)
+    corners, looks = rng.integers([0, 0], [900, HEIGHT - 60], (60, 2)), rng.integers(0, 400, (60, 2))
+    for i, frame in enumerate(passed(count, step_px=3)):
+        for number, ((x, y), (a, b)) in enumerate(zip(corners, looks, strict=True)):
+            left = int(x) - 3 * i * (2 + number % 2)
+            if 0 <= left <= WIDTH - 60:
+                frame[y : y + 60, left : left + 60] = WALL[a : a + 60, b : b + 60]
+        yield frame
+
+
 def crowded(count: int, *, things: int = 150, size: int = 28):
     """Frames of a camera that walks through things which move each in its own way."""
     rng = np.random.default_rng(1)
@@ -71,6 +83,18 @@ def test_what_mostly_moves_by_itself_is_refused() -> None:
     verdict = judge_clip(measured(crowded(40)), name="a.mp4")
     assert isinstance(verdict, MovingObjects)
     assert " s" in verdict.cause
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_small_pictures_tell_of_motion_as_large_ones_do(times: int) -> None:
+    frames = [
+        cv2.resize(frame, (WIDTH // times, HEIGHT // times), interpolation=cv2.INTER_AREA) for frame in walked(40)
+    ]
+    measures = measured(frames)
+    assert np.median([m.parallax for m in measures[5:]]) > 0.2
+    assert np.median([m.epipolar_share for m in measures[5:]]) > 0.85
+    turning = measured(cv2.resize(f, (WIDTH // times, HEIGHT // times)) for f in turned(40, focal=400.0))
+    assert np.mean([bool(m.rotation_only) for m in turning[5:]]) > 0.95
 
 
 def test_some_things_that_move_are_no_reason_to_refuse() -> None:

@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from resources import nerfstudio, nerfstudio_film
 from resources.nerfstudio_film import NerfstudioFilm, film_arguments, in_our_world, read_frames, write_scene
 from resources.sandbox import watch_child
+from splat_pipeline.cli import app
 from splat_pipeline.domain.camera_paths import CameraPath, nerfstudio_path
 from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.errors import BadAnswer, ToolCrashed, ToolMissing
@@ -200,6 +202,17 @@ def test_a_picture_that_cannot_be_read_is_refused(tmp_path):
     Image.new("RGB", (128, 48), (255, 0, 0)).save(tmp_path / "00000.png")
     (frame,) = read_frames(tmp_path, around(1), (0.0, 0.0, 1.0))
     assert frame[0, 0, 0] == 255
+
+
+def test_backends_list_who_can_draw_the_preview(tmp_path, monkeypatch):
+    def told() -> dict[str, str | None]:
+        rows = json.loads(CliRunner().invoke(app, ["backends", "--json"]).output)
+        return {row["name"]: row["reason"] for row in rows if row["use"] == "preview"}
+
+    monkeypatch.setenv(nerfstudio.VARIABLE, str(tmp_path))
+    assert told() == {"own": None, "nerfstudio": f"{nerfstudio.VARIABLE}: there is no program {tmp_path}/bin/python3"}
+    playing(tmp_path / "env", monkeypatch)
+    assert told() == {"own": None, "nerfstudio": None}
 
 
 def test_without_the_environment_nothing_is_drawn_in_its_place(monkeypatch):

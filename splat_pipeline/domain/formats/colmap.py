@@ -96,8 +96,8 @@ class ColmapModel:
 
 
 @dataclass(kw_only=True)
-class _Cursor:
-    """Reads forward through bytes and never past the end."""
+class Cursor:
+    """Reads forward through bytes and never past the end. Raises ``CorruptArtifact`` where a file promises more."""
 
     data: bytes
     file: str
@@ -134,24 +134,25 @@ class _Cursor:
 def read_model(folder: Path) -> ColmapModel:
     """Read the three files of ``folder``. Raises ``CorruptArtifact`` naming the file that is absent or too short."""
     return ColmapModel(
-        cameras=dict(_cameras(_open(folder / "cameras.bin"))),
-        images=dict(_images(_open(folder / "images.bin"))),
-        points=_points(_open(folder / "points3D.bin")),
+        cameras=dict(_cameras(opened(folder / "cameras.bin"))),
+        images=dict(_images(opened(folder / "images.bin"))),
+        points=_points(opened(folder / "points3D.bin")),
     )
 
 
 def read_posed(folder: Path) -> tuple[dict[int, ColmapCamera], dict[int, ColmapImage]]:
     """Read cameras and images only, by their ids. Raises ``CorruptArtifact``, and ``ValueError`` for a wrong camera."""
-    return dict(_cameras(_open(folder / "cameras.bin"))), dict(_images(_open(folder / "images.bin")))
+    return dict(_cameras(opened(folder / "cameras.bin"))), dict(_images(opened(folder / "images.bin")))
 
 
-def _open(path: Path) -> _Cursor:
+def opened(path: Path) -> Cursor:
+    """Return what reads the file at ``path``. Raises ``CorruptArtifact``: there is none."""
     if not path.is_file():
         raise CorruptArtifact(f"{path.name} is missing from the model", file=path.name)
-    return _Cursor(data=path.read_bytes(), file=path.name)
+    return Cursor(data=path.read_bytes(), file=path.name)
 
 
-def _cameras(cursor: _Cursor) -> Iterator[tuple[int, ColmapCamera]]:
+def _cameras(cursor: Cursor) -> Iterator[tuple[int, ColmapCamera]]:
     for _ in range(cursor.count(24 + 3 * 8)):
         camera_id, number, width, height = map(int, cursor.unpack(struct.Struct("<IiQQ")))
         name = _NAMES.get(number)
@@ -161,7 +162,7 @@ def _cameras(cursor: _Cursor) -> Iterator[tuple[int, ColmapCamera]]:
         yield camera_id, ColmapCamera(model=name, width_px=width, height_px=height, params=params)
 
 
-def _images(cursor: _Cursor) -> Iterator[tuple[int, ColmapImage]]:
+def _images(cursor: Cursor) -> Iterator[tuple[int, ColmapImage]]:
     for _ in range(cursor.count(_IMAGE.size + 1 + 8)):
         image_id, *pose, camera_id = cursor.unpack(_IMAGE)
         name = cursor.text()
@@ -185,7 +186,7 @@ class _Rows:
     tracks: list[NDArray[np.void]] = field(default_factory=list)
 
 
-def _points(cursor: _Cursor) -> ColmapPoints:
+def _points(cursor: Cursor) -> ColmapPoints:
     rows = _Rows()
     for _ in range(cursor.count(_POINT3D.size)):
         head = cursor.unpack(_POINT3D)

@@ -67,6 +67,13 @@ def exposure_step_stops(keyframes: pd.DataFrame, frames: pd.DataFrame) -> float 
     return float(steps.quantile(STEP_QUANTILE)) if len(steps) else None
 
 
+def noise_luma(keyframes: pd.DataFrame, frames: pd.DataFrame) -> float | None:
+    """Return the median standard deviation of the keyframes' luma noise, of 255 (``looks.noise_of``)."""
+    names = ["video_id", "frame_index"]
+    noise = keyframes[names].merge(frames[[*names, "noise"]], on=names, how="inner")["noise"].dropna()
+    return float(noise.median()) if len(noise) else None
+
+
 def frame_metrics(
     frames: pd.DataFrame, keyframes: pd.DataFrame, decisions: pd.DataFrame, *, clips: Collection[str]
 ) -> dict[str, float | None]:
@@ -78,6 +85,7 @@ def frame_metrics(
         "rotation_only_share": rotation_only_share(frames),
         "dynamic_share": dynamic_share(frames),
         "overlap_share": overlap_share(decisions, clips),
+        "noise_luma": noise_luma(keyframes, frames),
         "exposure_step_stops": exposure_step_stops(keyframes, frames),
     }
 

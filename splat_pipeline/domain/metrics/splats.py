@@ -11,6 +11,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from splat_pipeline.domain.cameras import View
+from splat_pipeline.domain.fronts import front_of, hidden_of
 from splat_pipeline.domain.gaussians import Gaussians
 
 Picture = NDArray[np.float32]
@@ -76,6 +78,18 @@ def floater_share(gaussians: Gaussians, centers: NDArray[np.float64], points: ND
         reach = min(NEAR * float(np.median(far)), float(far.min()))
         hanging |= np.linalg.norm(finite.means - center, axis=1) < reach
     return float(weights[hanging].sum() / max(weights.sum(), 1e-12))
+
+
+def hidden_share(seen: Iterable[tuple[Picture, View]], points: NDArray[np.float64]) -> float | None:
+    """Return the share of the pictures, where points were triangulated, in which the splat ends before all of them.
+
+    ``seen``: (H, W) depth of what is drawn, in the world's units, 0 where nothing is, and its view; points (P, 3). Fog
+    and blobs in the air hide what was triangulated; a surface does not, for its own points lie on it. The nearest point
+    of a pixel's cell and of those around it counts. None without views or points.
+    """
+    shares = [hidden_of(front_of(view, points), depth) for depth, view in seen]
+    known = [share for share in shares if share is not None]
+    return float(np.mean(known)) if known else None
 
 
 def loss_ratio(history: Sequence[Mapping[str, float | None]]) -> float | None:

@@ -19,7 +19,7 @@ def film(
     frames = pd.DataFrame(
         {
             **named, "reject_reason": None, "motion_px": 5.0, "rotation_only": False, "epipolar_share": 0.95,
-            "luma_mean": [luma * 2 ** (swing * (i % 2)) for i in at],
+            "noise": 0.8, "luma_mean": [luma * 2 ** (swing * (i % 2)) for i in at],
         }
     )  # fmt: skip
     keyframes = pd.DataFrame({**named, "keyframe_id": at})
@@ -41,13 +41,24 @@ def test_good_footage_passes_every_gate():
     [
         ({"count": 7}, "enough_keyframes"),
         ({"step": 0.002}, "moves_enough"),
-        ({"step": 0.4}, "overlaps"),
         ({"cut_every": 2}, "overlaps"),
         ({"swing": 1.0}, "exposed_evenly"),
     ],
 )
 def test_footage_that_is_wrong_in_one_way_fails_the_gate_for_it(how, gate: str):
     assert failed(*film(**how)) == {gate}
+
+
+def test_noise_is_told_first_and_refused_when_it_hides_everything():
+    frames, keyframes, decisions = film()
+    assert failed(frames.assign(noise=8.0), keyframes, decisions) == {"clean_well"}
+    assert failed(frames.assign(noise=16.0), keyframes, decisions) == {"clean_well", "clean"}
+    assert failed(frames.assign(noise=[99.0, *[0.8] * 39]), keyframes, decisions) == set()
+    assert failed(frames.assign(noise=None), keyframes, decisions) == set()
+
+
+def test_footage_that_overlaps_nowhere_is_warned_of_and_refused():
+    assert failed(*film(step=0.4)) == {"overlaps", "overlaps_at_all"}
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_frames_without_poses_fail_overall_per_clip_and_over_time(model):
 
 
 def test_poses_that_are_hardly_known_fail(model):
-    assert failed(model, *tables_of([True] * IMAGES, confidence=0.05)) == {"confident"}
+    assert failed(model, *tables_of([True] * IMAGES, confidence=0.05)) == {"confident", "believed"}
 
 
 def test_large_errors_fail_first_as_a_warning_then_as_an_error(model):

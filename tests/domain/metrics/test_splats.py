@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splat_pipeline.domain.cameras import Camera, View
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.domain.metrics.splats import flicker, floater_share, loss_ratio, nan_share, shape_metrics
+from splat_pipeline.domain.metrics.splats import (
+    flicker,
+    floater_share,
+    hidden_share,
+    loss_ratio,
+    nan_share,
+    shape_metrics,
+)
 from splat_pipeline.domain.quality import judge_all, table_for
 
 N = 400
@@ -78,6 +86,31 @@ def test_what_hangs_before_the_cameras_is_a_floater_and_what_was_triangulated_th
 
 def course(*losses: float) -> list[dict[str, float]]:
     return [{"loss": loss} for loss in losses]
+
+
+def wall(depth_m: float, *, hole: float = 0.0) -> tuple[np.ndarray, View]:
+    """What a camera at the origin sees of a wall, nothing at all in a share of the picture."""
+    camera = Camera(width_px=96, height_px=64, fx_px=80, fy_px=80, cx_px=48, cy_px=32)
+    depth = np.full((64, 96), depth_m, np.float32)
+    depth[:, : round(96 * hole)] = 0
+    return depth, View(name="a", camera=camera, cam_from_world=np.eye(4))
+
+
+@pytest.mark.parametrize(("drawn_m", "share"), [(2.0, 0.0), (1.9, 0.0), (2.5, 0.0), (1.0, 1.0), (0.0, 0.0)])
+def test_what_ends_before_the_triangulated_points_hides_them(drawn_m: float, share: float):
+    x, y = np.meshgrid(np.linspace(-1.2, 1.2, 60), np.linspace(-0.8, 0.8, 40))
+    points = np.stack([x.ravel(), y.ravel(), np.full(x.size, 2.0)], axis=1)
+    assert hidden_share([wall(drawn_m)], points) == pytest.approx(share)
+
+
+def test_where_nothing_is_drawn_and_where_nothing_was_triangulated_nothing_is_hidden():
+    x, y = np.meshgrid(np.linspace(-1.2, -0.1, 40), np.linspace(-0.8, 0.8, 40))
+    points = np.stack([x.ravel(), y.ravel(), np.full(x.size, 2.0)], axis=1)
+    assert hidden_share([wall(1.0, hole=0.25)], points) == pytest.approx(0.5, abs=0.05)
+    assert hidden_share([wall(1.0)], points - [0, 0, 9]) is None
+    assert hidden_share([], points) is None
+    assert failed({"hidden_share": 0.07}) == {"little_hides"}
+    assert failed({"hidden_share": 0.5}) == {"little_hides", "nothing_hides"}
 
 
 def test_a_loss_that_did_not_fall_is_an_untrained_splat():

@@ -335,6 +335,40 @@ def test_trainings_side_by_side_take_different_gpus_as_long_as_there_are_some(tm
         assert str(again) == "cuda:1", "locks end with their trainings"
 
 
+def test_a_training_is_on_the_gpu_that_it_took_and_that_is_the_current_one_meanwhile(tmp_path, monkeypatch):
+    from contextlib import contextmanager
+
+    from resources.gpu import devices
+    from resources.gpu import train as training
+    from splat_pipeline.ports.training import TrainingViews
+
+    current, said = [], []
+
+    @contextmanager
+    def switched(device):
+        current.append(device)
+        try:
+            yield
+        finally:
+            current.pop()
+
+    def tells(given, plan, recipe, *, device, **_):
+        assert current == [device] == [torch.device("cuda", 1)]
+        assert recipe.movers == "selective"
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(torch.cuda, "device", switched)
+    monkeypatch.setattr(devices, "emptiest_first", lambda: [1, 0])
+    monkeypatch.setattr(training, "train", tells)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    given = capture()
+    some = TrainingViews(images=given["images"], views=given["views"], keyframe_ids=range(8))
+    with pytest.raises(OutOfMemory, match="8 images of 48 px and 220 Gaussians"):
+        GsplatTrainer().train(some, given["points"], given["colors"], PLAN, say=said.append)
+    assert said == ["training on cuda:1"]
+    assert current == []
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_without_a_gpu_it_says_why_and_trains_nothing():
     assert str(GsplatTrainer().unavailable()).startswith(f"torch {torch.__version__} sees no CUDA device: ")
