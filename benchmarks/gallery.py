@@ -26,11 +26,11 @@ DRAWN = """new Promise(done => {
     const now = nodes.map(node => JSON.stringify(node.getBoundingClientRect())).join();
     still = nodes.length > 10 && now === before ? still + 1 : 0;
     before = now;
-    still < 20 ? setTimeout(look, 250) : done();
+    still < 40 ? setTimeout(look, 250) : done();
   };
   look();
 })"""
-"""The graph is laid out in a worker, drawn, and moved into view: it is there when its nodes stand still for 5 s."""
+"""The graph is laid out in a worker, drawn, and moved into view: it is there when its nodes stand still for 10 s."""
 WIDE, PHONE = (1080, 1500), (380, 1100)
 VIEWER = (1080, 608)
 
@@ -49,7 +49,7 @@ def main() -> None:
             name, _, shown = job.partition("=")
             shoot(browser, delivered(asked.home, name), asked.out / (shown or name))
         if asked.ui:
-            page = browser.page().open(f"{asked.ui}/asset-groups", width=1600, height=1000)
+            page = browser.page().open(f"{asked.ui}/asset-groups", width=2200, height=1300)
             page.run(DRAWN)
             save(page.picture(), asked.out / "ui.jpg")
 
