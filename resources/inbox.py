@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 from splat_pipeline.assets.jobfile import MAX_BYTES, read_job_file
 from splat_pipeline.domain.contents import classify, is_junk, require_content
@@ -97,6 +98,7 @@ def _listed(seen: _Files, title: str, *, location: str, managed: bool) -> Upload
         raise UnsafeUpload(f"more than {MOST_FILES} files in {title}")
     contents = classify(seen.names)
     wishes, asked = _asked(seen, contents.job_file)
+    told = f"{contents.job_file}\0{json.dumps(asked, sort_keys=True)}\n" if asked else ""
     files, digest = [], hashlib.sha256()
     ordered = [safe_name(name) for name in natural_order(seen.names)]
     with ThreadPoolExecutor(AT_ONCE) as pool:  # an object store answers many as fast as one
@@ -104,7 +106,7 @@ def _listed(seen: _Files, title: str, *, location: str, managed: bool) -> Upload
     for name, (size, ends) in zip(ordered, looks, strict=True):
         files.append(UploadFile(name=name, size_bytes=size, ends=ends))
         if name == contents.job_file:
-            digest.update(asked.encode())
+            digest.update(told.encode())
         elif not is_junk(name):
             digest.update(f"{name}\0{size}\0{ends}\n".encode())
     require_content(contents, title)
@@ -117,15 +119,16 @@ def _listed(seen: _Files, title: str, *, location: str, managed: bool) -> Upload
         managed=managed,
         content=content,
         wishes=wishes,
+        asked=asked,
     )
 
 
-def _asked(seen: _Files, job_file: str | None) -> tuple[Wishes, str]:
-    """Return the wishes of an upload, and the rest of its job file as text: what decides how the result looks."""
+def _asked(seen: _Files, job_file: str | None) -> tuple[Wishes, dict[str, Any]]:
+    """Return the wishes of an upload, and the rest of its job file as plain values: how the result shall look."""
     if job_file is None:
-        return Wishes(), ""
+        return Wishes(), {}
     wishes, rest = split(read_job_file(seen.text(job_file).decode(errors="replace")), file=job_file)
-    return wishes, f"{job_file}\0{json.dumps(rest, sort_keys=True, default=str)}\n" if rest else ""
+    return wishes, json.loads(json.dumps(rest, default=str))
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:

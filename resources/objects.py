@@ -6,7 +6,9 @@ One object is written whole or not at all. Of several, one is written last and s
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import os
 import tempfile
 import uuid
@@ -21,6 +23,8 @@ from splat_pipeline.ports.stores import FileFacts, Place
 
 AT_ONCE = 8
 """Objects that are written or copied at the same time."""
+READS = 4
+"""So often bytes are asked for, until they are what was written or two answers agree."""
 _MAY_LACK = ("read", "fetch", "_copy")
 """Where a file that is not there is an answer; elsewhere it is the bucket that is not."""
 Given = ParamSpec("Given")
@@ -99,10 +103,21 @@ class ObjectPlace:
 
     @_told
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
-        """Return the bytes of an object, or some of them. Raises ``FileNotFoundError``."""
-        if stop is None and start == 0:
-            return bytes(self._fs.cat_file(self._at(name)))
-        return bytes(self._fs.cat_file(self._at(name), start=start, end=stop))
+        """Return the bytes of an object, or some of them. Raises ``FileNotFoundError``.
+
+        They have the length and the MD5 that the store tells, or came twice: a network now and then gives others.
+        """
+        seen: set[str] = set()
+        for _ in range(READS):
+            facts = _facts(self._fs.info(self._at(name)))
+            end = facts.size_bytes if stop is None else min(stop, facts.size_bytes)
+            if end <= start:
+                return b""
+            data = bytes(self._fs.cat_file(self._at(name), start=start, end=end))
+            md5 = facts.md5 if end - start == facts.size_bytes else None
+            if len(data) == end - start and _is_right(hashlib.md5(data, usedforsecurity=False), md5, seen):
+                return data
+        raise StoreUnavailable(f"{self._url}: {name} was read {READS} times and did not arrive as it was written")
 
     @_told
     def write(self, name: str, data: bytes) -> None:
@@ -138,8 +153,23 @@ class ObjectPlace:
 
     @_told
     def fetch(self, name: str, path: Path) -> None:
-        """Copy an object to this machine. Raises ``FileNotFoundError``."""
-        self._fs.get_file(self._at(name), str(path))
+        """Copy an object to this machine; it has the size that the store tells, and the MD5 where it tells one.
+
+        Raises ``FileNotFoundError``.
+        """
+        seen: set[str] = set()
+        for _ in range(READS):
+            facts = _facts(self._fs.info(self._at(name)))
+            self._fs.get_file(self._at(name), str(path))
+            if path.stat().st_size != facts.size_bytes:
+                continue
+            if facts.md5 is None:
+                return
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+            if _is_right(digest, facts.md5, seen):
+                return
+        raise StoreUnavailable(f"{self._url}: {name} was fetched {READS} times and did not arrive as it was written")
 
     @_told
     def link(self, name: str, *, seconds: int) -> str:
@@ -174,7 +204,8 @@ class ObjectPlace:
     def remove(self, name: str) -> None:
         """Remove an object, or all below ``name``, when it is there."""
         for path in [*self._fs.find(self._at(name))]:
-            self._fs.rm_file(path)
+            with contextlib.suppress(FileNotFoundError):  # another one removed it
+                self._fs.rm_file(path)
 
     def _at(self, name: str) -> str:
         root = str(self._root.path).rstrip("/")
@@ -192,6 +223,17 @@ class ObjectPlace:
 
             self._opened = (os.getpid(), UPath(self._url, use_listings_cache=False))
         return self._opened[1]
+
+
+def _is_right(digest: hashlib._Hash, md5: str | None, seen: set[str]) -> bool:
+    """Tell whether bytes are what the store tells, or came before.
+
+    A store may tell another digest than MD5, of objects encrypted with a key: two reads that agree are right too.
+    """
+    found = digest.hexdigest()
+    again = found in seen
+    seen.add(found)
+    return again or found == md5
 
 
 def _facts(info: dict[str, Any]) -> FileFacts:

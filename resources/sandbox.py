@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from resources.child_lines import Lines
-from splat_pipeline.domain.errors import ToolCrashed, ToolMissing, ToolTimeout
+from splat_pipeline.domain.errors import ProcessKilled, ToolCrashed, ToolMissing, ToolTimeout
 from splat_pipeline.ports.progress import Say
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -61,15 +61,22 @@ class Finished:
     cpu_s: float
     """Of the child and those that it waited for."""
     last_lines: Sequence[str]
+    cpu_limit_s: float | None = None
 
     @property
-    def problem(self) -> ToolTimeout | ToolCrashed | None:
-        """What went wrong, with the last lines; None when it ended by itself and said success."""
+    def problem(self) -> ToolTimeout | ToolCrashed | ProcessKilled | None:
+        """What went wrong, with the last lines; None when it ended by itself and said success.
+
+        SIGKILL comes from outside (a person, a kernel without memory), unless it is the kernel's for too much CPU: it
+        says nothing of the program or what it was given.
+        """
         name, tail = Path(self.argv[0]).name, "Its last lines:\n" + "\n".join(self.last_lines)
         if self.timed_out:
             return ToolTimeout(f"{name} was stopped after {self.seconds:.0f} s. {tail}")
         if self.returncode < 0:
             how = f"killed by signal {-self.returncode} ({signal.strsignal(-self.returncode)})"
+            if self.returncode == -signal.SIGKILL and not (self.cpu_limit_s and self.cpu_s > self.cpu_limit_s - 1):
+                return ProcessKilled(f"{name} was {how} from outside. {tail}")
             return ToolCrashed(f"{name} was {how}. {tail}")
         if self.returncode > 0:
             return ToolCrashed(f"{name} ended with exit code {self.returncode}. {tail}")
@@ -85,7 +92,10 @@ def run_child(
     log: Path | None = None,
     say: Say = lambda _: None,
 ) -> Finished:
-    """Run a program to its end, as ``watch_child``. Raises ``ToolMissing``, ``ToolTimeout``, ``ToolCrashed``."""
+    """Run a program to its end, as ``watch_child``.
+
+    Raises ``ToolMissing``, ``ToolTimeout``, ``ToolCrashed``, ``ProcessKilled``.
+    """
     finished = watch_child(argv, time_limit_s=time_limit_s, limits=limits, cwd=cwd, log=log, say=say)
     if finished.problem is not None:
         raise finished.problem
@@ -129,6 +139,7 @@ def watch_child(
         peak_rss_bytes=child.peak_rss_bytes,
         cpu_s=child.cpu_s,
         last_lines=tuple(lines.kept),
+        cpu_limit_s=limits.cpu_s,
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from splat_pipeline.domain.contents import JOB_FILE
+from splat_pipeline.domain.errors import BadJobFile
 from splat_pipeline.domain.recipe import Recipe
 from splat_pipeline.domain.room import DiskRules, Room, in_words, missing, needed
 from splat_pipeline.domain.uploads import Upload
@@ -38,7 +40,7 @@ class Guard:
     def lack(self, upload: Upload | None = None, *, running: int = 0) -> tuple[Room, Room]:
         """Return what is free and what is missing for the job of ``upload`` (None: for the floor alone), at the worst.
 
-        Every job is taken for one by the installation's own settings.
+        Runs that are not over are taken for jobs like this one.
         """
         need = Room(size_bytes=0, inodes=0) if upload is None else self._need(upload)
         found = [(free, missing(free, need, self.rules, running=running)) for free in map(free_room, self.folders)]
@@ -62,4 +64,11 @@ class Guard:
 
     def _need(self, upload: Upload) -> Room:
         zipped = any(file.name.lower().endswith(ARCHIVE_SUFFIX) for file in upload.files)
-        return needed(self.recipe, upload_bytes=sum(file.size_bytes for file in upload.files), zipped=zipped)
+        return needed(self._recipe(upload), upload_bytes=sum(file.size_bytes for file in upload.files), zipped=zipped)
+
+    def _recipe(self, upload: Upload) -> Recipe:
+        """Return the job's settings, as far as ``job.yaml`` tells; its run says what is wrong there."""
+        try:
+            return self.recipe.overridden(upload.asked, source=JOB_FILE)
+        except BadJobFile:
+            return self.recipe

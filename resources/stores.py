@@ -4,7 +4,7 @@
     <root>/jobs/<job>/<asset>/<version>/...           an artifact: its files and artifact.json, never changed
     <root>/jobs/<job>/<asset>/current, attempts       which version is current: see ``fences``
     <root>/contents/<sha256>.json                     the job that a content came as first
-    <root>/tables/<name>.parquet/part-<id>.parquet    a cross-job table: a folder that pandas and DuckDB read as one
+    <root>/tables/<name>.parquet/part-<id>.parquet    a cross-job table, see ``parts``: pandas and DuckDB read it as one
     <local>/ongoing/<job>/<asset>/<key>/...           what unfinished work needs to go on; goes when it is published
     <local>/scratch/...                               half-made things; may be deleted while nothing runs
     <local>/copies/...                                what was fetched from an object store: see ``copies``
@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,11 @@ from resources.copies import Copies
 from resources.deliveries import Deliveries
 from resources.disk import disk_errors, write
 from resources.fetched import fetched_upload
+from resources.parts import all_rows, merge_days, table_home
 from resources.places import place_of
 from resources.sealed import read_sealed, sealed
 from splat_pipeline.domain.errors import CorruptArtifact, MissingArtifact, Superseded, UnsafeUpload
-from splat_pipeline.domain.tables import TableSpec, read_table, write_table
+from splat_pipeline.domain.tables import TableSpec, write_table
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.ports.stores import Artifact, Place
 
@@ -170,18 +171,17 @@ class FileStore:
         with self._folder(f"table-{spec.name}") as folder:
             part = folder / f"part-{uuid.uuid4().hex}.parquet"
             write_table(part, spec, rows)
-            self.place.put(part, f"{_table(spec)}/{part.name}")
+            self.place.put(part, f"{table_home(spec)}/{part.name}")
 
     def rows(self, spec: TableSpec) -> pd.DataFrame:
         """Return a cross-job table whole, oldest first; an empty one when nothing was written yet."""
-        found = {name: facts for name, facts in self.place.find(_table(spec)).items() if "/part-" in name}
-        if not found:
-            return pd.DataFrame(columns=[column.name for column in spec.columns])
-        # Rows tell whole seconds; within one, the order of the files is the order of writing.
-        parts = sorted(found, key=lambda name: (found[name].modified_ns, name))
         with self._folder(f"table-{spec.name}") as folder:
-            frames = [read_table(self._part(name, folder), spec) for name in parts]
-        return pd.concat(frames, ignore_index=True).sort_values("utc", kind="stable", ignore_index=True)
+            return all_rows(self.place, spec, folder).sort_values("utc", kind="stable", ignore_index=True)
+
+    def merge_tables(self, specs: Iterable[TableSpec], *, now_s: float) -> int:
+        """Put the parts of cross-job tables together by days that are over; return how many files are fewer."""
+        with self._folder("tables") as folder:
+            return sum(merge_days(self.place, spec, folder, now_s=now_s) for spec in specs)
 
     def delivery_of(self, job: str) -> Path | None:
         """Return the folder that was delivered last for a job, fetched where it lies elsewhere, or None."""
@@ -206,13 +206,6 @@ class FileStore:
         finally:
             if folder.exists():
                 shutil.rmtree(folder)
-
-    def _part(self, name: str, folder: Path) -> Path:
-        here = self.place.here(name)
-        if here is None:
-            here = folder / Path(name).name
-            self.place.fetch(name, here)
-        return here
 
     def _kept(self, folder: Path, home: str, files: Sequence[Mapping[str, Any]]) -> Path:
         """Move what was published elsewhere to the copies: whoever reads it on this machine need not fetch it."""
@@ -245,10 +238,6 @@ def _artifact(manifest: Mapping[str, Any], version: str, folder: Path) -> Artifa
 
 def _home(job: str, asset: str) -> str:
     return f"jobs/{_checked(job)}/{_checked(asset)}"
-
-
-def _table(spec: TableSpec) -> str:
-    return f"tables/{spec.name}.parquet"
 
 
 def _checked(name: str) -> str:

@@ -13,12 +13,16 @@ from splat_pipeline.domain.retention import Decision, KeepRules, decide, make_ro
 
 
 def sweep(inventory: Inventory, rules: Mapping[str, KeepRules], *, utc: str, dry_run: bool = False) -> list[Decision]:
-    """Return a decision on everything; unless ``dry_run``, what goes by ``rules`` is gone, and only that ``goes``."""
+    """Return a decision on everything; unless ``dry_run``, what goes by ``rules`` is gone, and only that ``goes``.
+
+    The parts of cross-job tables are put together by days, too.
+    """
     held = inventory.things()
     decisions = decide([each.thing for each in held], rules)
     if dry_run:
         return decisions
     gone = _remove(inventory, held, decisions, utc=utc)
+    inventory.store.merge_tables(tables.CROSS_JOB, now_s=inventory.now_s())
     return [*gone, *(each for each in decisions if not each.goes)]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from sensors.discreet import discreet
 from splat_pipeline.assets.failures import explain
 from splat_pipeline.domain.errors import WebhookFailed
 from splat_pipeline.ports.outlets import Messenger
@@ -67,7 +68,7 @@ def alerts_sensor(messenger: Messenger, *, warnings: Warnings, job_name: str, ev
 
     return dg.SensorDefinition(
         name="alerts",
-        evaluation_fn=tick,
+        evaluation_fn=discreet(tick),
         job_name=job_name,
         minimum_interval_seconds=every_s,
         default_status=dg.DefaultSensorStatus.RUNNING,

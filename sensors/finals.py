@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from sensors.discreet import discreet
 from splat_pipeline.assets.splats import final_config
 from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.domain.errors import MissingArtifact
@@ -31,6 +32,7 @@ def finals_sensor(*, store: Store, job: dg.UnresolvedAssetJobDefinition, poll_s:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Starts the run for the final result when a draft was delivered.",
     )
+    @discreet
     def finals(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
         run = context.dagster_run
         partition = run.tags.get(PARTITION_TAG)

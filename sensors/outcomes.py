@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 
+from sensors.discreet import discreet
 from sensors.second_chances import is_owed_a_retry
 from splat_pipeline.assets.failures import evidence, explain
 from splat_pipeline.domain.errors import Cancelled, MissingArtifact, SplatError
@@ -90,7 +91,7 @@ def outcomes_sensor(out: Exit, *, poll_s: int) -> dg.SensorDefinition:
 
     return dg.SensorDefinition(
         name="outcomes",
-        evaluation_fn=tick,
+        evaluation_fn=discreet(tick),
         job_name=out.job_name,
         minimum_interval_seconds=poll_s,
         default_status=dg.DefaultSensorStatus.RUNNING,

@@ -18,6 +18,8 @@ from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.launcher.base import WorkerStatus
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
 
+from sensors.discreet import discreet
+
 LOOK_BACK = timedelta(days=7)
 MOST = 100
 """Runs of one tick."""
@@ -51,7 +53,7 @@ def bury_unborn(instance: dg.DagsterInstance, job_name: str, *, settled: timedel
     return dead
 
 
-def second_chances_sensor(*, job_name: str, every_s: int = 30) -> dg.SensorDefinition:
+def second_chances_sensor(*, job_name: str, every_s: int) -> dg.SensorDefinition:
     """Return the sensor that has such runs started again. It ticks only while the code server answers."""
 
     def tick(context: dg.SensorEvaluationContext) -> dg.SkipReason:
@@ -73,7 +75,7 @@ def second_chances_sensor(*, job_name: str, every_s: int = 30) -> dg.SensorDefin
 
     return dg.SensorDefinition(
         name="second_chances",
-        evaluation_fn=tick,
+        evaluation_fn=discreet(tick),
         job_name=job_name,
         minimum_interval_seconds=every_s,
         default_status=dg.DefaultSensorStatus.RUNNING,

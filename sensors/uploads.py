@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
+from sensors.discreet import discreet
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.traces import REUSE_TAG
 from splat_pipeline.domain import inbox as rules
@@ -82,7 +83,7 @@ def uploads_sensor(door: Door, *, poll_s: int, inbox: str) -> dg.SensorDefinitio
 
     return dg.SensorDefinition(
         name="uploads",
-        evaluation_fn=tick,
+        evaluation_fn=discreet(tick),
         job_name=door.job_name,
         minimum_interval_seconds=poll_s,
         default_status=dg.DefaultSensorStatus.RUNNING,

@@ -122,7 +122,7 @@ def doors(settings: Settings) -> list[dg.SensorDefinition]:
         uploads_sensor(door, poll_s=poll_s, inbox=settings.place("inbox")),
         outcomes_sensor(out, poll_s=poll_s),
         *([] if webhook is None else [alerts_sensor(webhook, warnings=watch.warnings, job_name=JOB)]),
-        second_chances_sensor(job_name=JOB),
+        second_chances_sensor(job_name=JOB, every_s=poll_s),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import uuid
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -10,6 +11,7 @@ from typing import Any, get_args
 
 import dagster as dg
 
+from resources.disk import write_atomic
 from resources.machine import is_gone, this_process
 from resources.places import place_of
 from splat_pipeline.assets.failures import GOES_ON, explain, in_full
@@ -27,6 +29,8 @@ Listener = Callable[[dg.EventLogEntry], None]
 Reason = dict[str, str | None]
 SILENT: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The terminal shows our own lines; Dagster's go to its event log."""
+MADE = ".database-made"
+"""In DAGSTER_HOME, once Dagster has made its database."""
 
 
 def make_home(settings: Settings) -> Path:
@@ -40,11 +44,24 @@ def make_home(settings: Settings) -> Path:
         for name in get_args(Spot):
             place_of(settings.place(name)).check()
         if not (home / "dagster.yaml").exists():
-            (home / "dagster.yaml").write_text(files("splat_pipeline").joinpath("dagster.yaml").read_text())
+            write_atomic(home / "dagster.yaml", files("splat_pipeline").joinpath("dagster.yaml").read_text())
+        _make_database(home)
     except OSError as error:
         cause = f"{error.filename}: {(error.strerror or 'cannot be written').lower()}"
         raise StoreUnavailable(cause, remedy="Set SPLAT__HOME to a folder that you can write to.") from None
     return home
+
+
+def _make_database(home: Path) -> None:
+    """Have Dagster make its database, once: two processes that both find none leave a broken one."""
+    made = home / MADE
+    if made.exists():
+        return
+    with (home / f"{MADE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            instance.get_runs_count()
+        made.touch()
 
 
 def run_upload(

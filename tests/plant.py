@@ -178,10 +178,13 @@ class Plant:
         """Return how a run goes now."""
         return next(now.status for now in self.runs() if now.run_id == run.run_id)
 
+    def waiting(self) -> list[Path]:
+        """Return the uploads in the inbox."""
+        return [path for path in self.place("inbox").iterdir() if not path.name.startswith(".")]
+
     def ended(self) -> bool:
         """Tell whether the inbox is empty and no run is waiting or going on."""
-        waiting = [path for path in self.place("inbox").iterdir() if not path.name.startswith(".")]
-        return not waiting and all(run.is_finished for run in self.runs())
+        return not self.waiting() and all(run.is_finished for run in self.runs())
 
     def until(self, done: Callable[[], object], *, within_s: float) -> float:
         """Wait, keeping everything running, until ``done``; return the seconds. Raises ``TimeoutError``."""

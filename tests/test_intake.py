@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from object_stores import BUCKET, SECRET
 
 from resources.places import place_of
@@ -78,7 +79,10 @@ def test_a_good_upload_is_delivered_and_a_broken_one_refused_wherever_things_lie
     assert set(jobs_table(store)["job"]) == set(requests.values())
 
 
-def test_no_secret_is_in_the_settings_the_log_or_anything_stored(s3_server: str, tmp_path: Path):
+def test_no_secret_is_in_the_settings_the_log_or_anything_stored(
+    s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0.0)  # three retries, without their waits
     settings = settings_at(f"{s3_server}/secrets", tmp_path / "local")
     lost = settings.model_copy(update={"delivered": "s3://no-such-bucket/x"})
     with dg.DagsterInstance.from_config(str(make_home(settings))) as instance:

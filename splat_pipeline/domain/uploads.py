@@ -44,6 +44,8 @@ class Upload:
     stamp: str = ""
     """How that entry looked when it was listed."""
     wishes: Wishes = field(default_factory=Wishes)
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """What ``job.yaml`` asks of the result, as it stands there; nobody has looked yet whether it can be."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

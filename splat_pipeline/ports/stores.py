@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,6 +164,13 @@ class Store(Protocol):
 
     def rows(self, spec: TableSpec) -> pd.DataFrame:
         """Return a cross-job table whole, oldest first; an empty one when nothing was written yet."""
+        ...
+
+    def merge_tables(self, specs: Iterable[TableSpec], *, now_s: float) -> int:
+        """Put the parts of cross-job tables together by days that are over (``now_s``: Unix time).
+
+        Returns how many files are fewer. Who reads meanwhile sees every row once.
+        """
         ...
 
     def deliver(self, artifact: Artifact) -> str:

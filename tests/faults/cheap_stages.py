@@ -21,6 +21,8 @@ from splat_pipeline.domain.errors import CorruptArtifact, MissingWindow, Unreada
 
 PIECES = 3
 ROUNDS = 40_000
+LINGERS_S = 0.7
+"""Of a tool: long enough to be killed now and then."""
 BAD = b"no film"
 HOLD = "CHEAP_HOLD"
 """Environment variable: a file; while it is there, the programs of the pieces wait."""
@@ -31,6 +33,7 @@ while os.path.exists(os.environ.get("{HOLD}", "")):
 data = pathlib.Path(sys.argv[1]).read_bytes()
 for _ in range({ROUNDS}):
     data = hashlib.sha256(data).digest()
+time.sleep({LINGERS_S})
 pathlib.Path(sys.argv[2]).write_text(data.hex())
 """
 

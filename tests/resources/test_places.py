@@ -113,7 +113,7 @@ def test_a_bucket_that_is_not_there_is_named_and_nothing_secret_is(s3_server: st
 
 def test_a_store_that_refuses_says_so_without_its_own_words(monkeypatch: pytest.MonkeyPatch):
     class Refusing:
-        def cat_file(self, *given: object) -> bytes:
+        def info(self, *given: object) -> dict[str, object]:
             raise PermissionError(f"sig=abcdef {given}")
 
     place = ObjectPlace("s3://bucket/x")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resources.sandbox import Limits, run_child, watch_child
-from splat_pipeline.domain.errors import ToolCrashed, ToolMissing, ToolTimeout
+from splat_pipeline.domain.errors import ProcessKilled, ToolCrashed, ToolMissing, ToolTimeout
 
 
 def python(code):
@@ -68,6 +68,17 @@ def test_the_last_200_lines_and_the_exit_code_are_in_the_error():
 def test_a_signal_is_named():
     with pytest.raises(ToolCrashed, match=r"killed by signal 6 \(Aborted\)"):
         run_child(python("import os; os.abort()"), time_limit_s=30)
+
+
+def test_a_kill_from_outside_is_no_fault_of_the_program_and_may_pass():
+    with pytest.raises(ProcessKilled, match=r"killed by signal 9 \(Killed\) from outside") as caught:
+        run_child(python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), time_limit_s=30)
+    assert caught.value.retry == "same"
+
+
+def test_a_kill_for_too_much_cpu_is_one_of_the_program():
+    with pytest.raises(ToolCrashed, match="killed by signal"):
+        run_child(python("while True: pass"), time_limit_s=300, limits=Limits(cpu_s=1))
 
 
 def test_a_program_that_is_not_there_is_missing():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,14 @@ def test_a_run_waits_for_bytes_and_goes_on_once_they_are_there(disk: Disk):
     filler.unlink()
     (folder / "more").unlink()
     assert watch.hold(UPLOAD, running=0) is None
+
+
+def test_what_job_yaml_asks_for_counts_and_what_it_cannot_ask_for_does_not(disk: Disk):
+    watch = guard(disk(megabytes=200, inodes=2000))
+    many = replace(UPLOAD, asked={"training": {"max_gaussians": 10**6}})
+    assert watch.hold(UPLOAD, running=0) is None
+    assert "GB of disk" in str(watch.hold(many, running=0))
+    assert watch.hold(replace(UPLOAD, asked={"training": {"max_gaussians": "many"}}), running=0) is None
 
 
 def test_a_run_waits_for_inodes(disk: Disk):

@@ -26,6 +26,7 @@ from dagster._core.scheduler.instigation import (
 from dagster._daemon.types import DaemonHeartbeat
 from prometheus_client.parser import text_string_to_metric_families
 
+from resources import followed as followed_module
 from resources.followed import Followed
 from resources.health import DAEMONS, Health
 from resources.metrics_server import metrics_server
@@ -146,8 +147,8 @@ def test_parts_of_a_table_are_read_once_the_newest_first_and_in_bounded_bites(
     for i in range(5):
         add(store, f"s{i}")
     followed, read = Followed(store.place, tables.STAGES), []
-    plain = followed._read
-    monkeypatch.setattr(followed, "_read", lambda name: read.append(name) or plain(name))
+    plain = followed_module.read_part
+    monkeypatch.setattr(followed_module, "read_part", lambda path, spec: read.append(path) or plain(path, spec))
     seen = [set(followed.rows()["stage"]) for _ in range(5)]
     assert seen[0] == {"s4", "s3"}
     assert [len(stages) for stages in seen] == [2, 4, 5, 5, 5]

@@ -44,7 +44,7 @@ def seen(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
 
 
 def tick(instance: dg.DagsterInstance) -> None:
-    second_chances_sensor(job_name="nothing")(dg.build_sensor_context(instance=instance))
+    second_chances_sensor(job_name="nothing", every_s=30)(dg.build_sensor_context(instance=instance))
 
 
 def test_a_run_whose_retry_could_not_be_started_is_told_of_again(home: dg.DagsterInstance):
