@@ -16,7 +16,7 @@ from clouds import some_gaussians
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.gates import damage, fit, places, report, warps  # noqa: E402
+from benchmarks.gates import damage, fit, places, real, report, warps  # noqa: E402
 from benchmarks.gates.cases import CAMERA, captures, reference  # noqa: E402
 from benchmarks.gates.judged import pose_damages, splat_damages  # noqa: E402
 from benchmarks.gates.run import QUICK, tasks  # noqa: E402
@@ -199,3 +199,25 @@ def test_a_handful_of_captures_is_judged_rightly(tmp_path: Path) -> None:
         "none-table-1": None, "dark-0.03": "too-dark", "short-6": "too-short", "nan-0.3": "diverged",
     }  # fmt: skip
     assert found["confusion"] == {"bad_stopped": 3, "bad_shipped": 0, "good_stopped": 0, "good_shipped": 1}
+
+
+def test_real_captures_are_folders_that_say_what_is_expected_and_files_elsewhere(tmp_path: Path) -> None:
+    for name, outcome in (("fine", "succeed"), ("still", "reject")):
+        folder = tmp_path / "dev" / name
+        folder.mkdir(parents=True)
+        (folder / "clip.mp4").touch()
+        (folder / "expected.json").write_text(json.dumps({"outcome": outcome}))
+    (tmp_path / "bad").mkdir()
+    for name in ("README.md", "black.mp4", "odd.mkv"):
+        (tmp_path / "bad" / name).touch()
+    found = {path.name: bool(real.classes_of(path)) for path in real.captures(tmp_path)}
+    assert found == {"black.mp4": True, "odd.mkv": False, "fine": False, "still": True}
+
+
+def test_a_real_file_that_is_none_is_refused_and_rightly_called(tmp_path: Path) -> None:
+    (tmp_path / "zero_byte.mp4").touch()
+    (row,) = real.judged(tmp_path)
+    assert (row["shipped"], row["good"], row["failure"]) == (False, False, "unreadable")
+    assert list(real.judged(tmp_path, known=["zero_byte.mp4"])) == []
+    told = report.figures([row])
+    assert (told["recall_bad"], told["class_accuracy"], told["captures"]) == (1.0, 1.0, 1)

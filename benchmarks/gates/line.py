@@ -87,10 +87,11 @@ class OnlyTrainer:
 class Line:
     """A store, and the resources behind the stages; one job after the other."""
 
-    def __init__(self, home: Path, *, recipe: Recipe | None = None) -> None:
+    def __init__(self, home: Path, *, recipe: Recipe | None = None, ladder: Mapping[Detail, Rung] = LADDER) -> None:
         small = Recipe().overridden(SMALL, source="benchmark")
         self.settings = Settings(home=home, recipe=recipe or small)
         self.store: FileStore = store_of(self.settings)
+        self.ladder = ladder
         self.resources = {**resources_of(self.settings), "reader": PyAvReader(), "trainers": OnlyTrainer(CpuTrainer())}
 
     def register(self, path: Path, title: str) -> str:
@@ -110,7 +111,7 @@ class Line:
     def run(self, job: str, stages: Sequence[str], *, detail: str | None = None, **resources: Any) -> Outcome:
         """Materialize ``stages`` of ``job``, until something stops it."""
         ops = {"training_plan": {"config": {"detail": detail}}} if detail and "training_plan" in stages else {}
-        with dg.DagsterInstance.ephemeral() as instance, scaled():
+        with dg.DagsterInstance.ephemeral() as instance, scaled(self.ladder):
             instance.add_dynamic_partitions(str(jobs.name), [job])
             result = dg.materialize(
                 assets(),
@@ -163,9 +164,9 @@ def _replaced(store: FileStore, job: str, asset: str, source: str) -> Iterator[P
 
 
 @contextmanager
-def scaled() -> Iterator[None]:
-    """Have trainings of the size of ``LADDER`` for a while."""
-    with mock.patch.dict(plans.CPU_LADDER, LADDER):
+def scaled(ladder: Mapping[Detail, Rung] = LADDER) -> Iterator[None]:
+    """Have trainings of the size of ``ladder`` for a while."""
+    with mock.patch.dict(plans.CPU_LADDER, ladder):
         yield
 
 

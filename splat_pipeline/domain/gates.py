@@ -147,6 +147,7 @@ LIMITS: dict[str, Limit] = {
     "windows_turn_alike": _lower("camera_poses", "window_rotation_deg", most=2.0, error=Drift),
     "scale_holds": _lower("camera_poses", "scale_drift", most=0.1, error=Drift),
     "neighbours_agree": _lower("camera_poses", "neighbour_epipolar", most=0.002, error=Drift),
+    "neighbours_agree_at_all": _stop("camera_poses", "neighbour_epipolar", most=0.0045, error=Drift),
     "unseen_matches": _stop("camera_poses", "heldout_epipolar", most=0.02, error=Drift),
     "unseen_matches_well": _lower("camera_poses", "heldout_epipolar", most=0.003, error=Drift),
     "not_planar": _lower("camera_poses", "planar_share", most=0.95, aerial=0.99, error=NoParallax),

@@ -23,10 +23,10 @@ from splat_pipeline.domain.scoring import REPEAT_BELOW
 
 LEAST_FRAMES, LEAST_S = 8, 2.0
 DARK_LUMA = 14.0
-BLURRED_BELOW = 0.01
+BLURRED_BELOW = 0.014
 """Variance of the Laplacian over variance of luma: 0.045 and more for every real clip that we have, 0.018 for a near
-wall of soft texture, 0.005 behind a Gaussian of a hundredth of the picture's width, 0.0015 behind one of sigma 10. Not
-a rank of sharpness, only the question whether anything is in focus at all."""
+wall of soft texture, 0.008 and 0.011 behind Gaussians of 1 and 3 % of a small picture's width, 0.0015 behind sigma 10.
+Not a rank of sharpness, only the question whether anything is in focus at all."""
 BARE_BELOW = 0.04
 STILL_ABOVE, BACKGROUND_STILL_ABOVE = 0.5, 0.1
 """Median and tenth percentile of the share of corners that stand still over 0.5 s. Measured: fixed cameras 0.88 and

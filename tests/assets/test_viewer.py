@@ -271,6 +271,25 @@ def test_keys_fly_the_way_that_the_page_says_until_they_are_let_go(flown) -> Non
 
 
 @in_a_browser
+def test_a_camera_at_rest_stays_to_the_last_digit_so_that_nothing_is_sorted_again(flown) -> None:
+    page, _ = flown
+    rng = np.random.default_rng(0)
+    eyes, looks = rng.normal(size=(100, 3)), rng.normal(size=(100, 3))
+    told = [
+        placed(View(name="", camera=CAMERA, cam_from_world=look_at(e, e + k))) for e, k in zip(eyes, looks, strict=True)
+    ]
+    moved = """splat.then(v => %s.filter(pose => {
+      v.show(pose);
+      for (let i = 0; i < 5; i++) v.flown();  // a pose of six digits is no rotation yet
+      const before = [...v.camera.position.toArray(), ...v.camera.quaternion.toArray()];
+      for (let i = 0; i < 10; i++) v.%s;
+      return [...v.camera.position.toArray(), ...v.camera.quaternion.toArray()].some((x, i) => x !== before[i]);
+    }).length)"""
+    assert page.run(moved % (json.dumps(told), "flown()")) == 0
+    assert page.run(moved % (json.dumps(told), "fly.update(v.camera)")) > 5  # as the controls by themselves do
+
+
+@in_a_browser
 def test_dragging_looks_around_where_one_stands(flown) -> None:
     page, _ = flown
     page.run("start.click()")

@@ -6,6 +6,7 @@ import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import { frames } from "./poses.js";
 
 const MAX_PIXEL_RATIO = 2;
+const STILL = 1e-7; // by less than this, in one frame, a camera does not move
 const BLUR = 0.3; // square pixels, as the trainer's renderer adds
 const SIGMAS = Math.sqrt(2 * Math.log(255)); // an opaque Gaussian is cut where it falls below 1/255
 
@@ -119,7 +120,7 @@ class Viewer {
   // makes Spark sort, and it may find no room for that at once.
   tick() {
     if (this.mode === "orbit") this.orbit.update();
-    else this.fly.update(this.camera);
+    else this.flown();
     this.camera.updateMatrixWorld();
     const now = this.seen();
     const changed = now !== this.drawn;
@@ -131,6 +132,17 @@ class Viewer {
     } else if (!this.busy()) {
       this.waiting.splice(0).forEach((resolve) => resolve());
     }
+  }
+
+  // The controls turn a camera by way of Euler angles, which may change the last digits of one at rest, and back, without
+  // end; for Spark each of these is another view, that it colours and sorts the Gaussians for.
+  flown() {
+    const { position, quaternion } = this.camera;
+    const [place, turn] = [position.clone(), quaternion.clone()];
+    this.fly.update(this.camera);
+    const turned = Math.max(...quaternion.toArray().map((part, i) => Math.abs(part - turn.toArray()[i])));
+    if (turned < STILL) quaternion.copy(turn);
+    if (position.distanceTo(place) < STILL * this.told.reach) position.copy(place);
   }
 
   // Sorted for another view than this one, by more than Spark leaves unsorted.

@@ -24,7 +24,7 @@ RECORD = np.dtype([("xyz", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("
 
 def write_splat(path: Path, gaussians: Gaussians) -> None:
     """Write ``gaussians`` to ``path`` in the order of ``by_importance``."""
-    ordered = gaussians.take(by_importance(gaussians))
+    ordered = gaussians.lowered(0).take(by_importance(gaussians))  # the format has no other harmonics
     rows = np.empty(len(ordered), RECORD)
     rows["xyz"] = ordered.means
     rows["scale"] = np.exp(ordered.log_scales)
