@@ -74,7 +74,7 @@ class GsplatTrainer(OurEyes):
         capture = Capture(images=views.images, views=views.views, points=points, colors=colors)
         what = f"{len(views.images)} images of {plan.longer_side_px} px and {plan.max_gaussians} Gaussians"
         # Random numbers, and their state in checkpoints, are those of the device that torch takes for the current one.
-        with classified(what), taken(emptiest_first()) as device, torch.cuda.device(device):
+        with classified(f"to train {what}"), taken(emptiest_first()) as device, torch.cuda.device(device):
             say(f"training on {device}")
             trained = train(
                 capture,

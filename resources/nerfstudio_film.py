@@ -58,15 +58,6 @@ class NerfstudioFilm:
             yield from read_frames(folder / "film", path, gaussians.background)
 
 
-def listed() -> list[dict[str, str | bool | None]]:
-    """Return name, kind, available and reason of everything that ``preview.drawn_by`` may name."""
-    reason, kind = NerfstudioFilm().unavailable(), "draws the preview"
-    return [
-        {"name": "own", "kind": kind, "available": True, "reason": None},
-        {"name": NerfstudioFilm.name, "kind": kind, "available": reason is None, "reason": reason},
-    ]
-
-
 def write_scene(folder: Path, gaussians: Gaussians, path: CameraPath, *, fps: int) -> None:
     """Write Gaussians, a data set of one black picture, the script and the camera path into ``folder``."""
     np.savez(folder / "gaussians.npz", **parameters_of(gaussians))  # type: ignore[arg-type]  # its stub takes no names

@@ -10,6 +10,7 @@ import dagster as dg
 
 from resources.clocks import now
 from resources.colmap import ColmapBackend
+from resources.drawers import InstalledDrawers
 from resources.guarded import GuardedReader
 from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
@@ -17,7 +18,6 @@ from resources.lifeline import end_with_parent
 from resources.logs import LOGGER, json_lines
 from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.movies import FfmpegWriter
-from resources.nerfstudio_film import NerfstudioFilm
 from resources.outlet import Outlet
 from resources.places import place_of
 from resources.pose_sources import InstalledSources
@@ -71,7 +71,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "loader": KeyframeImages(),
         "trainers": InstalledTrainers(),
         "movies": FfmpegWriter(),
-        "drawer": NerfstudioFilm(),
+        "drawers": InstalledDrawers(),
         "outlet": Outlet(
             place=place_of(settings.place("delivered")),
             webhook=webhook_of(settings.webhook, os.environ),

@@ -19,18 +19,18 @@ LOST = re.compile(
 
 @contextmanager
 def classified(what: str) -> Iterator[None]:
-    """Raise ``OutOfMemory`` or ``DriverLost`` for what the device says inside. ``what``: was to be trained."""
+    """Raise ``OutOfMemory`` or ``DriverLost`` for what the device says inside. ``what``: to do what, in words."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise OutOfMemory(f"no GPU memory to train {what}: {_first_line(error)}") from error
+        raise OutOfMemory(f"no GPU memory {what}: {_first_line(error)}") from error
     except MemoryError as error:
-        raise OutOfMemory(f"no memory to train {what}") from error
+        raise OutOfMemory(f"no memory {what}") from error
     except RuntimeError as error:
         if NO_ROOM.search(str(error)):
-            raise OutOfMemory(f"no GPU memory to train {what}: {_first_line(error)}") from error
+            raise OutOfMemory(f"no GPU memory {what}: {_first_line(error)}") from error
         if LOST.search(str(error)):
-            raise DriverLost(f"the GPU gave up while training {what}: {_first_line(error)}") from error
+            raise DriverLost(f"the GPU gave up where it was asked {what}: {_first_line(error)}") from error
         raise
 
 

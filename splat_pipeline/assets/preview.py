@@ -20,7 +20,7 @@ from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.metrics.exports import Film, film_metrics
 from splat_pipeline.domain.plans import Detail
-from splat_pipeline.ports.media import MovieWriter, PathDrawer
+from splat_pipeline.ports.media import MovieWriter, PathDrawers
 from splat_pipeline.ports.training import ImageLoader, TrainingViews
 
 POSES_ONLY_PX = 96
@@ -37,7 +37,7 @@ def preview(  # noqa: PLR0917  # Dagster passes them by name
     machine: Machines,
     loader: Loaders,
     movies: Movies,
-    drawer: Drawers,
+    drawers: Drawers,
 ) -> Result:
     """A film around the scene, its poster and its camera path. Best effort: without it the splat is still delivered."""
     with stage(context, store, machine, lift=config.lift) as work:
@@ -45,7 +45,7 @@ def preview(  # noqa: PLR0917  # Dagster passes them by name
             work.input(name)
         film: Film | None = None
         try:
-            told = _film(work, loader, movies, drawer)
+            told = _film(work, loader, movies, drawers)
             film = movies.read_back(work.folder / "preview.mp4")
         except (SplatError, OSError) as error:
             context.log.warning(f"no preview: {error}")
@@ -97,18 +97,17 @@ def path_of(work: Work, gaussians: Gaussians, views: TrainingViews) -> camera_pa
     )
 
 
-def _film(work: Work, loader: ImageLoader, movies: MovieWriter, drawer: PathDrawer) -> dict[str, Any]:
-    fps, by = work.recipe.preview.fps, work.recipe.preview.drawn_by
+def _film(work: Work, loader: ImageLoader, movies: MovieWriter, drawers: PathDrawers) -> dict[str, Any]:
+    fps, drawer = work.recipe.preview.fps, drawers.chosen(work.recipe.preview.drawn_by)
     gaussians = cleaned_gaussians(work)
     path = path_of(work, gaussians, captured(work, loader))
     camera = path.views[0].camera
     work.log(f"filming {len(path.views)} frames, {path.kind}: {path.because}")
     (work.folder / "camera_path.json").write_text(json.dumps(camera_paths.nerfstudio_path(path, fps=fps)))
     poster, detail = Poster(frames=len(path.views), returns=path.kind == "flight"), plan_of(work)["detail"]
-    if by == drawer.name:
-        pictures = drawer.frames(gaussians, path, fps=fps, say=work.log)
-    else:
-        pictures = drawn(gaussians, path.views)
+    pictures, by = drawn(gaussians, path.views), "own"
+    if drawer is not None:
+        pictures, by = drawer.frames(gaussians, path, fps=fps, say=work.log), drawer.name
     if detail != Detail.FULL:
         pictures = captioned(pictures, f"{detail} detail")
     title = f"{work.store.upload(work.job).title} ({detail} detail)"
@@ -116,4 +115,11 @@ def _film(work: Work, loader: ImageLoader, movies: MovieWriter, drawer: PathDraw
     save_jpeg(poster.chosen(first=path.kind != "flight"), work.folder / "poster.jpg")
     save_jpeg(np.concatenate(poster.turns, axis=1), work.folder / "turntable.jpg")
     size = {"width_px": camera.width_px, "height_px": camera.height_px, "fps": fps, "frames": len(path.views)}
-    return {"ok": True, "path": path.kind, "reason": path.because, "detail": detail, "drawn_by": by, **size}
+    return {
+        "ok": True,
+        "path": path.kind,
+        "reason": path.because,
+        "detail": detail,
+        "drawn_by": by,
+        **size,
+    }

@@ -32,7 +32,7 @@ from splat_pipeline.domain.intake import PRODUCT_TAG
 from splat_pipeline.domain.quality import read_verdicts, scene_of
 from splat_pipeline.domain.retention import STANDARD
 from splat_pipeline.ports.machine import Machine
-from splat_pipeline.ports.media import MediaReader, MovieWriter, PathDrawer, SheetMaker
+from splat_pipeline.ports.media import MediaReader, MovieWriter, PathDrawers, SheetMaker
 from splat_pipeline.ports.outlets import Outlet
 from splat_pipeline.ports.sfm import SfmBackend
 from splat_pipeline.ports.sources import PoseSources
@@ -48,7 +48,7 @@ Sources = dg.ResourceParam[PoseSources]
 Loaders = dg.ResourceParam[ImageLoader]
 Trainers = dg.ResourceParam[SplatTrainers]
 Movies = dg.ResourceParam[MovieWriter]
-Drawers = dg.ResourceParam[PathDrawer]
+Drawers = dg.ResourceParam[PathDrawers]
 Outlets = dg.ResourceParam[Outlet]
 
 

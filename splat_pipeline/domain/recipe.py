@@ -138,8 +138,8 @@ class PreviewRecipe(_Section):
     height_px: int = Field(720, ge=64, le=2160, multiple_of=2, description="of the video")
     fps: int = Field(30, ge=1, le=60, description="frames a second")
     seconds: float = Field(6.0, gt=0, le=60, description="length of the loop")
-    drawn_by: Literal["own", "nerfstudio"] = Field(
-        "own", description="our renderer, or ns-render camera-path (SPLAT_NERFSTUDIO_ENV, a GPU)"
+    drawn_by: Literal["auto", "own", "gsplat", "nerfstudio"] = Field(
+        "auto", description="auto: gsplat on a GPU, or else our renderer; or ns-render (SPLAT_NERFSTUDIO_ENV, a GPU)"
     )
 
 

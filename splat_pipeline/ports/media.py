@@ -119,3 +119,14 @@ class PathDrawer(Protocol):
     def frames(self, gaussians: Gaussians, path: CameraPath, *, fps: int, say: Say) -> Iterator[NDArray[np.uint8]]:
         """Give the view of every camera of ``path``, (H, W, 3) RGB of its size, one at a time. Raises ``ToolError``."""
         ...
+
+
+class PathDrawers(Protocol):
+    """Who can draw the preview in this installation."""
+
+    def chosen(self, asked: str) -> PathDrawer | None:
+        """Return who draws when ``asked`` is wanted (auto, own or a name); None: our own renderer.
+
+        Raises ``ToolMissing``: it was asked for by name and is not there.
+        """
+        ...

@@ -59,11 +59,11 @@ def demo(detail: Annotated[Detail, typer.Option(help="of the splat")] = Detail.R
 @app.command()
 def backends(*, as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
     """List where poses can come from, who can train and film, and what stands in the way of what cannot be used."""
-    from resources import nerfstudio_film, pose_sources, trainers
+    from resources import drawers, pose_sources, trainers
 
     rows = [{"use": "poses", **row} for row in pose_sources.listed()]
     rows += [{"use": "training", **row} for row in trainers.listed()]
-    rows += [{"use": "preview", **row} for row in nerfstudio_film.listed()]
+    rows += [{"use": "preview", **row} for row in drawers.InstalledDrawers().listed()]
     if as_json:
         print(json.dumps(rows, indent=1))
         return

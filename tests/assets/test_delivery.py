@@ -20,9 +20,9 @@ from browser import CHROMIUM, WHY_NOT, chromium
 from PIL import Image
 from receiver import receiving
 
+from resources.drawers import InstalledDrawers
 from resources.machine import LocalMachine
 from resources.movies import FfmpegWriter
-from resources.nerfstudio_film import NerfstudioFilm
 from resources.outlet import Outlet
 from resources.stores import FileStore
 from resources.webhooks import Webhook
@@ -61,7 +61,7 @@ UPSTREAM = ("source_videos", "frame_quality", "keyframes", "camera_poses", "poin
 ASSETS = [
     cleaning.cleaned, delivery.exports, previews.preview, viewers.viewer, delivery.report, delivery.package
 ]  # fmt: skip
-NOWHERE, DRAWER = Outlet(), NerfstudioFilm()
+NOWHERE, DRAWERS = Outlet(), InstalledDrawers()
 FILM = {"width_px": 160, "height_px": 90, "fps": 10, "seconds": 1.2}
 ELSEWHERE = {
     "preview": {**FILM, "drawn_by": "nerfstudio"},
@@ -113,6 +113,9 @@ class Negative:
     """Another renderer: it draws what ours does, in negative."""
 
     name = "nerfstudio"
+
+    def unavailable(self) -> str | None:
+        return None
 
     def frames(self, gaussians: Gaussians, path: CameraPath, *, fps: int, say: Any) -> Iterator[Any]:
         say(f"drawing at {fps} frames a second")
@@ -221,7 +224,7 @@ def deliver(
     config: dict[str, Any] | None = None,
     *,
     outlet: Outlet = NOWHERE,
-    drawer: Any = DRAWER,
+    drawers: Any = DRAWERS,
 ) -> tuple[FileStore, dg.ExecuteInProcessResult]:
     store = FileStore(folder / "store", folder / "delivered", address=ADDRESS)
     store.register(Upload(job=JOB, title=HOSTILE, location="/nowhere", files=()))
@@ -232,7 +235,7 @@ def deliver(
     for name, path in scratch.items():
         store.publish(JOB, name, path, provenance={"run_id": "r", "seconds": 2.5})
     resources = {"store": store, "machine": LocalMachine(), "loader": RingLoader(), "outlet": outlet}
-    resources |= {"movies": movies, "drawer": drawer}
+    resources |= {"movies": movies, "drawers": drawers}
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(jobs.name, [JOB])
         result = dg.materialize(ASSETS, instance=instance, resources=resources, partition_key=JOB, run_config=config)
@@ -321,7 +324,7 @@ def test_a_package_lies_as_splatter_server_leaves_it_where_that_is_asked_for(tmp
 
 
 def test_a_preview_is_drawn_by_another_renderer_where_that_is_asked_for(tmp_path: Path, delivered) -> None:
-    store, result = deliver(tmp_path, FfmpegWriter(), ELSEWHERE, drawer=Negative())
+    store, result = deliver(tmp_path, FfmpegWriter(), ELSEWHERE, drawers=InstalledDrawers(asked=[Negative()]))
     folder = store.fetch(JOB, "preview").folder
     assert json.loads((folder / "preview.json").read_text())["drawn_by"] == "nerfstudio"
     assert json.loads((folder_of(delivered, "preview") / "preview.json").read_text())["drawn_by"] == "own"

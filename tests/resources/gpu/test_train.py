@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch", reason=WHY)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # gsplat says that there is no GPU
     pytest.importorskip("gsplat", reason=WHY)
+    from resources.drawers import GsplatFilm
     from resources.gpu import loss, movers
     from resources.gpu.atelier import Atelier
     from resources.gpu.devices import taken
@@ -34,6 +35,7 @@ with warnings.catch_warnings():
 sys.path.insert(0, str(Path(__file__).parent))
 from scene import CAMERA, PLAN, capture, truth, views
 
+from splat_pipeline.domain.camera_paths import CameraPath
 from splat_pipeline.domain.errors import Diverged, DriverLost, OutOfMemory, Untrained
 from splat_pipeline.splatting.checkpoint import Checkpoints
 from splat_pipeline.splatting.loss import loss_and_gradient
@@ -305,7 +307,7 @@ def test_a_training_that_learns_nothing_is_no_success():
     ],
 )
 def test_what_the_device_says_is_told_apart(raised, error):
-    with pytest.raises(error) as caught, classified("3 images"):
+    with pytest.raises(error) as caught, classified("to train 3 images"):
         raise raised
     if error is not RuntimeError:
         assert "3 images" in caught.value.cause
@@ -373,3 +375,14 @@ def test_a_training_is_on_the_gpu_that_it_took_and_that_is_the_current_one_meanw
 def test_without_a_gpu_it_says_why_and_trains_nothing():
     assert str(GsplatTrainer().unavailable()).startswith(f"torch {torch.__version__} sees no CUDA device: ")
     assert GsplatTrainer().free_bytes() is None
+
+
+def test_the_preview_is_drawn_as_our_renderer_does_background_and_all() -> None:
+    scene = replace(truth(degree=2), background=(0.2, 0.5, 0.1))
+    path = CameraPath(views=views(3), kind="orbit", because="a test", target=np.zeros(3))
+    film = GsplatFilm()
+    film.device = "cpu"
+    for picture, view in zip(film.frames(scene, path, fps=30, say=print), path.views, strict=True):
+        ours = np.clip(render(scene, view.camera, view.cam_from_world).image, 0, 1)
+        assert picture.dtype == np.uint8
+        assert psnr(picture.astype(np.float32) / 255, ours.astype(np.float32)) > 50
