@@ -192,14 +192,12 @@ def write_inputs(folders: dict[str, Path], wanted: Mapping[str, Any]) -> None:
     ]
     tables.write_table(folders["camera_poses"] / "loops.parquet", tables.LOOPS, loops)
     point = {"red": 1, "green": 2, "blue": 3, "error_px": 0.5, "track_length": 3}
-    points = [
-        {"x": float(x), "y": 0.0, "z": float(z), **point} for x, z in np.random.default_rng(1).normal(size=(50, 2))
-    ]
+    trained = blob(620)
+    trained.logit_opacities[600:] = -8  # nobody sees them
+    points = [{**dict(zip("xyz", map(float, mean), strict=True)), **point} for mean in trained.means]
     tables.write_table(folders["point_cloud"] / "points.parquet", tables.POINTS, points)
     (folders["point_cloud"] / "frame_of_reference.json").write_text(json.dumps(FRAME))
     (folders["point_cloud"] / "points.ply").write_bytes(b"ply\n")
-    trained = blob(620)
-    trained.logit_opacities[600:] = -8  # nobody sees them
     write_ply(folders["splat"] / "gaussians.ply", trained)
     step = {"rung": "reduced", "psnr_db": 20.0, "gaussians": 600, "factor": 1, "seconds": 1.0}
     history = [{**step, "iteration": i, "loss": 1 / (i + 2)} for i in range(9)]
