@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from resources import joined, posed
 from resources.colmap_attempts import attempt_message, fault_of
+from resources.features import read_features
 from resources.lenses import lenses, rig
 from resources.machine import usable_cores
 from resources.progress import Progress
@@ -18,8 +21,9 @@ from resources.sandbox import Limits, run_child, watch_child
 from resources.strategies import STRATEGIES
 from resources.workers import run_python_worker, worker_answer, worker_argv
 from splat_pipeline.domain.errors import BadCalibration
-from splat_pipeline.domain.formats.colmap import ColmapCamera, read_model
+from splat_pipeline.domain.formats.colmap import ColmapCamera, read_model, write_model
 from splat_pipeline.domain.poses import rms_px
+from splat_pipeline.domain.renumbering import numbered_as
 from splat_pipeline.ports.progress import Say
 from splat_pipeline.ports.sfm import (
     AdjustmentRequest,
@@ -127,6 +131,8 @@ class ColmapBackend:
                     peak_rss_bytes=finished.peak_rss_bytes,
                 )
             answer = worker_answer(Path(scratch))
+        if answer["registered"] and STRATEGIES[request.strategy].rich:
+            _number_anew(folder, request)
         return Attempt(
             registered=answer["registered"],
             models=len(answer["models"]),
@@ -212,3 +218,11 @@ class ColmapBackend:
         """See ``SfmBackend``: ``resources.colmap_readjust``."""
         message = {"command": "readjust", "model": str(folder), "free": [int(camera_id) for camera_id in free]}
         self._work(message, beside=folder, time_limit_s=time_limit_s, say=say)
+
+
+def _number_anew(folder: Path, request: ReconstructionRequest) -> None:
+    """Have the keypoints of a model with features of its own numbered as the job's are: other windows go by these."""
+    model = read_model(folder)
+    names = [image.name for image in model.images.values()]
+    features = {row.image: row.keypoints[:, :2].astype(np.float64) for row in read_features(request.features, names)}
+    write_model(folder, numbered_as(model, features))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from splat_pipeline.domain.formats.colmap import ColmapModel
 from splat_pipeline.domain.poses import cam_from_world
+from splat_pipeline.domain.renumbering import same_keypoints
 from splat_pipeline.domain.rigid import Similarity, fit_similarity
 from splat_pipeline.domain.windows import Window
 
@@ -121,7 +122,7 @@ def overlap_of(a: Piece, b: Piece) -> Shared:
     """Return what two pieces know of the keypoints of the frames that both registered."""
     shared = Shared()
     for at in sorted(set(a.poses) & set(b.poses)):
-        keys = np.arange(len(a.model.images[a.ids[at]].xys))
+        keys = same_keypoints(*(piece.model.images[piece.ids[at]].xys for piece in (a, b)))
         shared.add((a, at, keys), (b, at, keys))
     return shared
 
