@@ -108,6 +108,7 @@ class Plant:
     @contextmanager
     def running(self) -> Iterator[Plant]:
         """Start everything; nothing of it runs afterwards."""
+        heed()
         self.wanted = {"code": None, "daemon": None}
         try:
             self.tend()
@@ -219,6 +220,12 @@ def over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``base`` with ``changes`` laid over it, level by level."""
     both = {key: over(base[key], changes[key]) for key in base.keys() & changes.keys() if isinstance(base[key], dict)}
     return {**base, **changes, **both}
+
+
+def heed() -> None:
+    """Have SIGTERM end what is started from here; where the tests were started with it ignored, that is inherited."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def free_port() -> int:
