@@ -127,7 +127,7 @@ def from_photos(photos: Posed, longer_side_px: int, *, points: str, home: Path) 
 
 def from_pipeline(folder: Path, longer_side_px: int, home: Path) -> Case:
     """Have clips or photos posed by the pipeline; all keyframes with a pose are taken, whatever it holds out."""
-    # Here, so that posed photos are read where the pipeline itself is not installed: on a machine that is there for its GPU.
+    # Here, so that posed photos are read where the pipeline itself is not installed: on a machine for its GPU.
     from resources.inbox import list_upload
     from splat_pipeline.launch import run_upload
     from splat_pipeline.overview import store_of
