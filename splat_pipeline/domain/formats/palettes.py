@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
 
 Float32 = NDArray[np.float32]
 VALUES, _ADAPTED = 256, 192
@@ -79,17 +80,23 @@ def _means(some: Float32, count: int) -> Float32:
     for _ in range(_VECTOR_ROUNDS):
         near = _nearest(some, centres)
         sizes = np.bincount(near, minlength=len(centres))
-        sums = np.zeros_like(centres)
-        np.add.at(sums, near, some)
+        # A matrix of zeros and ones adds up those near each: np.add.at is ten times slower.
+        members = csc_array((np.ones(len(some), np.float32), near, np.arange(len(some) + 1)), (len(centres), len(some)))
+        sums = members @ some
         centres = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centres).astype(np.float32)
     return centres
 
 
-def _nearest(vectors: Float32, centres: Float32, chunk: int = 1 << 14) -> NDArray[np.int64]:
-    """Return (N,) which centre is nearest; |x - c|^2 = |x|^2 - 2 x c + |c|^2, and |x| is the same for all."""
+def _nearest(vectors: Float32, centres: Float32, chunk: int = 1 << 12) -> NDArray[np.int64]:
+    """Return (N,) which centre is nearest; |x - c|^2 = |x|^2 - 2 x c + |c|^2, and |x| is the same for all.
+
+    ``chunk``: so many at a time, whose products fit into the processor's cache.
+    """
     half = (centres.astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
     out = np.empty(len(vectors), np.int64)
     for start in range(0, len(vectors), chunk):
         rows = slice(start, start + chunk)
-        out[rows] = np.argmin(half - vectors[rows] @ centres.T, axis=1)
+        likeness = vectors[rows] @ centres.T
+        likeness -= half
+        out[rows] = np.argmax(likeness, axis=1)
     return out
