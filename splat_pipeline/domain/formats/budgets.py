@@ -3,13 +3,15 @@
 N Gaussians. For every degree of harmonics and every fineness that a format lets its writer choose, as many Gaussians
 are kept as the budget has room for, those that contribute most; of these candidates the one is taken whose pictures are
 nearest to those of all of them. ``formats.parquet`` says what each format's costs.
+
+Writing takes seconds where there are a million: a degree is not tried whose pictures, with all Gaussians and exact
+numbers, are worse than those of a candidate that fits; and each candidate begins with as many as the last one held.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +22,29 @@ from splat_pipeline.domain.gaussians import Gaussians
 
 Write = Callable[[Path, Gaussians, int], None]
 """With how coarse: see ``files.Format.coarser``."""
-Score = Callable[[Path], float]
-"""PSNR in dB of pictures of what is read from a file."""
-_ROUNDS, _STEP = 6, 0.97
+_ROUNDS, _FULL, _AIM = 8, 0.9, 0.97
+"""Attempts for a candidate; so full, a file is good enough; what the next attempt aims at, of the budget."""
+_LEAST = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """Says how near pictures are to those of all Gaussians."""
+
+    read: Callable[[Path], Gaussians]
+    compare: Callable[[Gaussians], float]
+    """PSNR in dB."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Candidate:
+    score: float
+    kept: Gaussians
+    coarse: int
+
+    @property
+    def rank(self) -> tuple[float, int, int]:
+        return self.score, self.kept.sh_degree, -self.coarse
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,52 +56,87 @@ class Budget:
     """(N,) contribution of each Gaussian: see ``domain/cleaning.py``."""
 
     def fit(
-        self, gaussians: Gaussians, path: Path, write: Write, score: Score | None, *, coarsest: int = 0
+        self, gaussians: Gaussians, path: Path, write: Write, judge: Judge | None, *, coarsest: int = 0
     ) -> tuple[Gaussians, int]:
         """Write ``path``, of at most ``most_bytes``; return the Gaussians in it, in their order, and how coarse it is.
 
-        Without ``score`` the candidate with most Gaussians is taken, then that with most harmonics, then the finest.
+        Without ``judge`` the candidate with most Gaussians is taken, then that with most harmonics, then the finest.
         Raises ``InputError`` where not even a hundredth of the Gaussians fits.
         """
         write(path, gaussians, 0)
-        if path.stat().st_size <= self.most_bytes:
+        if (size := path.stat().st_size) <= self.most_bytes:
             return gaussians, 0
-        order = np.argsort(-self.weights, kind="stable")
-        found: list[tuple[float, int, int, Gaussians]] = []
+        order, best_path = np.argsort(-self.weights, kind="stable"), path.with_name(f".{path.name}")
+        count = self._next(len(gaussians), size, len(gaussians))
+        best: _Candidate | None = None
         for degree in range(gaussians.sh_degree, -1, -1):
+            lowered = gaussians.lowered(degree)
+            if best and judge and judge.compare(lowered) <= best.score:
+                continue
             for coarse in range(coarsest + 1):
-                kept = self._cut(gaussians.lowered(degree), order, path, partial(_write_at, write, coarse))
-                if kept is not None:
-                    found.append((score(path) if score else len(kept), degree, -coarse, kept))
-                    if len(kept) == len(gaussians):
-                        break  # coarser would only be worse
-        if not found:
+                attempt = _Attempt(lowered=lowered, order=order, write=write, path=path, coarse=coarse)
+                kept = self._cut(attempt, count)
+                if kept is None:
+                    continue
+                count = len(kept)
+                score = judge.compare(judge.read(path)) if judge else float(count)
+                found = _Candidate(score=score, kept=kept, coarse=coarse)
+                if best is None or found.rank > best.rank:
+                    best = found
+                    path.replace(best_path)
+                if count == len(gaussians):
+                    break  # coarser would only be worse
+        if best is None:
             told = f"{len(gaussians)} Gaussians do not fit into {self.most_bytes} bytes as {path.suffix}"
             raise InputError(told, remedy="Raise exports.max_bytes, or leave this format out of exports.formats.")
-        _, _, finer, best = max(found, key=lambda candidate: candidate[:3])
-        write(path, best, -finer)
-        return best, -finer
+        best_path.replace(path)
+        return best.kept, best.coarse
 
-    def _cut(
-        self, lowered: Gaussians, order: NDArray[np.int64], path: Path, write: Callable[[Path, Gaussians], None]
-    ) -> Gaussians | None:
-        """Write as many as fit, those of most contribution; None where hardly any does."""
-        kept = lowered
-        write(path, kept)
+    def _cut(self, attempt: _Attempt, count: int) -> Gaussians | None:
+        """Write as many as fit, those of most contribution, ``count`` for a beginning; None where hardly any does."""
+        total = len(attempt.lowered)
+        fits, too_many = 0, total + 1
+        count = max(1, min(count, total))
         for _ in range(_ROUNDS):
-            size = path.stat().st_size
+            size = attempt.written(count)
             if size <= self.most_bytes:
-                return kept
-            count = int(len(kept) * self.most_bytes / size * _STEP)
-            if count < len(lowered) / 100:
-                return None
-            kept = lowered.take(np.sort(order[:count]))
-            write(path, kept)
-        return None
+                fits = count
+            else:
+                too_many = count
+            full = fits == count and size >= _FULL * self.most_bytes
+            wanted = self._next(count, size, total)
+            if fits == total or (full and not wanted == total < too_many):
+                break
+            count = wanted if fits < wanted < too_many else (fits + too_many) // 2
+            if count <= fits or count < total * _LEAST:
+                break
+        if fits < max(1, total * _LEAST):
+            return None
+        if attempt.last != fits:
+            attempt.written(fits)
+        return attempt.kept(fits)
+
+    def _next(self, count: int, size: int, total: int) -> int:
+        """Return how many of ``total`` would fit, were each as large as the ``count`` of that size on average."""
+        room = count * self.most_bytes / max(size, 1)
+        return total if room >= total else int(room * _AIM)
 
 
-def _write_at(write: Write, coarse: int, path: Path, gaussians: Gaussians) -> None:
-    write(path, gaussians, coarse)
+class _Attempt:
+    """One candidate: its harmonics and fineness are given, and who goes first."""
+
+    def __init__(self, *, lowered: Gaussians, order: NDArray[np.int64], write: Write, path: Path, coarse: int) -> None:
+        self.lowered, self.last = lowered, 0
+        self._order, self._write, self._path, self._coarse = order, write, path, coarse
+
+    def kept(self, count: int) -> Gaussians:
+        return self.lowered if count == len(self.lowered) else self.lowered.take(np.sort(self._order[:count]))
+
+    def written(self, count: int) -> int:
+        """Write so many; return the bytes."""
+        self._write(self._path, self.kept(count), self._coarse)
+        self.last = count
+        return self._path.stat().st_size
 
 
 def left_out(want: Gaussians, kept: Gaussians, coarser: str | None = None) -> str | None:
