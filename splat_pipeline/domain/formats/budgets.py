@@ -4,14 +4,15 @@ N Gaussians. For every degree of harmonics and every fineness that a format lets
 are kept as the budget has room for, those that contribute most; of these candidates the one is taken whose pictures are
 nearest to those of all of them. ``formats.parquet`` says what each format's costs.
 
-Writing takes seconds where there are a million: a degree is not tried whose pictures, with all Gaussians and exact
-numbers, are worse than those of a candidate that fits; and each candidate begins with as many as the last one held.
+Writing takes seconds where there are a million, pictures less: a candidate is given up as soon as pictures of exact
+numbers, of as many as might fit, are worse than those of one that fits. Each begins with as many as the last one held.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ Write = Callable[[Path, Gaussians, int], None]
 """With how coarse: see ``files.Format.coarser``."""
 _ROUNDS, _FULL, _AIM = 8, 0.9, 0.97
 """Attempts for a candidate; so full, a file is good enough; what the next attempt aims at, of the budget."""
-_LEAST = 0.01
+_LEAST, _NEAR, _MORE = 0.01, 0.05, 1.1
+"""Shares of the Gaussians: fewer are no candidate; sizes grow in steps, and so near to one is good enough; more than
+would fit by what is known may fit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +74,12 @@ class Budget:
         best: _Candidate | None = None
         for degree in range(gaussians.sh_degree, -1, -1):
             lowered = gaussians.lowered(degree)
-            if best and judge and judge.compare(lowered) <= best.score:
-                continue
+            ceiling = judge.compare(lowered) if judge and best else float("inf")
             for coarse in range(coarsest + 1):
+                if best and ceiling <= best.score:
+                    break
                 attempt = _Attempt(lowered=lowered, order=order, write=write, path=path, coarse=coarse)
-                kept = self._cut(attempt, count)
+                kept = self._cut(attempt, count, partial(_may_win, best, judge))
                 if kept is None:
                     continue
                 count = len(kept)
@@ -92,23 +96,25 @@ class Budget:
         best_path.replace(path)
         return best.kept, best.coarse
 
-    def _cut(self, attempt: _Attempt, count: int) -> Gaussians | None:
-        """Write as many as fit, those of most contribution, ``count`` for a beginning; None where hardly any does."""
+    def _cut(self, attempt: _Attempt, count: int, may_win: Callable[[Gaussians], bool]) -> Gaussians | None:
+        """Write as many as fit, those of most contribution, ``count`` for a beginning.
+
+        Returns None where hardly any fits, or where those that might would not win.
+        """
         total = len(attempt.lowered)
-        fits, too_many = 0, total + 1
-        count = max(1, min(count, total))
+        fits, too_many, asked = 0, total + 1, False
         for _ in range(_ROUNDS):
-            size = attempt.written(count)
-            if size <= self.most_bytes:
-                fits = count
-            else:
-                too_many = count
-            full = fits == count and size >= _FULL * self.most_bytes
-            wanted = self._next(count, size, total)
-            if fits == total or (full and not wanted == total < too_many):
+            size = attempt.written(max(1, min(count, total)))
+            fits, too_many = (attempt.last, too_many) if size <= self.most_bytes else (fits, attempt.last)
+            wanted = self._next(attempt.last, size, total)
+            if not asked and not may_win(attempt.kept(min(total, int(wanted * _MORE)))):
+                return None
+            asked, full = True, fits == attempt.last and size >= _FULL * self.most_bytes
+            near = too_many - fits <= max(1, _NEAR * fits)
+            if fits == total or near or (full and not wanted == total < too_many):
                 break
             count = wanted if fits < wanted < too_many else (fits + too_many) // 2
-            if count <= fits or count < total * _LEAST:
+            if count < total * _LEAST:
                 break
         if fits < max(1, total * _LEAST):
             return None
@@ -120,6 +126,11 @@ class Budget:
         """Return how many of ``total`` would fit, were each as large as the ``count`` of that size on average."""
         room = count * self.most_bytes / max(size, 1)
         return total if room >= total else int(room * _AIM)
+
+
+def _may_win(best: _Candidate | None, judge: Judge | None, exact: Gaussians) -> bool:
+    """Return whether pictures of what a file might hold, with exact numbers, are better than the best ones so far."""
+    return best is None or judge is None or judge.compare(exact) > best.score
 
 
 class _Attempt:
