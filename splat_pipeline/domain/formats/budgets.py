@@ -23,7 +23,7 @@ from splat_pipeline.domain.gaussians import Gaussians
 
 Write = Callable[[Path, Gaussians, int], None]
 """With how coarse: see ``files.Format.coarser``."""
-_ROUNDS, _FULL, _AIM = 8, 0.9, 0.97
+_ROUNDS, _FULL, _AIM = 8, 0.95, 0.98
 """Attempts for a candidate; so full, a file is good enough; what the next attempt aims at, of the budget."""
 _LEAST, _NEAR, _MORE = 0.01, 0.05, 1.1
 """Shares of the Gaussians: fewer are no candidate; sizes grow in steps, and so near to one is good enough; more than
