@@ -28,6 +28,8 @@ _ROUNDS, _FULL, _AIM = 8, 0.95, 0.98
 _LEAST, _NEAR, _MORE = 0.01, 0.05, 1.1
 """Shares of the Gaussians: fewer are no candidate; sizes grow in steps, and so near to one is good enough; more than
 would fit by what is known may fit."""
+_POWERS = (0.5, 1.5)
+"""Within these the size of a file grows with its count, wherever no palette doubles."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +108,7 @@ class Budget:
         for _ in range(_ROUNDS):
             size = attempt.written(max(1, min(count, total)))
             fits, too_many = (attempt.last, too_many) if size <= self.most_bytes else (fits, attempt.last)
-            wanted = self._next(attempt.last, size, total)
+            wanted = self._next(attempt.last, size, total, attempt.power)
             if not asked and not may_win(attempt.kept(min(total, int(wanted * _MORE)))):
                 return None
             asked, full = True, fits == attempt.last and size >= _FULL * self.most_bytes
@@ -122,10 +124,13 @@ class Budget:
             attempt.written(fits)
         return attempt.kept(fits)
 
-    def _next(self, count: int, size: int, total: int) -> int:
-        """Return how many of ``total`` would fit, were each as large as the ``count`` of that size on average."""
-        room = count * self.most_bytes / max(size, 1)
-        return total if room >= total else int(room * _AIM)
+    def _next(self, count: int, size: int, total: int, power: float = 1.0) -> int:
+        """Return how many of ``total`` would fit, were files as large as the ``power`` of their count.
+
+        ``count`` of them take ``size`` bytes.
+        """
+        room = (self.most_bytes / max(size, 1)) ** (1 / power)
+        return total if count * room >= total else int(count * room * _AIM)
 
 
 def _may_win(best: _Candidate | None, judge: Judge | None, exact: Gaussians) -> bool:
@@ -137,17 +142,22 @@ class _Attempt:
     """One candidate: its harmonics and fineness are given, and who goes first."""
 
     def __init__(self, *, lowered: Gaussians, order: NDArray[np.int64], write: Write, path: Path, coarse: int) -> None:
-        self.lowered, self.last = lowered, 0
+        self.lowered, self.last, self.power = lowered, 0, 1.0
         self._order, self._write, self._path, self._coarse = order, write, path, coarse
+        self._size = 0
 
     def kept(self, count: int) -> Gaussians:
         return self.lowered if count == len(self.lowered) else self.lowered.take(np.sort(self._order[:count]))
 
     def written(self, count: int) -> int:
         """Write so many; return the bytes."""
+        before, self.last = (self.last, self._size), count
         self._write(self._path, self.kept(count), self._coarse)
-        self.last = count
-        return self._path.stat().st_size
+        self._size = self._path.stat().st_size
+        if 0 < before[0] != count and before[1] and self._size:
+            slope = np.log(self._size / before[1]) / np.log(count / before[0])
+            self.power = float(np.clip(slope, *_POWERS))
+        return self._size
 
 
 def left_out(want: Gaussians, kept: Gaussians, coarser: str | None = None) -> str | None:
