@@ -27,8 +27,8 @@ from splat_pipeline.domain.formats.ply_header import header_of, read_header
 from splat_pipeline.domain.gaussians import Gaussians
 
 _MIP = "SplatRenderMode: mip"
-_CHUNK = 1 << 16
-"""Gaussians written, or read, at once: 16 MB at degree 3."""
+_CHUNK = 1 << 14
+"""Gaussians written, or read, at once: 4 MB at degree 3."""
 
 
 def write_ply(path: Path, gaussians: Gaussians, *, comments: Sequence[str] = ()) -> None:
