@@ -34,14 +34,15 @@ from splat_pipeline.domain.gaussians import Gaussians
 laws = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ATTRIBUTES = ("means", "quats", "log_scales", "opacities", "dc", "rest")
 STEPS = {
-    "spz": dict(zip(ATTRIBUTES, (2**-9, 0.002, 1 / 32, 1 / 500, 0.5 / 255 / 0.15, 8.5 / 128), strict=True)),
-    "compressed_ply": dict(zip(ATTRIBUTES, (0.1, 0.0016, 0.006, 1 / 500, 0.02, 1 / 60), strict=True)),
+    "spz": dict(zip(ATTRIBUTES, (2**-9, 0.0021, 1 / 32, 1 / 500, 0.5 / 255 / 0.15, 8.5 / 128), strict=True)),
+    "compressed_ply": dict(zip(ATTRIBUTES, (0.1, 0.0021, 0.006, 1 / 500, 0.02, 1 / 60), strict=True)),
     "sog": dict(zip(ATTRIBUTES, (0.02, 0.009, 0.09, 1 / 500, 0.015, 0.015), strict=True)),
     "glb": dict(zip(ATTRIBUTES, (0, 1e-6, 1e-5, 2e-6, 0, 0), strict=True)),
     "splat": dict(zip(ATTRIBUTES, (1e-6, 0.02, 1e-5, 0.003, 0.008, 0), strict=True)),
 }
 STEPS["spz4"] = STEPS["spz"]
-"""Largest differences that the steps of a format explain, of Gaussians as ``mild`` makes them."""
+"""Largest differences that the steps of a format explain, of Gaussians as ``mild`` makes them. Of a quaternion: where
+all four are alike, the largest, which is not stored, is off by as much as the three others together."""
 
 
 def mild(n: int, degree: int, seed: int) -> Gaussians:
