@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -38,8 +39,11 @@ class GsplatFilm:
         """Return what is missing, as the trainer tells it."""
         return GsplatTrainer().unavailable()
 
-    def frames(self, gaussians: Gaussians, path: CameraPath, *, fps: int, say: Say) -> Iterator[NDArray[np.uint8]]:
-        """See ``PathDrawer``."""
+    def frames(
+        self, gaussians: Gaussians, path: CameraPath, *, fps: int, folder: Path, say: Say
+    ) -> Iterator[NDArray[np.uint8]]:
+        """See ``PathDrawer``. It writes nothing."""
+        del folder
         from resources.gpu.film import frames
 
         say(f"gsplat draws {len(path.views)} frames for {fps} a second")

@@ -43,19 +43,21 @@ class NerfstudioFilm:
         found = programs_of(*PROGRAMS)
         return found if isinstance(found, str) else None
 
-    def frames(self, gaussians: Gaussians, path: CameraPath, *, fps: int, say: Say) -> Iterator[NDArray[np.uint8]]:
-        """See ``PathDrawer``."""
+    def frames(
+        self, gaussians: Gaussians, path: CameraPath, *, fps: int, folder: Path, say: Say
+    ) -> Iterator[NDArray[np.uint8]]:
+        """See ``PathDrawer``. All pictures of the film lie in ``folder`` before the first is given."""
         found = programs_of(*PROGRAMS)
         if isinstance(found, str):
             raise ToolMissing(f"the preview cannot be drawn by nerfstudio: {found}")
-        with tempfile.TemporaryDirectory(prefix="film-") as made:
-            folder = Path(made)
-            write_scene(folder, gaussians, path, fps=fps)
-            for argv in (run_arguments(found, folder), film_arguments(found, folder)):
-                with reaching(folder) as prefix:
-                    whole = [*(prefix or _with_ffmpeg(folder)), *argv]
-                    run_child(whole, time_limit_s=LIMIT_S, cwd=folder, say=say)
-            yield from read_frames(folder / "film", path, gaussians.background)
+        with tempfile.TemporaryDirectory(prefix="film-", dir=folder.absolute()) as made:
+            work = Path(made)
+            write_scene(work, gaussians, path, fps=fps)
+            for argv in (run_arguments(found, work), film_arguments(found, work)):
+                with reaching(work) as prefix:
+                    whole = [*(prefix or _with_ffmpeg(work)), *argv]
+                    run_child(whole, time_limit_s=LIMIT_S, cwd=work, say=say)
+            yield from read_frames(work / "film", path, gaussians.background)
 
 
 def write_scene(folder: Path, gaussians: Gaussians, path: CameraPath, *, fps: int) -> None:

@@ -34,6 +34,8 @@ class Guard:
     """Of this machine; what lies in an object store has no floor."""
     rules: DiskRules
     recipe: Recipe
+    gpu: bool
+    """Whether trainings that may choose take a GPU here."""
     spare: Callable[[int], object]
     """Removes old delivered things until so many bytes are free, or nothing is left that may go."""
 
@@ -64,7 +66,8 @@ class Guard:
 
     def _need(self, upload: Upload) -> Room:
         zipped = any(file.name.lower().endswith(ARCHIVE_SUFFIX) for file in upload.files)
-        return needed(self._recipe(upload), upload_bytes=sum(file.size_bytes for file in upload.files), zipped=zipped)
+        size_bytes = sum(file.size_bytes for file in upload.files)
+        return needed(self._recipe(upload), upload_bytes=size_bytes, zipped=zipped, gpu=self.gpu)
 
     def _recipe(self, upload: Upload) -> Recipe:
         """Return the job's settings, as far as ``job.yaml`` tells; its run says what is wrong there."""

@@ -16,7 +16,7 @@ from resources.images import KeyframeImages
 from resources.json_io import JsonIOManager
 from resources.lifeline import end_with_parent
 from resources.logs import LOGGER, json_lines
-from resources.machine import LocalMachine, has_nvidia_gpu
+from resources.machine import LocalMachine
 from resources.movies import FfmpegWriter
 from resources.outlet import Outlet
 from resources.places import place_of
@@ -48,7 +48,7 @@ from splat_pipeline.assets import (
 from splat_pipeline.domain.backoff import Backoff
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, Spot, load
-from splat_pipeline.upkeep import Watch, sweep_of
+from splat_pipeline.upkeep import Watch, sweep_of, training_pool_of
 
 JOB = "video_to_splat"
 HASTY = Backoff(first_s=0.5, longest_s=4.0, budget_s=15.0)
@@ -79,13 +79,6 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         ),
         "json_io": JsonIOManager(place_of(f"{settings.place('store')}/ops")),
     }
-
-
-def training_pool_of(settings: Settings) -> str:
-    """Return the pool that trainings of this installation take: one a machine, so that its GPU is never shared."""
-    if settings.training_pool != "auto":
-        return settings.training_pool
-    return "gpu" if has_nvidia_gpu() else "train_cpu"
 
 
 def executor_of(settings: Settings) -> dg.ExecutorDefinition:

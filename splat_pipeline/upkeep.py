@@ -13,7 +13,7 @@ import pandas as pd
 
 from resources.followed import Followed
 from resources.inventory import Inventory
-from resources.machine import LocalMachine
+from resources.machine import LocalMachine, has_nvidia_gpu
 from resources.places import place_of
 from resources.space import Guard
 from resources.sweeping import busy_jobs, spare, sweep
@@ -59,13 +59,21 @@ def sweep_of(settings: Settings) -> Callable[[dg.DagsterInstance], Sequence[Deci
     )
 
 
+def training_pool_of(settings: Settings) -> str:
+    """Return the pool that trainings of this installation take: one a machine, so that its GPU is never shared."""
+    if settings.training_pool != "auto":
+        return settings.training_pool
+    return "gpu" if has_nvidia_gpu() else "train_cpu"
+
+
 def guard_of(settings: Settings, spare: Callable[[int], object] = lambda _: None) -> Guard:
     """Return what watches every disk of this machine that jobs write to. ``spare`` makes room, or does nothing."""
     store = store_of(settings)
     places = [store.place, *(place_of(settings.place(name)) for name in ("delivered", "processed"))]
     here = [path for path in (place.here() for place in places) if path is not None]
     folders = [*here, store.local, settings.folder("dagster")]
-    return Guard(folders=folders, rules=settings.disk, recipe=settings.recipe, spare=spare)
+    gpu = training_pool_of(settings) == "gpu"
+    return Guard(folders=folders, rules=settings.disk, recipe=settings.recipe, gpu=gpu, spare=spare)
 
 
 @dataclass(kw_only=True)

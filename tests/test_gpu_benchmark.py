@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,10 +19,13 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import cases  # noqa: E402
 import gpu  # noqa: E402
 
+from resources import gpu_meter  # noqa: E402
 from resources.gpu.recipe import Schedule  # noqa: E402
+from resources.gpu_meter import GpuFacts  # noqa: E402
 from resources.gsplat_trainer import GsplatTrainer  # noqa: E402
 from splat_pipeline.domain.gaussians import SH_C0, Gaussians  # noqa: E402
 from splat_pipeline.ports.training import TrainingResult  # noqa: E402
+from splat_pipeline.splatting.seeds import scene_extent  # noqa: E402
 
 
 class OnThePoints(GsplatTrainer):
@@ -30,6 +34,9 @@ class OnThePoints(GsplatTrainer):
     def unavailable(self):
         return None
 
+    def free_bytes(self):
+        return None  # there is no torch to be asked
+
     def train(self, views, points, colors, plan, *, say, ongoing=None, take_over=False):
         n, k = len(points), (plan.sh_degree + 1) ** 2
         sh = np.zeros((n, k, 3), np.float32)
@@ -37,7 +44,7 @@ class OnThePoints(GsplatTrainer):
         made = Gaussians(
             means=points,
             quats=np.tile(np.array([1, 0, 0, 0], np.float32), (n, 1)),
-            log_scales=np.full((n, 3), -3, np.float32),
+            log_scales=np.full((n, 3), np.log(scene_extent(views.views)) - 3, np.float32),
             logit_opacities=np.ones(n, np.float32),
             sh=sh,
         )
@@ -133,6 +140,17 @@ def test_a_run_trains_both_on_every_case_and_compares_them_on_the_same_views(tmp
     monkeypatch.setattr(gpu, "BUILD", "print('built')")
     monkeypatch.setattr(gpu, "machine", lambda: {"gpu": "none"})
     monkeypatch.setattr(gpu, "load", lambda folder, **asked: cases.made(48, frames=16))
+    seen, scored = [], gpu.scored
+    monkeypatch.setattr(
+        gpu, "scored", lambda trainer, trained, *rest: seen.append(trained) or scored(trainer, trained, *rest)
+    )
+    peaks = iter([100, 3_000_000_100, 700, 2_000_000_700] * 2)
+
+    @contextmanager
+    def metered():
+        yield [GpuFacts(peak_vram_bytes=next(peaks), share=0.5, power_w=None)]
+
+    monkeypatch.setattr(gpu_meter, "metered", metered)
     file = tmp_path / "gpu.json"
     asked = ["--json", str(file), "--gsplat", str(tmp_path / "gsplat"), "--iterations", "100", "--longer-side", "48"]
     gpu.main(asked, trainer=OnThePoints())
@@ -146,7 +164,12 @@ def test_a_run_trains_both_on_every_case_and_compares_them_on_the_same_views(tmp
     ours, others = figures["rows"][:2]
     assert ours["gaussians"] == others["gaussians"]
     assert ours["psnr_db"] == pytest.approx(others["psnr_db"], abs=0.5), "both are a Gaussian on each point"
-    assert ours["peak_vram_gb"] is None
+    assert (ours["peak_vram_gb"], others["peak_vram_gb"]) == (3.0, 2.0), "what ours still held is not theirs"
+    extent = scene_extent(cases.made(48, frames=16).views)
+    assert not 0.9 < extent < 1.1, "the scene is not as large as theirs gets it"
+    places = [np.sort(trained.means, axis=0) for trained in seen[:2]]  # it reads them in an order of its own
+    np.testing.assert_allclose(places[1], places[0], atol=1e-5 * extent)
+    np.testing.assert_allclose(seen[1].log_scales, np.log(extent) - 3, rtol=1e-5)
     table = capsys.readouterr().out.splitlines()
     assert table[0].startswith("| case | strategy | iterations | who | psnr_db")
     assert len(table) == 6

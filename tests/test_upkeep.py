@@ -22,13 +22,14 @@ from splat_pipeline.cli import app
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.costs import Budget
 from splat_pipeline.domain.errors import DiskFull
-from splat_pipeline.domain.room import DiskRules
+from splat_pipeline.domain.plans import CPU_LADDER, GPU_LADDER, Detail
+from splat_pipeline.domain.room import GAUSSIAN_BYTES, MARGIN, DiskRules
 from splat_pipeline.domain.uploads import Upload
 from splat_pipeline.domain.wishes import Wishes
 from splat_pipeline.launch import run_upload
 from splat_pipeline.overview import store_of
 from splat_pipeline.settings import Settings, load
-from splat_pipeline.upkeep import Watch
+from splat_pipeline.upkeep import Watch, guard_of
 
 
 def test_a_dry_run_lists_what_would_go_and_only_the_real_one_removes_it(
@@ -96,6 +97,16 @@ def test_a_job_for_which_there_is_no_room_is_not_begun(tmp_path: Path):
     with pytest.raises(DiskFull, match=r"the job needs \d+.\d+ GB of disk"):
         run_upload(settings, upload, config={}, listener=lambda _: None)
     assert store_of(settings).jobs() == []
+
+
+def test_room_is_kept_for_what_a_gpu_trains_where_there_is_one(tmp_path: Path, monkeypatch):
+    def lacking(gpu: bool) -> int:
+        monkeypatch.setattr("splat_pipeline.upkeep.has_nvidia_gpu", lambda: gpu)
+        guard = guard_of(Settings(home=str(tmp_path), disk=DiskRules(floor_gb=10**6)))
+        return guard.lack(Upload(job="j", title="j", location="/nowhere", files=()))[1].size_bytes
+
+    more = GPU_LADDER[Detail.FULL].max_gaussians - CPU_LADDER[Detail.FULL].max_gaussians
+    assert lacking(gpu=True) - lacking(gpu=False) == pytest.approx(MARGIN * GAUSSIAN_BYTES * more, rel=0.1)
 
 
 def test_figures_and_health_are_served_until_the_process_is_asked_to_stop(tmp_path: Path):

@@ -46,7 +46,7 @@ def draw(splats: Splats, viewmat: Any, lens: Any, size: tuple[int, int], *, degr
         "opacities": torch.sigmoid(splats["opacities"]),
     }
     sh = harmonics(splats)
-    if not sh.is_cuda:
+    if reference.stands_in(sh):
         image, alpha, depth, info = reference.rasterize(
             {**active, "sh": sh}, viewmat, lens, size, degree=degree, antialiased=style.antialiased
         )

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from gsplat.strategy import DefaultStrategy, MCMCStrategy
 
+from resources.gpu import reference
 from resources.gpu.draw import Drawn
 from resources.gpu.recipe import GpuRecipe, Schedule
-from resources.gpu.reference import without_kernels
 from resources.gpu.splats import Splats
+from splat_pipeline.domain.errors import Diverged
 from splat_pipeline.domain.plans import TrainingPlan
 
 GRAD, ABSGRAD = 2e-4, 8e-4
@@ -64,12 +65,24 @@ class Growth:
             self.strategy.step_pre_backward(splats, movers, self.state, step, drawn.info)
 
     def after(self, splats: Splats, movers: dict[str, Any], step: int, drawn: Drawn, *, rate: float) -> None:
-        """To be called after the step. ``rate``: of the means, world units."""
-        with nullcontext() if splats["means"].is_cuda else without_kernels():
+        """To be called after the step. ``rate``: of the means, world units. Raises ``Diverged``."""
+        with reference.without_kernels() if reference.stands_in(splats["means"]) else nullcontext():
             if self.mcmc:
+                self._check(splats, step)
                 self.strategy.step_post_backward(splats, movers, self.state, step, drawn.info, lr=rate)
             else:
                 self.strategy.step_post_backward(splats, movers, self.state, step, drawn.info, packed=self.packed)
+
+    def _check(self, splats: Splats, step: int) -> None:
+        """Raise ``Diverged`` where nothing can be drawn by opacity: a kernel that is asked to takes the GPU with it."""
+        strategy = self.strategy
+        if not strategy.refine_start_iter < step < strategy.refine_stop_iter or step % strategy.refine_every:
+            return
+        opacities = torch.sigmoid(splats["opacities"].detach())
+        if not bool(torch.isfinite(opacities).all()):
+            raise Diverged(f"opacities of some Gaussians are not finite at iteration {step}")
+        if not bool((opacities > strategy.min_opacity).any()):
+            raise Diverged(f"all Gaussians are transparent at iteration {step}")
 
     def arrays(self) -> dict[str, Any]:
         """Return what has been summed up, for a checkpoint."""

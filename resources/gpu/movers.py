@@ -2,7 +2,8 @@
 
 all         every Gaussian moves at every step: torch's Adam
 selective   those move that the picture shows: gsplat's SelectiveAdam, one kernel; on a GPU
-sparse      the same by torch's SparseAdam: slower, and wherever torch runs
+sparse      the same by torch's SparseAdam: slower, and wherever torch runs. It makes the gradients sparse itself, see
+            docs/decisions/0015
 """
 
 from __future__ import annotations

@@ -88,6 +88,11 @@ def quat_scale_to_covar_preci(quats: Any, scales: Any, **asked: bool) -> tuple[A
     return _torch_impl._quat_scale_to_covar_preci(quats, scales, **asked)  # noqa: SLF001
 
 
+def stands_in(values: Any) -> bool:
+    """Return whether it has to do what kernels cannot: they only work on what is on a GPU."""
+    return not values.is_cuda
+
+
 @contextmanager
 def without_kernels() -> Iterator[None]:
     """Let gsplat's strategies do inside, on the CPU, what they call kernels for."""

@@ -107,7 +107,7 @@ def _film(work: Work, loader: ImageLoader, movies: MovieWriter, drawers: PathDra
     poster, detail = Poster(frames=len(path.views), returns=path.kind == "flight"), plan_of(work)["detail"]
     pictures, by = drawn(gaussians, path.views), "own"
     if drawer is not None:
-        pictures, by = drawer.frames(gaussians, path, fps=fps, say=work.log), drawer.name
+        by, pictures = drawer.name, drawer.frames(gaussians, path, fps=fps, folder=work.ongoing(), say=work.log)
     if detail != Detail.FULL:
         pictures = captioned(pictures, f"{detail} detail")
     title = f"{work.store.upload(work.job).title} ({detail} detail)"

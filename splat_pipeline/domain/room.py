@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 
 from splat_pipeline.domain.budget import WANTED
-from splat_pipeline.domain.plans import CPU_LADDER, Detail
+from splat_pipeline.domain.plans import CPU_LADDER, GPU_LADDER, Detail, Rung
 from splat_pipeline.domain.recipe import Recipe
 
 PICTURE_BYTES_A_PX = 0.6
@@ -21,6 +21,8 @@ FEATURE_BYTES = 260
 """Position and descriptor, and its part in three copies of the model."""
 GAUSSIAN_BYTES = 2500
 """Trained, cleaned, exported in every format, packed, delivered, and as a checkpoint with the optimiser's state."""
+LOSSLESS_BYTES_A_PX = 3
+"""Of colour, as a PNG that cannot be made smaller."""
 FIXED_BYTES, FIXED_INODES = 100_000_000, 500
 MARGIN = 1.5
 GIGABYTE = 1e9
@@ -46,18 +48,36 @@ class Room:
     inodes: int | None
 
 
-def needed(recipe: Recipe, *, upload_bytes: int, zipped: bool) -> Room:
+def needed(recipe: Recipe, *, upload_bytes: int, zipped: bool, gpu: bool = False) -> Room:
     """Return what a job takes at most, as far as its recipe and its upload tell.
 
-    ``zipped``: the upload is unpacked beside the artifacts. The upload itself is there already.
+    ``zipped``: the upload is unpacked beside the artifacts. The upload itself is there already. ``gpu``: a training
+    that may choose takes one, and with it as many Gaussians as it is for.
     """
     keyframes = recipe.frames.max_keyframes or WANTED[recipe.detail]
     picture = recipe.frames.longer_side_px**2 * ASPECT * PICTURE_BYTES_A_PX
-    rung = CPU_LADDER[Detail.FULL if recipe.detail == "auto" else Detail(recipe.detail)]
+    trainer = recipe.training.trainer
+    ladder = CPU_LADDER if trainer == "cpu" or (trainer == "auto" and not gpu) else GPU_LADDER
+    rung = ladder[Detail.FULL if recipe.detail == "auto" else Detail(recipe.detail)]
     gaussians = recipe.training.max_gaussians or rung.max_gaussians
     each = picture + recipe.poses.max_features * FEATURE_BYTES
     whole = MARGIN * (keyframes * each + gaussians * GAUSSIAN_BYTES) + FIXED_BYTES
-    return Room(size_bytes=int(whole) + (2 * upload_bytes if zipped else 0), inodes=2 * keyframes + FIXED_INODES)
+    shots, pictures = _lossless(recipe, keyframes, rung)
+    inodes = 2 * keyframes + shots + FIXED_INODES
+    return Room(size_bytes=int(whole) + pictures + (2 * upload_bytes if zipped else 0), inodes=inodes)
+
+
+def _lossless(recipe: Recipe, keyframes: int, rung: Rung) -> tuple[int, int]:
+    """Return how many pictures without loss programs get or draw, and their bytes; they do not stay.
+
+    A training gets the images, a film by nerfstudio is colour and alpha of each frame side by side.
+    """
+    images = 0 if recipe.training.trainer in {"auto", "cpu", "gsplat"} else keyframes
+    side = min(recipe.training.longer_side_px or rung.longer_side_px, recipe.frames.longer_side_px)
+    film = recipe.preview
+    frames = round(film.seconds * film.fps) if film.drawn_by == "nerfstudio" else 0
+    px = images * int(side**2 * ASPECT) + frames * 2 * film.width_px * film.height_px
+    return images + frames, px * LOSSLESS_BYTES_A_PX
 
 
 def missing(free: Room, need: Room, rules: DiskRules, *, running: int) -> Room:

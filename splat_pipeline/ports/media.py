@@ -116,8 +116,13 @@ class PathDrawer(Protocol):
         """As in settings and metadata."""
         ...
 
-    def frames(self, gaussians: Gaussians, path: CameraPath, *, fps: int, say: Say) -> Iterator[NDArray[np.uint8]]:
-        """Give the view of every camera of ``path``, (H, W, 3) RGB of its size, one at a time. Raises ``ToolError``."""
+    def frames(
+        self, gaussians: Gaussians, path: CameraPath, *, fps: int, folder: Path, say: Say
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Give the view of every camera of ``path``, (H, W, 3) RGB of its size, one at a time. Raises ``ToolError``.
+
+        ``folder`` is where it works if it has to write: there is room for it, and what a killed one left goes with it.
+        """
         ...
 
 

@@ -117,9 +117,12 @@ class Negative:
     def unavailable(self) -> str | None:
         return None
 
-    def frames(self, gaussians: Gaussians, path: CameraPath, *, fps: int, say: Any) -> Iterator[Any]:
+    def frames(self, gaussians: Gaussians, path: CameraPath, *, fps: int, folder: Path, say: Any) -> Iterator[Any]:
         say(f"drawing at {fps} frames a second")
-        return (255 - picture for picture in drawn(gaussians, path.views))
+        for number, picture in enumerate(drawn(gaussians, path.views)):
+            (folder / f"{number}.raw").write_bytes(picture.tobytes())
+            assert folder.parent.parts[-3:] == ("ongoing", JOB, "preview"), "where there is room for it"
+            yield 255 - picture
 
 
 def ring_pose(i: int) -> np.ndarray:
@@ -324,6 +327,7 @@ def test_a_package_lies_as_splatter_server_leaves_it_where_that_is_asked_for(tmp
 def test_a_preview_is_drawn_by_another_renderer_where_that_is_asked_for(tmp_path: Path, delivered) -> None:
     store, result = deliver(tmp_path, FfmpegWriter(), ELSEWHERE, drawers=InstalledDrawers(asked=[Negative()]))
     folder = store.fetch(JOB, "preview").folder
+    assert not list((tmp_path / "store").rglob("*.raw")), "what it wrote on its way neither stays nor is published"
     assert json.loads((folder / "preview.json").read_text())["drawn_by"] == "nerfstudio"
     assert json.loads((folder_of(delivered, "preview") / "preview.json").read_text())["drawn_by"] == "own"
     other, ours = (

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splat_pipeline.domain.budget import WANTED
+from splat_pipeline.domain.plans import CPU_LADDER, GPU_LADDER, Detail
 from splat_pipeline.domain.recipe import Recipe
-from splat_pipeline.domain.room import DiskRules, Room, in_words, missing, needed
+from splat_pipeline.domain.room import GAUSSIAN_BYTES, MARGIN, DiskRules, Room, in_words, missing, needed
 
 MEGABYTE = 10**6
 
@@ -36,6 +38,25 @@ def test_more_frames_gaussians_or_a_zip_need_more():
     assert size({"frames": {"max_keyframes": 300}}) > size({})
     assert size({"training": {"max_gaussians": 10**6}}) > size({}) + 2 * 10**9
     assert size({}, zipped=True) == size({}) + 2 * MEGABYTE
+
+
+def test_a_training_on_a_gpu_and_programs_with_pictures_of_their_own_need_more():
+    def need(keys, *, gpu=False):
+        return needed(Recipe().overridden(keys, source="test"), upload_bytes=0, zipped=False, gpu=gpu)
+
+    def size(trainer, *, gpu=False):
+        return need({"training": {"trainer": trainer}}, gpu=gpu).size_bytes
+
+    more = MARGIN * GAUSSIAN_BYTES * (GPU_LADDER[Detail.FULL].max_gaussians - CPU_LADDER[Detail.FULL].max_gaussians)
+    assert size("auto", gpu=True) == size("gsplat") == size("cpu", gpu=False) + more
+    assert size("auto") == size("cpu")
+    assert size("cpu", gpu=True) == size("cpu"), "a machine's GPU is nothing to who does not use it"
+    images = WANTED["auto"] * 1280 * 960 * 3  # as large as frames are kept
+    assert size("nerfstudio") == size("brush") == size("gsplat") + images
+    film = {"width_px": 640, "height_px": 360, "fps": 10, "seconds": 3}
+    ours, theirs = (need({"preview": film | {"drawn_by": by}}) for by in ("own", "nerfstudio"))
+    assert theirs.size_bytes - ours.size_bytes == 30 * 2 * 640 * 360 * 3, "colour and alpha, side by side"
+    assert theirs.inodes - ours.inodes == 30
 
 
 @given(

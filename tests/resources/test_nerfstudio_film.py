@@ -169,16 +169,20 @@ def playing(folder: Path, monkeypatch, first: str = "") -> None:
     monkeypatch.setenv(nerfstudio.VARIABLE, str(folder))
 
 
-def film(count: int = 3) -> list[np.ndarray]:
-    return list(NerfstudioFilm().frames(scene(), around(count), fps=30, say=print))
+def film(work: Path, count: int = 3) -> list[np.ndarray]:
+    return list(NerfstudioFilm().frames(scene(), around(count), fps=30, folder=work, say=print))
 
 
-def test_a_film_is_one_picture_a_camera_and_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_a_film_is_one_picture_a_camera_made_where_there_is_room_and_leaves_nothing_behind(tmp_path, monkeypatch):
     playing(tmp_path / "env", monkeypatch)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "work"))
-    (tmp_path / "work").mkdir()
-    assert [tuple(frame[0, 0]) for frame in film()] == [(0, 0, 0), (10, 0, 0), (20, 0, 0)]
-    assert not list((tmp_path / "work").iterdir())
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    work = tmp_path / "work"
+    work.mkdir()
+    pictures = NerfstudioFilm().frames(scene(), around(3), fps=30, folder=work, say=print)
+    first = next(pictures)
+    assert len(list(work.glob("film-*/film/*.png"))) == 3
+    assert [tuple(frame[0, 0]) for frame in (first, *pictures)] == [(0, 0, 0), (10, 0, 0), (20, 0, 0)]
+    assert not list(work.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -192,7 +196,7 @@ def test_a_film_is_one_picture_a_camera_and_leaves_nothing_behind(tmp_path, monk
 def test_a_film_that_is_not_what_was_asked_for_is_refused(tmp_path, monkeypatch, first, error, words):
     playing(tmp_path / "env", monkeypatch, first)
     with pytest.raises(error, match=words):
-        film()
+        film(tmp_path)
 
 
 def test_a_picture_that_cannot_be_read_is_refused(tmp_path):
@@ -217,10 +221,10 @@ def test_backends_list_who_can_draw_the_preview(tmp_path, monkeypatch):
     assert told() == {"own": None, "nerfstudio": None}
 
 
-def test_without_the_environment_nothing_is_drawn_in_its_place(monkeypatch):
+def test_without_the_environment_nothing_is_drawn_in_its_place(tmp_path, monkeypatch):
     monkeypatch.delenv(nerfstudio.VARIABLE, raising=False)
     with pytest.raises(ToolMissing, match="cannot be drawn by nerfstudio: SPLAT_NERFSTUDIO_ENV names neither"):
-        film()
+        film(tmp_path)
 
 
 def test_colours_without_harmonics_are_not_taken_for_what_nerfstudio_means_by_them():

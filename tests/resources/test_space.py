@@ -60,7 +60,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 def guard(folder: Path, *, spare: Callable[[int], object] = lambda _: None) -> Guard:
     rules = DiskRules(floor_gb=0.03, floor_inodes=100)
-    return Guard(folders=[folder, Path("/")], rules=rules, recipe=SMALL, spare=spare)
+    return Guard(folders=[folder, Path("/")], rules=rules, recipe=SMALL, gpu=False, spare=spare)
 
 
 def test_a_run_waits_for_bytes_and_goes_on_once_they_are_there(disk: Disk):

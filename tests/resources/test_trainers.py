@@ -134,10 +134,10 @@ def pool_of(**settings: str) -> str | None:
 
 
 def test_trainings_take_the_pool_of_the_gpu_where_there_is_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("splat_pipeline.definitions.has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr("splat_pipeline.upkeep.has_nvidia_gpu", lambda: True)
     assert pool_of(home=str(tmp_path)) == "gpu"
     assert pool_of(home=str(tmp_path), training_pool="train_cpu") == "train_cpu"
-    monkeypatch.setattr("splat_pipeline.definitions.has_nvidia_gpu", lambda: False)
+    monkeypatch.setattr("splat_pipeline.upkeep.has_nvidia_gpu", lambda: False)
     assert pool_of(home=str(tmp_path)) == "train_cpu"
 
 

@@ -377,12 +377,12 @@ def test_without_a_gpu_it_says_why_and_trains_nothing():
     assert GsplatTrainer().free_bytes() is None
 
 
-def test_the_preview_is_drawn_as_our_renderer_does_background_and_all() -> None:
+def test_the_preview_is_drawn_as_our_renderer_does_background_and_all(tmp_path) -> None:
     scene = replace(truth(degree=2), background=(0.2, 0.5, 0.1))
     path = CameraPath(views=views(3), kind="orbit", because="a test", target=np.zeros(3))
     film = GsplatFilm()
     film.device = "cpu"
-    for picture, view in zip(film.frames(scene, path, fps=30, say=print), path.views, strict=True):
+    for picture, view in zip(film.frames(scene, path, fps=30, folder=tmp_path, say=print), path.views, strict=True):
         ours = np.clip(render(scene, view.camera, view.cam_from_world).image, 0, 1)
         assert picture.dtype == np.uint8
         assert psnr(picture.astype(np.float32) / 255, ours.astype(np.float32)) > 50
