@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from resources.clients import opened
 from splat_pipeline.domain.errors import SplatError, StoreUnavailable
 from splat_pipeline.ports.stores import FileFacts, Place
 
@@ -219,9 +220,7 @@ class ObjectPlace:
     def _root(self) -> Any:
         """The store's client, one a process: a connection does not outlive a fork."""
         if self._opened is None or self._opened[0] != os.getpid():
-            from upath import UPath
-
-            self._opened = (os.getpid(), UPath(self._url, use_listings_cache=False))
+            self._opened = (os.getpid(), opened(self._url))
         return self._opened[1]
 
 

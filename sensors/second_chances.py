@@ -1,4 +1,4 @@
-"""The door for runs that died with their process and were not started again.
+"""The door for runs that died with their process and were not started again, or wait for what is free.
 
 Run monitoring asks after runs that have started; of one that was about to, nothing is known until a time limit that
 must be long, as a busy machine takes a minute to start a process. So its code server is asked here.
@@ -19,6 +19,7 @@ from dagster._core.launcher.base import WorkerStatus
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, PARENT_RUN_ID_TAG, RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
 
 from sensors.discreet import discreet
+from sensors.slots import assign_free_slots
 
 LOOK_BACK = timedelta(days=7)
 MOST = 100
@@ -93,7 +94,9 @@ def second_chances_sensor(*, job_name: str, every_s: int) -> dg.SensorDefinition
             # Telling of the failure anew has Dagster decide anew, within the same budget.
             context.instance.report_run_failed(run, "Its retry could not be started: it is tried once more.")
         dead = bury_unborn(context.instance, job_name)
-        return dg.SkipReason(f"{len(owed)} failed runs are started again; {dead} died while starting")
+        stood = assign_free_slots(context.instance)
+        moved = f"; free slots given to who waited for them: {', '.join(stood)}" if stood else ""
+        return dg.SkipReason(f"{len(owed)} failed runs are started again; {dead} died while starting{moved}")
 
     return dg.SensorDefinition(
         name="second_chances",

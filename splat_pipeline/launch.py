@@ -14,6 +14,7 @@ import dagster as dg
 from resources.disk import write_atomic
 from resources.machine import is_gone, this_process
 from resources.places import place_of
+from sensors.slots import free_slots_assigned
 from splat_pipeline.assets.failures import GOES_ON, explain, in_full
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.traces import REUSE_TAG
@@ -29,6 +30,8 @@ Listener = Callable[[dg.EventLogEntry], None]
 Reason = dict[str, str | None]
 SILENT: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The terminal shows our own lines; Dagster's go to its event log."""
+LOOK_S = 5.0
+"""Between two looks after steps that wait for a free slot: no daemon does it."""
 MADE = ".database-made"
 """In DAGSTER_HOME, once Dagster has made its database."""
 
@@ -105,21 +108,22 @@ def run_job(
         run_id = str(uuid.uuid4())
         instance.add_event_listener(run_id, listener)
         try:
-            result = definitions.resolve_job_def(JOB).execute_in_process(
-                instance=instance,
-                partition_key=job,
-                run_id=run_id,
-                raise_on_error=False,
-                # Who killed it decides whether to try again.
-                tags={
-                    OWNER_TAG: this_process(),
-                    "dagster/max_retries": "0",
-                    REUSE_TAG: str(reuse).lower(),
-                    PRODUCT_TAG: product,
-                },
-                run_config={**SILENT, "ops": config} if config else SILENT,
-                asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
-            )
+            with free_slots_assigned(instance, every_s=LOOK_S):
+                result = definitions.resolve_job_def(JOB).execute_in_process(
+                    instance=instance,
+                    partition_key=job,
+                    run_id=run_id,
+                    raise_on_error=False,
+                    # Who killed it decides whether to try again.
+                    tags={
+                        OWNER_TAG: this_process(),
+                        "dagster/max_retries": "0",
+                        REUSE_TAG: str(reuse).lower(),
+                        PRODUCT_TAG: product,
+                    },
+                    run_config={**SILENT, "ops": config} if config else SILENT,
+                    asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
+                )
         except dg.DagsterExecutionInterruptedError:  # between two steps; within one, that step tells it
             return False, _stopped(instance, run_id)
         return result.success, None if result.success else explain(result.all_events)

@@ -27,8 +27,9 @@ ANSWERS = {
 }
 HARMS = ("cut", "short", "flipped")
 """To the body of an object: broken off; without its end, with a length that agrees; with another byte."""
-FAULTS = (*ANSWERS, "reset", "lost", *HARMS, "slow")
-"""``reset``: the connection, before the request was done; ``lost``: the answer to a request that was done."""
+FAULTS = (*ANSWERS, "reset", "lost", *HARMS, "slow", "mute")
+"""``reset``: the connection, before the request was done; ``lost``: the answer to a request that was done;
+``mute``: the request is taken, and nothing ever answered."""
 _HOP = {"Connection", "Transfer-Encoding", "Keep-Alive"}
 
 
@@ -43,6 +44,8 @@ class Proxy:
     slow_s: float = 0.0
     done: Counter[str] = field(default_factory=Counter)
     url: str = ""
+    over: threading.Event = field(default_factory=threading.Event)
+    """Set at the end: nobody waits any longer."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def draw(self) -> str:
@@ -71,6 +74,7 @@ def flaky(upstream: str, *, seed: int = 0) -> Iterator[Proxy]:
     try:
         yield proxy
     finally:
+        proxy.over.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -96,7 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.server.proxy.draw()
         if fault == "slow":
             time.sleep(self.server.proxy.slow_s)
-        if fault == "reset":
+        if fault == "mute":
+            self.server.proxy.over.wait()
+        if fault in ("reset", "mute"):
             self._reset()
         elif fault in ANSWERS:
             status, code = ANSWERS[fault]

@@ -92,7 +92,7 @@ class Plant:
             "SPLAT__HOME": str(self.home),
             "SPLAT__STABLE_S": "0",
             "SPLAT__POLL_S": "5",
-            **{f"SPLAT__RECIPE__{key.upper()}": json.dumps(value) for key, value in self.recipe.items()},
+            **{f"SPLAT__RECIPE__{key.upper()}": _told(value) for key, value in self.recipe.items()},
             **self.environ,
             MARK: self.mark,
         }
@@ -214,6 +214,11 @@ def is_news(entry: dg.EventLogEntry) -> bool:
     """Tell whether an event is of interest to whoever asks what went wrong."""
     kind = entry.get_dagster_event().event_type_value
     return kind.startswith(("PIPELINE_", "ENGINE_")) or kind in {"STEP_FAILURE", "STEP_UP_FOR_RETRY", "STEP_RESTARTED"}
+
+
+def _told(value: object) -> str:
+    """Return a setting as the environment has it: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,8 +91,8 @@ def _kind(centers: Array, focus: Array | None, middle: Array, half: float) -> tu
     """Return what suits the capture, and why."""
     if focus is None:
         inside = float(np.mean(np.linalg.norm(centers - middle, axis=1) < half))
-        place = f"{inside:.0%} of the cameras stand inside the inner half of the scene"
-        return "flight", f"the cameras do not look at one place ({place}): the captured path, smoothed, there and back"
+        where = " and stand amid the scene" if inside > 0.5 else ""
+        return "flight", f"the cameras do not look at one place{where}: the captured path, smoothed, there and back"
     start, stop = covered(around(focus, centers)[0])
     span_deg = float(np.degrees(stop - start))
     if span_deg >= 360 - MAX_GAP_DEG:

@@ -61,16 +61,17 @@ def curve(x: Sequence[float], y: Sequence[float], *, x_name: str, y_name: str) -
     if len(at) < 2:
         return ""
     (width, height), left, bottom = _SIZE, 56, 34
-    low, high = 0.0, float(value.max()) or 1.0
+    step = _step(float(value.max()))
+    low, high = 0.0, step * max(1, int(np.ceil(float(value.max()) / step - 1e-9)))
     across = left + (at - at[0]) / max(float(at[-1] - at[0]), 1e-12) * (width - left - _MARGIN)
     up = _MARGIN + (high - value) / (high - low) * (height - bottom - _MARGIN)
     line = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up, strict=True))
     base = height - bottom
     grid = "".join(
         f'<path class="grid" d="M{left} {g:.1f}H{width - _MARGIN}"/>'
-        f'<text x="{left - 8}" y="{g + 4:.1f}" text-anchor="end">{_short(high * share)}</text>'
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0)
-        for g in [base - share * (base - _MARGIN)]
+        f'<text x="{left - 8}" y="{g + 4:.1f}" text-anchor="end">{_short(tick)}</text>'
+        for tick in np.arange(low, high + step / 2, step)
+        for g in [base - tick / high * (base - _MARGIN)]
     )
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{y_name} over {x_name}">{grid}'
@@ -79,6 +80,14 @@ def curve(x: Sequence[float], y: Sequence[float], *, x_name: str, y_name: str) -
         f'<text x="{width - _MARGIN}" y="{height - 12}" text-anchor="end">{at[-1]:.0f} {x_name}</text>'
         f'<text x="{left + 8}" y="{_MARGIN + 14}">{y_name}</text></svg>'
     )
+
+
+def _step(most: float) -> float:
+    """Return a round step of which three to five reach from 0 to ``most``."""
+    if most <= 0:
+        return 1.0
+    tens = 10.0 ** np.floor(np.log10(most / 5))
+    return float(tens * next(round_ for round_ in (1, 2, 2.5, 5, 10) if tens * round_ * 5 >= most * (1 - 1e-9)))
 
 
 def _short(value: float) -> str:

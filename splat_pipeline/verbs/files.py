@@ -1,4 +1,4 @@
-"""Verbs about files of Gaussians."""
+"""Verbs about files that people receive."""
 
 from __future__ import annotations
 
@@ -8,19 +8,30 @@ from typing import Annotated
 
 import typer
 
+from splat_pipeline.domain.errors import InputError
+
 app = typer.Typer()
 
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="a file of Gaussians, of any program")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Gaussians, a viewer.html, or cameras, of any program")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="the ending names the format")],
     *,
     degree: Annotated[int | None, typer.Option(min=0, max=3, help="drop harmonics above this degree")] = None,
 ) -> None:
-    """Write Gaussians in another format: .ply, .compressed.ply, .splat, .spz, .v4.spz, .sog, .glb."""
+    """Write Gaussians as .ply, .compressed.ply, .splat, .spz, .v4.spz, .sog, .glb; cameras as a folder or .json."""
+    from splat_pipeline.domain.formats.camera_files import holds_cameras, read_cameras, write_cameras
     from splat_pipeline.domain.formats.files import FORMATS, format_of_name, read_gaussians
 
+    if holds_cameras(source):
+        model = read_cameras(source)
+        if not holds_cameras(target):
+            remedy = "Cameras become a COLMAP model, in a folder, or a file that ends with .json."
+            raise InputError(f"{source.name} holds cameras, {target.name} would hold Gaussians", remedy=remedy)
+        write_cameras(target, model)
+        print(json.dumps({"file": str(target), "images": len(model.images), "points": len(model.points)}))
+        return
     kind = FORMATS[format_of_name(target)]
     gaussians = read_gaussians(source)
     kind.write(target, gaussians if degree is None else gaussians.lowered(degree))
@@ -29,12 +40,12 @@ def convert(
 
 @app.command()
 def info(
-    file: Annotated[Path, typer.Argument(help="a file of Gaussians, of any program")],
+    file: Annotated[Path, typer.Argument(help="Gaussians, points or cameras (a folder of COLMAP), of any program")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="one line of JSON")] = False,
 ) -> None:
-    """Say what a file of Gaussians holds."""
-    from splat_pipeline.domain.formats.files import facts_of
+    """Say what a file holds: Gaussians, points, or cameras with their poses."""
+    from splat_pipeline.domain.formats.facts import facts_of
     from splat_pipeline.terminal import show_facts
 
     facts = facts_of(file)

@@ -290,6 +290,27 @@ def test_a_camera_at_rest_stays_to_the_last_digit_so_that_nothing_is_sorted_agai
 
 
 @in_a_browser
+def test_a_telephone_shows_all_that_an_orbit_turns_about_and_no_bent_picture_of_a_flight(flown) -> None:
+    page, _ = flown
+    try:
+        page.call("Emulation.setDeviceMetricsOverride", width=380, height=800, deviceScaleFactor=1, mobile=True)
+        seen = {}
+        for mode in ("orbit", "fly"):
+            page.run(f"splat.then(v => {{ v.start(); v.moveBy('{mode}'); v.resized(); }})")
+            seen[mode] = page.run("splat.then(v => [v.camera.fov, v.camera.aspect, v.lens.fov_deg, v.lens.aspect])")
+    finally:
+        page.call(
+            "Emulation.setDeviceMetricsOverride", width=SIZE[0], height=SIZE[1], deviceScaleFactor=1, mobile=False
+        )
+        page.run("splat.then(v => { v.start(); return v.settled() })")
+    wide = {mode: np.tan(np.radians(fov / 2)) * aspect for mode, (fov, aspect, _, _) in seen.items()}
+    made = np.tan(np.radians(seen["orbit"][2] / 2)) * seen["orbit"][3]
+    assert wide["orbit"] == pytest.approx(made, rel=1e-3)
+    assert seen["orbit"][0] > 90
+    assert seen["fly"][0] == pytest.approx(90, abs=0.01)
+
+
+@in_a_browser
 def test_dragging_looks_around_where_one_stands(flown) -> None:
     page, _ = flown
     page.run("start.click()")

@@ -137,6 +137,8 @@ def test_the_cursor_of_another_version_begins_anew():
 
 
 NAMES, STAMPS = "xyz", "ab"
+ROUNDED_S = 0.1
+"""What a cursor does not remember of a time."""
 LISTINGS = st.lists(
     st.tuples(
         st.dictionaries(st.sampled_from(NAMES), st.sampled_from(STAMPS), max_size=3),
@@ -172,7 +174,7 @@ def test_over_any_history_nothing_is_requested_that_changed_within_the_quiet_tim
         now_s += step_s
         since_s = {n: since_s[n] if last.get(n) == stamp else now_s for n, stamp in names.items()}
         cursor, ready = poll(cursor, {n: seen(s) for n, s in names.items()}, now_s)
-        assert all(now_s - since_s[name] >= STABLE_S - 0.1 for name in ready)
+        assert all(now_s - since_s[name] >= STABLE_S - ROUNDED_S for name in ready)
         last = names
 
 
@@ -182,7 +184,7 @@ def test_after_any_history_what_stays_is_requested_within_the_longest_wait(
 ):
     cursor, now_s, requested = Cursor(), 0.0, {}
     looks = {name: seen(stamp) for name, stamp in at_last.items()}
-    for names, step_s, _ in [*polls, (at_last, 10.0, False), (at_last, STABLE_S * PATIENCE, False)]:
+    for names, step_s, _ in [*polls, (at_last, 10.0, False), (at_last, STABLE_S * PATIENCE + ROUNDED_S, False)]:
         now_s += step_s
         requested = {name: stamp for name, stamp in requested.items() if names.get(name) == stamp}
         cursor, ready = poll(cursor, {n: seen(s) for n, s in names.items()}, now_s)

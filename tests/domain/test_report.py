@@ -115,6 +115,22 @@ def test_a_curve_of_anything_is_well_formed_or_nothing(values: list[float]) -> N
     assert not drawn or "nan" not in ET.tostring(ET.fromstring(_named(drawn))).decode()
 
 
+@pytest.mark.parametrize(
+    ("most", "ticks"),
+    [
+        (38.3, ["0", "10", "20", "30", "40"]),
+        (0.231, ["0", "0.05", "0.1", "0.15", "0.2", "0.25"]),
+        (50_000, ["0", "10k", "20k", "30k", "40k", "50k"]),
+    ],
+)
+def test_the_lines_behind_a_curve_stand_at_round_numbers_that_hold_it(most: float, ticks: list[str]) -> None:
+    drawing = ET.fromstring(_named(curve([0, 1], [0, most], x_name="iterations", y_name="loss")))
+    at = {text.text: float(text.get("y")) - 4 for text in drawing.findall(f"{SVG}text") if text.get("x") == "48"}
+    assert list(at) == ticks
+    top = min(float(point.partition(",")[2]) for point in drawing.find(f"{SVG}polyline").get("points").split())
+    assert at[ticks[-1]] <= top <= at[ticks[-2]]
+
+
 def test_colours_go_from_rust_to_teal_and_what_is_unknown_is_unsure() -> None:
     assert (colour_of(0), colour_of(1), colour_of(float("nan"))) == ("#c2410c", "#0d9488", "#c2410c")
     assert ET.fromstring(_named(scale_bar())).findall(f"{SVG}rect")

@@ -22,6 +22,8 @@ SUCCESS = dg.DagsterRunStatus.SUCCESS
 ROLES = {"daemon": 0.5, "code": 0.25, "worker": 2, "step": 8, "tool": 8}
 """What is killed, and how often beside the others: after a code server, nothing is at work for a while."""
 BAD_EVERY = 6
+MOST_RESTARTS = 20
+"""More than kills explain."""
 Contents = Mapping[str, bytes]
 """Of an upload: bytes by file name."""
 
@@ -97,6 +99,8 @@ class Storm:
         harm, began_s, next_s = Harm(), time.monotonic(), 0.0
         while harm.kills < self.kills and time.monotonic() - began_s < self.seconds:
             plant.tend()
+            if plant.restarts > harm.kills + MOST_RESTARTS:
+                raise RuntimeError(f"processes die that nobody killed:\n{plant.told()}")
             self.feed(plant)
             if time.monotonic() >= next_s:
                 if struck := strike(plant, self.rng):

@@ -15,6 +15,7 @@ from flaky import HARMS, Proxy, flaky
 from object_stores import surroundings
 from s3fs import S3FileSystem
 
+from resources import clients
 from resources.clocks import now
 from resources.inbox import list_upload
 from resources.places import place_of
@@ -145,3 +146,24 @@ def test_a_look_at_a_slow_store_ends_in_time_and_the_next_ones_take_the_rest(
     assert looks > 1
     assert {request.partition_key for request in asked} == set(jobs.values())
     assert slowest_s < PATIENCE_S - 18  # as much as the budget was cut by
+
+
+def test_a_store_that_takes_requests_and_never_answers_is_given_up_and_used_again_when_it_answers(
+    through: Proxy, s3_server: str, monkeypatch: pytest.MonkeyPatch
+):
+    assert clients.CONNECT_S <= 10  # below: shorter ones, of the same settings
+    assert clients.ANSWER_S <= 30
+    monkeypatch.setattr(clients, "ANSWER_S", 0.5)
+    monkeypatch.setattr(clients, "ATTEMPTS", 1)
+    place = place_of(f"{s3_server}/mute")
+    place.write("a", b"before")
+    through.faults = {"mute": 1.0}
+    for ask in (lambda: place.write("b", b"lost"), place.children):
+        began_s = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            ask()
+        assert time.monotonic() - began_s < PATIENCE_S
+    assert through.done["mute"] > 3
+    through.faults = {}
+    assert place.read("a") == b"before"
+    assert place.children() == ["a"]

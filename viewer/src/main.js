@@ -8,6 +8,7 @@ import { frames } from "./poses.js";
 const MAX_PIXEL_RATIO = 2;
 const STILL = 1e-7; // by less than this, in one frame, a camera does not move
 const BLUR = 0.3; // square pixels, as the trainer's renderer adds
+const TALLEST = Math.tan(Math.PI / 4); // half of what is seen from above to below, at distance 1
 const SIGMAS = Math.sqrt(2 * Math.log(255)); // an opaque Gaussian is cut where it falls below 1/255
 
 const byId = (id) => document.getElementById(id);
@@ -63,8 +64,9 @@ class Viewer {
   // The preview's first view.
   start() {
     this.at = -1;
+    this.mode = this.told.mode;
     this.show(this.told.start);
-    this.moveBy(this.told.mode);
+    this.moveBy(this.mode);
   }
 
   show({ pose, fov_deg, aspect }) {
@@ -77,12 +79,15 @@ class Viewer {
     this.resized();
   }
 
-  // A narrower window than the view was made for keeps its width in sight, a wider one its height.
+  // A narrower window than the view was made for keeps its width in sight, a wider one its height. Who flies stands amid
+  // the scene: on a telephone the sides give way, before the picture is bent and shows what nobody filmed above and below.
   resized() {
     const { clientWidth: width, clientHeight: height } = this.canvas.parentElement;
     const { fov_deg, aspect } = this.lens;
     this.camera.aspect = width / height;
-    const half = Math.tan(THREE.MathUtils.degToRad(fov_deg / 2)) * Math.max(1, aspect / this.camera.aspect);
+    const made = Math.tan(THREE.MathUtils.degToRad(fov_deg / 2));
+    const whole = made * Math.max(1, aspect / this.camera.aspect);
+    const half = this.mode === "fly" ? Math.min(whole, Math.max(made, TALLEST)) : whole;
     this.camera.fov = THREE.MathUtils.radToDeg(2 * Math.atan(half));
     this.camera.updateProjectionMatrix();
     this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, MAX_PIXEL_RATIO));
@@ -95,6 +100,7 @@ class Viewer {
     this.orbit.enabled = mode === "orbit";
     this.fly.fpsMovement.enable = this.fly.pointerControls.enable = mode === "fly";
     if (mode === "orbit") this.show({ pose: this.poseNow(), ...this.lens });
+    else this.resized();
     byId("mode").textContent = mode === "orbit" ? "Fly" : "Orbit";
     byId("help").textContent =
       mode === "orbit"

@@ -8,8 +8,12 @@ import numpy as np
 
 from splat_pipeline.domain.gaussians import Gaussians
 
-_EVEN = (1, -1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1)
-"""What each harmonic becomes where y and z change sign: -1 where its polynomial is odd in y and z together."""
+PLACE = np.array([1, -1, -1], np.float32)
+"""What x y z are multiplied by."""
+TURN = np.array([1, 1, -1, -1], np.float32)
+"""The same of a quaternion wxyz."""
+HARMONICS = np.array([1, -1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1], np.float32)
+"""The same of each harmonic: -1 where its polynomial is odd in y and z together."""
 
 
 def half_turned(gaussians: Gaussians) -> Gaussians:
@@ -17,10 +21,9 @@ def half_turned(gaussians: Gaussians) -> Gaussians:
 
     Positions and rotations change signs, and so do the harmonics (see ``Gaussians.sh`` for their order).
     """
-    sign = np.array([1, -1, -1], np.float32)
     return replace(
         gaussians,
-        means=gaussians.means * sign,
-        quats=gaussians.quats * np.array([1, 1, -1, -1], np.float32),
-        sh=gaussians.sh * np.array(_EVEN[: gaussians.sh.shape[1]], np.float32)[:, None],
+        means=gaussians.means * PLACE,
+        quats=gaussians.quats * TURN,
+        sh=gaussians.sh * HARMONICS[: gaussians.sh.shape[1], None],
     )

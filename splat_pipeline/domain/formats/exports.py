@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from splat_pipeline.domain.errors import CorruptArtifact
-from splat_pipeline.domain.formats.budgets import Budget, left_out
+from splat_pipeline.domain.formats.budgets import Budget, Judge, left_out
 from splat_pipeline.domain.formats.files import FORMATS, Format
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.metrics.exports import box_error
@@ -43,12 +43,12 @@ def export(  # by name
     for name in formats:
         kind = FORMATS[name]
         path = folder / f"{stem}{kind.suffix}"
-        save, score = partial(_save, kind, comments), partial(_seen, kind, compare) if compare else None
+        save, judge = partial(_save, kind, comments), Judge(read=kind.read, compare=compare) if compare else None
         kept, coarse = gaussians, 0
         if budget is None:
             save(path, gaussians, 0)
         else:
-            kept, coarse = budget.fit(gaussians, path, save, score, coarsest=len(kind.coarser))
+            kept, coarse = budget.fit(gaussians, path, save, judge, coarsest=len(kind.coarser))
         coarser = kind.coarser[coarse - 1] if coarse else None
         want, got = kept.take(kind.order(kept)), kind.read(path)
         row = {"format": name, "file": path.name, "size_bytes": path.stat().st_size, "axes": kind.axes}
@@ -59,10 +59,6 @@ def export(  # by name
 
 def _save(kind: Format, comments: Sequence[str], path: Path, gaussians: Gaussians, coarse: int) -> None:
     kind.save(path, gaussians, comments, coarse=coarse)
-
-
-def _seen(kind: Format, compare: Compare, path: Path) -> float:
-    return compare(kind.read(path))
 
 
 def _read_back(want: Gaussians, got: Gaussians, compare: Compare | None) -> dict[str, Any]:

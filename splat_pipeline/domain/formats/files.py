@@ -24,6 +24,7 @@ from splat_pipeline.domain.formats.ply_header import read_header
 from splat_pipeline.domain.formats.sog import read_sog, write_sog
 from splat_pipeline.domain.formats.splat import RECORD, by_importance, read_splat, write_splat
 from splat_pipeline.domain.formats.spz import read_spz, write_spz
+from splat_pipeline.domain.formats.viewer_page import MARK, read_viewer_page
 from splat_pipeline.domain.gaussians import Gaussians
 
 Order = Callable[[Gaussians], np.ndarray[tuple[int, ...], np.dtype[np.int64]]]
@@ -73,28 +74,27 @@ FORMATS: dict[str, Format] = {
     "glb": Format(suffix=".glb", write=write_glb, read=read_glb, axes=Y_UP, header=True),
 }
 """By the names that settings and tables use."""
+PAGE = "viewer"
+"""What ``viewer.html`` is called: it is read, and made by the asset of that name."""
+_MARKS = {b"PK\x03\x04": "sog", b"glTF": "glb", b"NGSP": "spz4", b"\x1f\x8b": "spz", MARK: PAGE}
+"""What files of each begin with; PLY is looked into, and ``.splat`` has no mark of its own."""
 
 
 def format_of_content(path: Path) -> str:
-    """Return which of ``FORMATS`` a file is. Raises ``CorruptArtifact`` naming those that can be read."""
+    """Return which of ``FORMATS`` a file is, or ``PAGE``. Raises ``CorruptArtifact`` naming those that can be read."""
     with path.open("rb") as file:
-        head = file.read(4)
-    if head == b"ply\n":
+        head = file.read(len(MARK))
+    if head[:4] == b"ply\n":
         return "compressed_ply" if is_compressed(read_header(path)) else "ply"
-    if head == b"PK\x03\x04":
-        return "sog"
-    if head == b"glTF":
-        return "glb"
-    if head == b"NGSP":
-        return "spz4"
-    if head[:2] == b"\x1f\x8b":
-        return "spz"
-    if path.suffix == ".splat" and path.stat().st_size % RECORD.itemsize == 0:  # it has no mark of its own
+    marked = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+    if marked is not None:
+        return marked
+    if path.suffix == ".splat" and path.stat().st_size % RECORD.itemsize == 0:
         return "splat"
     raise CorruptArtifact(
         f"{path.name} holds no Gaussians that can be read",
         file=path.name,
-        remedy=f"Known are {', '.join(kind.suffix for kind in FORMATS.values())}; .spz of version 2 to 4.",
+        remedy=f"Known are {', '.join(kind.suffix for kind in FORMATS.values())}; .spz of version 2 to 4, viewer.html.",
     )
 
 
@@ -108,30 +108,8 @@ def format_of_name(path: Path) -> str:
 
 
 def read_gaussians(path: Path) -> Gaussians:
-    """Read a file of any of ``FORMATS``. Raises ``CorruptArtifact``, ``InputError``."""
+    """Read a file of any of ``FORMATS``, or a ``viewer.html``. Raises ``CorruptArtifact``, ``InputError``."""
     if not path.is_file():
         raise InputError(f"there is no file at {path}", file=path.name, remedy="Check the path.")
-    return FORMATS[format_of_content(path)].read(path)
-
-
-def facts_of(path: Path) -> dict[str, Any]:
-    """Return what a file holds: format, count, degree, bounds in the axes of ``Gaussians``, size, how it is drawn."""
-    gaussians = read_gaussians(path)
-    kind = FORMATS[name := format_of_content(path)]
-    finite = np.isfinite(gaussians.means).all(axis=1)
-    places = gaussians.means[finite]
-    return {
-        "format": name,
-        "gaussians": len(gaussians),
-        "sh_degree": gaussians.sh_degree,
-        "size_bytes": path.stat().st_size,
-        "axes": kind.axes,
-        "antialiased": gaussians.antialiased,
-        "background": list(gaussians.background),
-        "not_finite": int(np.count_nonzero(~finite)),
-        "least": [round(float(x), 4) for x in places.min(axis=0)] if len(places) else None,
-        "most": [round(float(x), 4) for x in places.max(axis=0)] if len(places) else None,
-        "median": [round(float(x), 4) for x in np.median(places, axis=0)] if len(places) else None,
-        "median_opacity": round(float(np.median(gaussians.opacities)), 4) if len(gaussians) else None,
-        "median_scale": round(float(np.exp(np.median(gaussians.log_scales))), 6) if len(gaussians) else None,
-    }
+    name = format_of_content(path)
+    return read_viewer_page(path) if name == PAGE else FORMATS[name].read(path)

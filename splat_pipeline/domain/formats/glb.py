@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +19,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.errors import CorruptArtifact
-from splat_pipeline.domain.formats.axes import half_turned
+from splat_pipeline.domain.formats.axes import HARMONICS, PLACE, TURN
 from splat_pipeline.domain.formats.bits import to_byte
 from splat_pipeline.domain.gaussians import SH_C0, Gaussians
 
+Float32 = NDArray[np.float32]
+Change = Callable[[Float32], NDArray[np.floating]]
 _EXTENSION = "KHR_gaussian_splatting"
 _HEAD, _CHUNK = struct.Struct("<4sII"), struct.Struct("<I4s")
 _FLOAT, _UBYTE, _POINTS, _VERTICES = 5126, 5121, 0, 34962
 _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
 _JSON_LIMIT = 1 << 20
+_AT_ONCE = 1 << 16
+"""Gaussians whose numbers are turned at once."""
 _NEAREST = 1e-6
 """To 0 and 1, an opacity may be: its logit is finite."""
 
 
 def write_glb(path: Path, gaussians: Gaussians, *, comments: Sequence[str] = ()) -> None:
-    """Write ``gaussians`` to ``path``; ``comments`` become ``asset.extras.comments``."""
-    turned = half_turned(gaussians)
-    attributes: dict[str, NDArray[Any]] = {
-        "POSITION": turned.means,
-        "COLOR_0": _points_color(turned),
-        f"{_EXTENSION}:ROTATION": turned.quats[:, [1, 2, 3, 0]],
-        f"{_EXTENSION}:SCALE": np.exp(turned.log_scales),
-        f"{_EXTENSION}:OPACITY": turned.opacities[:, None],
-    }
-    attributes |= {name: turned.sh[:, i] for i, name in enumerate(harmonics(turned.sh_degree))}
-    text = json.dumps(_document(attributes, comments), separators=(",", ":")).encode("ascii")
+    """Write ``gaussians`` to ``path``, some at a time; ``comments`` become ``asset.extras.comments``."""
+    attributes = _attributes(gaussians.sh_degree)
+    kinds = {name: make(gaussians.take(slice(0, 0))) for name, make in attributes.items()}
+    text = json.dumps(_document(kinds, gaussians, comments), separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % 4)
-    size = sum(array.nbytes for array in attributes.values())
+    size = len(gaussians) * sum(_width(kind) for kind in kinds.values())
     with path.open("wb") as file:
         file.write(_HEAD.pack(b"glTF", 2, _HEAD.size + 2 * _CHUNK.size + len(text) + size))
         file.write(_CHUNK.pack(len(text), b"JSON") + text + _CHUNK.pack(size, b"BIN\0"))
-        for array in attributes.values():
-            file.write(np.ascontiguousarray(array).data)
+        for make in attributes.values():
+            for rows in _parts(len(gaussians)):
+                file.write(np.ascontiguousarray(make(gaussians.take(rows))).data)
 
 
 def read_glb(path: Path) -> Gaussians:
@@ -58,24 +58,82 @@ def read_glb(path: Path) -> Gaussians:
     """
     document, offset, size = _chunks(path)
     try:
-        attributes, accessors, views = _primitive(document)
-        values = {name: _array(path, accessors[at], views, offset, size) for name, at in attributes.items()}
-        names = harmonics(3)
-        degree = max(d for d in range(4) if all(name in values for name in names[: (d + 1) ** 2]))
-        sh = np.stack([values[name] for name in names[: (degree + 1) ** 2]], axis=1)
-        turn = values[f"{_EXTENSION}:ROTATION"][:, [3, 0, 1, 2]]
-        opacity = np.clip(values[f"{_EXTENSION}:OPACITY"][:, 0].astype(np.float64), _NEAREST, 1 - _NEAREST)
-        tiny = np.finfo(np.float32).tiny
-        turned = Gaussians(
-            means=values["POSITION"],
-            quats=turn,
-            log_scales=np.log(np.maximum(values[f"{_EXTENSION}:SCALE"], tiny)),
-            logit_opacities=np.log(opacity / (1 - opacity)).astype(np.float32),
+        arrays, names = _arrays(document, offset, size), harmonics(3)
+        degree = max(d for d in range(4) if all(name in arrays for name in names[: (d + 1) ** 2]))
+        sh = np.empty((arrays["POSITION"].count, (degree + 1) ** 2, 3), np.float32)
+        for i, name in enumerate(names[: sh.shape[1]]):
+            arrays[name].fill(path, sh[:, i], partial(np.multiply, HARMONICS[i]))
+        return Gaussians(
+            means=arrays["POSITION"].made(path, 3, lambda values: values * PLACE),
+            quats=arrays[f"{_EXTENSION}:ROTATION"].made(path, 4, lambda values: values[:, [3, 0, 1, 2]] * TURN),
+            log_scales=arrays[f"{_EXTENSION}:SCALE"].made(path, 3, _logarithms),
+            logit_opacities=arrays[f"{_EXTENSION}:OPACITY"].made(path, 1, _logits)[:, 0],
             sh=sh,
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise _corrupt(path, f"{type(error).__name__}: {error}") from None
-    return half_turned(turned)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Array:
+    """Where a tight float32 array (count, width) lies in the file."""
+
+    start: int
+    count: int
+    width: int
+
+    def made(self, path: Path, width: int, change: Change) -> Float32:
+        """Return (count, width) of what ``change`` makes of it."""
+        out = np.empty((self.count, width), np.float32)
+        self.fill(path, out, change)
+        return out
+
+    def fill(self, path: Path, out: Float32, change: Change) -> None:
+        """Put what ``change`` makes of it into ``out``, some rows after the other. Raises ``ValueError``."""
+        if out.shape[1] != self.width:
+            raise ValueError(f"an array has {self.width} numbers a Gaussian, must have {out.shape[1]}")
+        with path.open("rb") as file:
+            file.seek(self.start)
+            for rows in _parts(self.count):
+                some = np.fromfile(file, "<f4", self.width * (rows.stop - rows.start))
+                out[rows] = change(some.reshape(-1, self.width))
+
+
+def _attributes(degree: int) -> dict[str, Callable[[Gaussians], NDArray[Any]]]:
+    """Return what makes each attribute of some Gaussians, in the order of the file."""
+    attributes: dict[str, Callable[[Gaussians], NDArray[Any]]] = {
+        "POSITION": lambda some: some.means * PLACE,
+        "COLOR_0": _points_color,
+        f"{_EXTENSION}:ROTATION": lambda some: (some.quats * TURN)[:, [1, 2, 3, 0]],
+        f"{_EXTENSION}:SCALE": lambda some: np.exp(some.log_scales),
+        f"{_EXTENSION}:OPACITY": lambda some: some.opacities[:, None],
+    }
+    return attributes | {name: partial(_harmonic, i) for i, name in enumerate(harmonics(degree))}
+
+
+def _harmonic(i: int, some: Gaussians) -> Float32:
+    out: Float32 = some.sh[:, i] * HARMONICS[i]
+    return out
+
+
+def _parts(count: int) -> list[slice]:
+    return [slice(start, min(start + _AT_ONCE, count)) for start in range(0, count, _AT_ONCE)]
+
+
+def _width(kind: NDArray[Any]) -> int:
+    """Return the bytes of a row."""
+    return kind.dtype.itemsize * int(kind.shape[1])
+
+
+def _logarithms(values: Float32) -> Float32:
+    out: Float32 = np.log(np.maximum(values, np.finfo(np.float32).tiny))
+    return out
+
+
+def _logits(values: Float32) -> Float32:
+    inside = np.clip(values.astype(np.float64), _NEAREST, 1 - _NEAREST)
+    out: Float32 = np.log(inside / (1 - inside)).astype(np.float32)
+    return out
 
 
 def harmonics(degree: int) -> list[str]:
@@ -89,25 +147,27 @@ def _points_color(gaussians: Gaussians) -> NDArray[np.uint8]:
     return to_byte(255 * np.concatenate([linear, gaussians.opacities[:, None]], axis=1))
 
 
-def _document(attributes: dict[str, NDArray[Any]], comments: Sequence[str]) -> dict[str, Any]:
+def _document(kinds: dict[str, NDArray[Any]], gaussians: Gaussians, comments: Sequence[str]) -> dict[str, Any]:
     views: list[dict[str, Any]] = []
     accessors: list[dict[str, Any]] = []
-    at = 0
-    for name, array in attributes.items():
-        views.append({"buffer": 0, "byteOffset": at, "byteLength": array.nbytes, "target": _VERTICES})
-        accessor = {"bufferView": len(accessors), "count": len(array), "type": _TYPES[array.shape[1]]}
-        small = array.dtype == np.uint8
+    at, count = 0, len(gaussians)
+    for name, kind in kinds.items():
+        size = count * _width(kind)
+        views.append({"buffer": 0, "byteOffset": at, "byteLength": size, "target": _VERTICES})
+        accessor = {"bufferView": len(accessors), "count": count, "type": _TYPES[kind.shape[1]]}
+        small = kind.dtype == np.uint8
         accessor |= {"componentType": _UBYTE, "normalized": True} if small else {"componentType": _FLOAT}
-        if name == "POSITION" and len(array):
-            accessor |= {"min": array.min(axis=0).tolist(), "max": array.max(axis=0).tolist()}
+        if name == "POSITION" and count:
+            ends = np.stack([gaussians.means.min(axis=0), gaussians.means.max(axis=0)]) * PLACE
+            accessor |= {"min": ends.min(axis=0).tolist(), "max": ends.max(axis=0).tolist()}
         accessors.append(accessor)
-        at += array.nbytes
+        at += size
     drawn = {
         "kernel": "ellipse", "colorSpace": "srgb_rec709_display", "sortingMethod": "cameraDistance",
         "projection": "perspective",
     }  # fmt: skip
     primitive = {
-        "attributes": {name: i for i, name in enumerate(attributes)},
+        "attributes": {name: i for i, name in enumerate(kinds)},
         "mode": _POINTS,
         "extensions": {_EXTENSION: drawn},
     }
@@ -163,7 +223,15 @@ def _primitive(document: dict[str, Any]) -> tuple[dict[str, int], list[Any], lis
     raise ValueError(f"no primitive has {_EXTENSION}")
 
 
-def _array(path: Path, accessor: dict[str, Any], views: list[Any], offset: int, size: int) -> NDArray[np.float32]:
+def _arrays(document: dict[str, Any], offset: int, size: int) -> dict[str, _Array]:
+    attributes, accessors, views = _primitive(document)
+    arrays = {name: _array(accessors[at], views, offset, size) for name, at in attributes.items()}
+    if len(counts := {array.count for array in arrays.values()}) != 1:
+        raise ValueError(f"its attributes are of {' and '.join(map(str, sorted(counts)))} Gaussians")
+    return arrays
+
+
+def _array(accessor: dict[str, Any], views: list[Any], offset: int, size: int) -> _Array:
     view, count = views[accessor["bufferView"]], int(accessor["count"])
     width = {kind: width for width, kind in _TYPES.items()}[accessor["type"]]
     if accessor["componentType"] != _FLOAT or view.get("byteStride", 4 * width) != 4 * width or view["buffer"] != 0:
@@ -171,9 +239,7 @@ def _array(path: Path, accessor: dict[str, Any], views: list[Any], offset: int, 
     start = int(view.get("byteOffset", 0)) + int(accessor.get("byteOffset", 0))
     if min(start, count) < 0 or start + 4 * width * count > size:
         raise ValueError(f"an array of {count} {accessor['type']} at {start} does not fit into {size} bytes")
-    with path.open("rb") as file:
-        file.seek(offset + start)
-        return np.fromfile(file, "<f4", width * count).reshape(count, width).astype(np.float32)
+    return _Array(start=offset + start, count=count, width=width)
 
 
 def _corrupt(path: Path, cause: str) -> CorruptArtifact:

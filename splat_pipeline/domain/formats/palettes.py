@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
 
 Float32 = NDArray[np.float32]
 VALUES, _ADAPTED = 256, 192
 _SAMPLE, _ROUNDS = 1 << 18, 12
 _EACH, _VECTOR_ROUNDS = 64, 6
 """So many vectors of a sample for each of the palette; rounds of k-means."""
+_ALONE = 1 << 18
+"""So many multiplications does OpenBLAS leave to one thread."""
 
 
 def codebook(values: Float32) -> tuple[Float32, NDArray[np.uint8]]:
@@ -73,23 +76,53 @@ def _means(some: Float32, count: int) -> Float32:
         return some.copy()
     # Spread over the order along the first principal axis: near to one another is near in that order.
     middle = some.mean(axis=0)
-    axis = np.linalg.eigh(np.cov((some - middle).T.astype(np.float64)).reshape(some.shape[1], -1))[1][:, -1]
-    order = np.argsort((some - middle) @ axis.astype(np.float32), kind="stable")
+    order = np.argsort((some - middle) @ _axis(some - middle), kind="stable")
     centres = some[order[np.linspace(0, len(some) - 1, count).astype(np.int64)]].copy()
     for _ in range(_VECTOR_ROUNDS):
         near = _nearest(some, centres)
         sizes = np.bincount(near, minlength=len(centres))
-        sums = np.zeros_like(centres)
-        np.add.at(sums, near, some)
+        # A matrix of zeros and ones adds up those near each: np.add.at is ten times slower.
+        members = csc_array((np.ones(len(some), np.float32), near, np.arange(len(some) + 1)), (len(centres), len(some)))
+        sums = members @ some
         centres = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centres).astype(np.float32)
     return centres
 
 
-def _nearest(vectors: Float32, centres: Float32, chunk: int = 1 << 14) -> NDArray[np.int64]:
-    """Return (N,) which centre is nearest; |x - c|^2 = |x|^2 - 2 x c + |c|^2, and |x| is the same for all."""
+def _axis(around: Float32) -> Float32:
+    """Return (D,) the first principal axis of ``around`` (S, D), whose middle is 0. A few rows a product, as below."""
+    wide = around.shape[1]
+    few = max(1, _ALONE // wide**2)
+    rows = np.zeros((-(-len(around) // few) * few, wide), np.float32)
+    rows[: len(around)] = around
+    parts = rows.reshape(-1, few, wide)
+    spread = (parts.transpose(0, 2, 1) @ parts).sum(axis=0, dtype=np.float64)
+    out: Float32 = np.linalg.eigh(spread)[1][:, -1].astype(np.float32)
+    return out
+
+
+def _products(vectors: Float32, centres: Float32) -> Float32:
+    """Return (N, K) ``vectors`` (N, D) times ``centres`` (K, D).
+
+    A few rows a product: BLAS shares larger ones among threads, which wait for one another, spinning, where the
+    processors have other work: ten times the seconds were seen.
+    """
+    few = max(1, _ALONE // centres.size)
+    whole = len(vectors) // few * few
+    across = np.ascontiguousarray(centres.T)
+    out = np.empty((len(vectors), len(centres)), np.float32)
+    np.matmul(vectors[:whole].reshape(-1, few, len(across)), across, out=out[:whole].reshape(-1, few, len(centres)))
+    np.matmul(vectors[whole:], across, out=out[whole:])
+    return out
+
+
+def _nearest(vectors: Float32, centres: Float32, chunk: int = 1 << 12) -> NDArray[np.int64]:
+    """Return (N,) which centre is nearest; |x - c|^2 = |x|^2 - 2 x c + |c|^2, and |x| is the same for all.
+
+    ``chunk``: so many at a time, whose products fit into the processor's cache.
+    """
     half = (centres.astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
     out = np.empty(len(vectors), np.int64)
     for start in range(0, len(vectors), chunk):
         rows = slice(start, start + chunk)
-        out[rows] = np.argmin(half - vectors[rows] @ centres.T, axis=1)
+        out[rows] = np.argmax(_products(vectors[rows], centres) - half, axis=1)
     return out

@@ -27,8 +27,8 @@ from splat_pipeline.domain.formats.ply_header import header_of, read_header
 from splat_pipeline.domain.gaussians import Gaussians
 
 _MIP = "SplatRenderMode: mip"
-_CHUNK = 1 << 16
-"""Gaussians written, and turned, at once: 16 MB at degree 3."""
+_CHUNK = 1 << 14
+"""Gaussians written, or read, at once: 4 MB at degree 3."""
 
 
 def write_ply(path: Path, gaussians: Gaussians, *, comments: Sequence[str] = ()) -> None:
@@ -56,13 +56,23 @@ def read_ply(path: Path) -> Gaussians:
     for name in names:
         if name not in (vertex.dtype.names or ()) and not name.startswith("n"):
             raise _corrupt(path, f"property {name} is missing")
-    table, count = header.table(path, vertex), vertex.count
+    count, rest = vertex.count, [name for name in names if name.startswith("f_rest_")]
+    means, log_scales, quats = (np.empty((count, width), np.float32) for width in (3, 3, 4))
+    opacities, sh = np.empty(count, np.float32), np.empty((count, 1 + len(rest) // 3, 3), np.float32)
+    for rows, table in header.parts(path, vertex, _CHUNK):  # all at once it would be in memory twice
+        means[rows] = _columns(table, ["x", "y", "z"])
+        quats[rows] = _unit(_columns(table, [f"rot_{i}" for i in range(4)]))
+        log_scales[rows] = _columns(table, [f"scale_{i}" for i in range(3)])
+        opacities[rows] = table["opacity"]
+        sh[rows, 0] = _columns(table, ["f_dc_0", "f_dc_1", "f_dc_2"])
+        if rest:
+            sh[rows, 1:] = _columns(table, rest).reshape(-1, 3, len(rest) // 3).transpose(0, 2, 1)
     return Gaussians(
-        means=_columns(table, ["x", "y", "z"]),
-        quats=_unit(_columns(table, [f"rot_{i}" for i in range(4)])),
-        log_scales=_columns(table, [f"scale_{i}" for i in range(3)]),
-        logit_opacities=_columns(table, ["opacity"])[:, 0],
-        sh=_harmonics(table, count, [name for name in names if name.startswith("f_rest_")]),
+        means=means,
+        quats=quats,
+        log_scales=log_scales,
+        logit_opacities=opacities,
+        sh=sh,
         background=_background(header.comments),
         antialiased=_MIP in header.comments or "antialiased 1" in header.comments,
     )
@@ -91,17 +101,6 @@ def _rows(gaussians: Gaussians) -> NDArray[np.void]:
     flat = np.ascontiguousarray(np.concatenate(columns, axis=1), dtype="<f4")
     rows: NDArray[np.void] = flat.view([(name, "<f4") for name in names])[:, 0]
     return rows
-
-
-def _harmonics(table: NDArray[np.void], count: int, rest: Sequence[str]) -> NDArray[np.float32]:
-    """Return (N, K, 3), a chunk after the other: turned all at once they would be in memory three times."""
-    sh = np.empty((count, 1 + len(rest) // 3, 3), np.float32)
-    for start in range(0, count, _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        sh[rows, 0] = _columns(table[rows], ["f_dc_0", "f_dc_1", "f_dc_2"])
-        if rest:
-            sh[rows, 1:] = _columns(table[rows], rest).reshape(-1, 3, len(rest) // 3).transpose(0, 2, 1)
-    return sh
 
 
 def _background(comments: Sequence[str]) -> tuple[float, float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,14 @@ class PlyHeader:
         if not element.count:  # a memory map of nothing is not allowed
             return np.zeros(0, element.dtype)
         return np.memmap(path, element.dtype, "r", element.offset, element.count)
+
+    def parts(self, path: Path, element: Element, at_once: int) -> Iterator[tuple[slice, NDArray[np.void]]]:
+        """Yield the records of an element, so many at a time, with their places: no more of them is in memory."""
+        with path.open("rb") as file:
+            file.seek(element.offset)
+            for start in range(0, element.count, at_once):
+                rows = slice(start, min(start + at_once, element.count))
+                yield rows, np.fromfile(file, element.dtype, rows.stop - rows.start)
 
 
 def header_of(elements: Sequence[tuple[str, str, Sequence[str], int]], comments: Sequence[str]) -> bytes:

@@ -20,19 +20,27 @@ from splat_pipeline.domain.formats.bits import logits_of, to_byte
 from splat_pipeline.domain.gaussians import SH_C0, Gaussians
 
 RECORD = np.dtype([("xyz", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("quat", "u1", 4)])
+_AT_ONCE = 1 << 16
+"""Gaussians that are written at once."""
 
 
 def write_splat(path: Path, gaussians: Gaussians) -> None:
-    """Write ``gaussians`` to ``path`` in the order of ``by_importance``."""
-    ordered = gaussians.lowered(0).take(by_importance(gaussians))  # the format has no other harmonics
-    rows = np.empty(len(ordered), RECORD)
-    rows["xyz"] = ordered.means
-    rows["scale"] = np.exp(ordered.log_scales)
-    rows["rgba"][:, :3] = to_byte(255 * (0.5 + SH_C0 * ordered.sh[:, 0]))
-    rows["rgba"][:, 3] = to_byte(255 * ordered.opacities)
-    norms = np.linalg.norm(ordered.quats, axis=1, keepdims=True)
-    rows["quat"] = to_byte(128 + 128 * ordered.quats / np.maximum(norms, 1e-12))
-    rows.tofile(path)
+    """Write ``gaussians`` to ``path`` in the order of ``by_importance``, some at a time."""
+    order, plain = by_importance(gaussians), gaussians.lowered(0)  # the format has no other harmonics
+    with path.open("wb") as file:
+        for start in range(0, len(order), _AT_ONCE):
+            file.write(_records(plain.take(order[start : start + _AT_ONCE])).tobytes())
+
+
+def _records(some: Gaussians) -> NDArray[np.void]:
+    rows = np.empty(len(some), RECORD)
+    rows["xyz"] = some.means
+    rows["scale"] = np.exp(some.log_scales)
+    rows["rgba"][:, :3] = to_byte(255 * (0.5 + SH_C0 * some.sh[:, 0]))
+    rows["rgba"][:, 3] = to_byte(255 * some.opacities)
+    norms = np.linalg.norm(some.quats, axis=1, keepdims=True)
+    rows["quat"] = to_byte(128 + 128 * some.quats / np.maximum(norms, 1e-12))
+    return rows
 
 
 def read_splat(path: Path) -> Gaussians:

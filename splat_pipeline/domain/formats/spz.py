@@ -20,7 +20,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,8 +101,14 @@ def read_spz(path: Path) -> Gaussians:
     if bare:
         head = read_head(path)
         return _decoded(read_streams(path, _widths(3, head.degree)), 3, head.bits, head.flags)
+    with path.open("rb") as file:
+        return unpacked(file, path)
+
+
+def unpacked(file: BinaryIO, path: Path) -> Gaussians:
+    """Read version 2 or 3 out of an open file, which ``path`` names. Raises as ``read_spz`` does."""
     try:
-        with gzip.open(path) as packed:
+        with gzip.open(file) as packed:
             version, count, degree, bits, flags = _header(path, packed.read(_HEADER.size))
             widths = _widths(version, degree)
             body = _exactly(path, packed, count * sum(widths))

@@ -11,7 +11,7 @@ from clouds import some_gaussians
 from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import InputError
 from splat_pipeline.domain.formats import spz
-from splat_pipeline.domain.formats.budgets import Budget, left_out
+from splat_pipeline.domain.formats.budgets import Budget, Judge, left_out
 from splat_pipeline.domain.formats.exports import export
 from splat_pipeline.domain.formats.files import FORMATS
 from splat_pipeline.domain.gaussians import Gaussians
@@ -78,6 +78,46 @@ def test_the_candidate_with_the_best_pictures_is_taken(tmp_path: Path) -> None:
         assert rows["ply"]["psnr_db"] == 40
         if wanted < 3:
             assert rows["ply"]["left_out"].startswith(f"harmonics above degree {wanted}")
+
+
+def counted(folder: Path, most: int, size_of, compare=None) -> tuple[list[tuple[int, int, int]], Gaussians, int]:
+    """Return what was written, as (degree, coarse, count), where a file is as large as ``size_of`` says, and the best.
+
+    The file that is there in the end must be the best one's.
+    """
+    seen, held = [], {}
+
+    def write(path: Path, some: Gaussians, coarse: int) -> None:
+        seen.append((some.sh_degree, coarse, len(some)))
+        path.write_bytes(bytes(size_of(some, coarse)))
+        held[path.stat().st_size] = some
+
+    path = folder / "g.any"
+    judge = compare and Judge(read=lambda path: held[path.stat().st_size], compare=compare)
+    best, coarse = Budget(most_bytes=most, weights=weights()).fit(scene(), path, write, judge, coarsest=2)
+    assert path.stat().st_size == size_of(best, coarse) <= most
+    assert [file.name for file in folder.iterdir()] == ["g.any"]
+    return seen, best, path.stat().st_size
+
+
+def test_a_degree_that_could_only_be_worse_is_not_written(tmp_path: Path) -> None:
+    seen, best, _ = counted(
+        tmp_path, 30_000, lambda some, coarse: len(some) * (10 - coarse), lambda got: got.sh_degree + len(got) / 5000
+    )
+    assert {degree for degree, _, _ in seen} == {3}
+    assert best.sh_degree == 3
+
+
+def test_a_candidate_is_found_in_few_attempts_however_sizes_grow(tmp_path: Path) -> None:
+    for power in (0.6, 1.0, 1.5):
+
+        def size_of(some: Gaussians, coarse: int, power: float = power) -> int:
+            return 2000 + round(len(some) ** power * (some.sh_degree + 2) * (6 - coarse))
+
+        most = size_of(scene().take(slice(COUNT // 3)), 0)
+        seen, best, size = counted(tmp_path, most, size_of)
+        assert len(seen) <= 36
+        assert size > 0.85 * most or len(best) == COUNT
 
 
 def test_without_pictures_most_gaussians_are_kept(tmp_path: Path) -> None:
