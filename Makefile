@@ -81,7 +81,7 @@ $(GPU)/.ready: benchmarks/gpu.requirements.txt
 	|| { rm -rf $(GPU)/theirs; echo "*** gsplat's own trainer cannot be installed: ours is timed ALONE (remove $(GPU) to try again) ***"; }
 	@touch $@
 
-soak: setup      ## kill processes of a working installation 200 times and count what is lost; writes soak.json, takes hours
+soak: setup      ## kill processes of a working installation 200 times and count what is lost; writes soak.json, takes a quarter of an hour or more
 	$(BIN)/python benchmarks/soak.py --kills 200 --json soak.json
 
 dev: setup       ## the Dagster UI with its daemon, and figures for Prometheus, on 127.0.0.1; watches the inbox

@@ -1,17 +1,22 @@
-"""Slots of pools that nobody was given: a step may wait for one that is free, for ever.
+"""Slots of pools: steps that wait for a free one for ever, and steps that wait for one without a pause.
 
 A step asks whether a slot is free, is told that none is, and enters itself as waiting. Dagster gives a slot on to who
 waits when it is freed. When that happens between the question and the entry, nobody waits yet, and nobody tells the
 step later; a pool of one slot stands still until another step of the pool comes and goes.
+
+A run whose steps have no processes of their own asks for a slot again and again without a pause, and so keeps a core
+from the one that has it.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import dagster as dg
+from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from sqlalchemy.exc import SQLAlchemyError
 
 
@@ -48,3 +53,22 @@ def free_slots_assigned(instance: dg.DagsterInstance, *, every_s: float) -> Iter
     finally:
         over.set()
         watcher.join()
+
+
+@contextmanager
+def slots_awaited() -> Iterator[None]:
+    """Have runs of this process rest until it is time to ask for a slot again.
+
+    Dagster 1.13 means to and takes the least of zero and the time that is left.
+    """
+    restless = InstanceConcurrencyContext.interval_to_next_pending_claim_check
+
+    def rest_s(claims: InstanceConcurrencyContext) -> float:
+        ready_at_s = claims._pending_timeouts.values()  # noqa: SLF001  # there is no other way to ask
+        return max(0.0, min(ready_at_s, default=0.0) - time.time())
+
+    InstanceConcurrencyContext.interval_to_next_pending_claim_check = rest_s  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        InstanceConcurrencyContext.interval_to_next_pending_claim_check = restless  # type: ignore[method-assign]

@@ -14,7 +14,7 @@ import dagster as dg
 from resources.disk import write_atomic
 from resources.machine import is_gone, this_process
 from resources.places import place_of
-from sensors.slots import free_slots_assigned
+from sensors.slots import free_slots_assigned, slots_awaited
 from splat_pipeline.assets.failures import GOES_ON, explain, in_full
 from splat_pipeline.assets.partitions import jobs
 from splat_pipeline.assets.traces import REUSE_TAG
@@ -108,7 +108,7 @@ def run_job(
         run_id = str(uuid.uuid4())
         instance.add_event_listener(run_id, listener)
         try:
-            with free_slots_assigned(instance, every_s=LOOK_S):
+            with free_slots_assigned(instance, every_s=LOOK_S), slots_awaited():
                 result = definitions.resolve_job_def(JOB).execute_in_process(
                     instance=instance,
                     partition_key=job,

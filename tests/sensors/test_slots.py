@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -9,7 +10,7 @@ import dagster as dg
 import pytest
 
 from sensors.second_chances import second_chances_sensor
-from sensors.slots import assign_free_slots, free_slots_assigned
+from sensors.slots import assign_free_slots, free_slots_assigned, slots_awaited
 from splat_pipeline.launch import make_home
 from splat_pipeline.settings import Settings
 
@@ -79,3 +80,26 @@ def test_a_command_looks_after_it_while_it_runs(forgotten: dg.DagsterInstance):
         while not claims(forgotten, "b"):
             assert time.monotonic() < until
             time.sleep(0.02)
+
+
+@dg.op(pool=POOL)
+def short() -> None:
+    """Of no interest."""
+
+
+@dg.job
+def brief() -> None:
+    """One step, in the pool."""
+    short()
+
+
+def test_who_waits_for_a_slot_keeps_no_core_from_who_has_it(home: dg.DagsterInstance):
+    assert claims(home, "a")
+    over = threading.Timer(3, home.event_log_storage.free_concurrency_slot_for_step, ("a", "step"))
+    began_s, spent_s = time.monotonic(), time.process_time()
+    with slots_awaited(), free_slots_assigned(home, every_s=1):
+        over.start()
+        assert brief.execute_in_process(instance=home).success
+    over.join()
+    assert time.monotonic() - began_s > 2
+    assert time.process_time() - spent_s < 1.5  # all of the time, where it asks without a pause
