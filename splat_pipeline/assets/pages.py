@@ -21,7 +21,7 @@ from splat_pipeline.domain.cameras import View
 from splat_pipeline.domain.formats.ply import read_ply
 from splat_pipeline.domain.quality import read_verdicts
 from splat_pipeline.domain.reference import in_words
-from splat_pipeline.domain.report import Summary, in_order, summarise, verdict_of
+from splat_pipeline.domain.report import Summary, called, in_order, summarise, verdict_of
 from splat_pipeline.domain.spoken import spoken, told_plainly, worst_first
 from splat_pipeline.ports.training import ImageLoader
 
@@ -107,7 +107,7 @@ def _advice(work: Work, summary: Summary) -> tuple[str, ...]:
         summary.gates,
         sections.missing(work),
         sections.rejected_shares(work),
-        names={video["video_id"]: video["name"] for video in videos},
+        names={video["video_id"]: called(video["name"]) for video in videos},
         psnr_heldout_db=summary.psnr_heldout_db,
     )
 
@@ -179,7 +179,7 @@ def _videos(work: Work) -> list[dict[str, Any]]:
     videos = tables.read_table(work.input("source_videos") / "videos.parquet", tables.VIDEOS)
     return [
         {
-            "name": video["name"],
+            "name": called(video["name"]),
             "usable": video["usable"],
             "reject_reason": video["reject_reason"],
             "size": _size(video),

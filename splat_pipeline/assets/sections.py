@@ -14,6 +14,7 @@ from markupsafe import Markup
 from splat_pipeline.assets.stages import Work
 from splat_pipeline.domain import charts, strips, tables
 from splat_pipeline.domain.gaps import Gap, gaps
+from splat_pipeline.domain.report import called
 
 MOST_LOOPS = 8
 PACKAGES = (
@@ -45,7 +46,7 @@ def clips(work: Work) -> list[dict[str, Any]]:
         looked = frames[frames["video_id"] == video["video_id"]]
         chosen = keyframes[keyframes["video_id"] == video["video_id"]]
         if len(looked):
-            shown.append({"name": video["name"], **_clip(video, looked, chosen, sure)})
+            shown.append({"name": called(video["name"]), **_clip(video, looked, chosen, sure)})
     return shown
 
 

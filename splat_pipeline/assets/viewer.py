@@ -21,6 +21,7 @@ from splat_pipeline.domain import tables
 from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.formats.spz import write_spz
 from splat_pipeline.domain.gaussians import Gaussians
+from splat_pipeline.domain.report import called
 from splat_pipeline.domain.viewer import Shot, fitted, scene_of
 from splat_pipeline.ports.training import ImageLoader, TrainingViews
 
@@ -92,7 +93,7 @@ def _shots(work: Work, views: TrainingViews) -> list[Shot]:
 
 def _moment(source: Mapping[str, Any], keyframe: Mapping[str, Any]) -> str:
     if source["container"] == "images":
-        return f"{source['name']}, picture {keyframe['frame_index'] + 1}"
+        return f"{called(source['name'])}, picture {keyframe['frame_index'] + 1}"
     return f"{source['name']} at {keyframe['pts_s']:.1f} s"
 
 

@@ -14,6 +14,8 @@ _LOW, _MIDDLE, _HIGH = np.array([0xC2, 0x41, 0x0C]), np.array([0xEA, 0xB3, 0x08]
 _MOST_POINTS = 1500
 _SIZE = (520, 360)
 _MARGIN = 14
+_FAR, _UNSURE = 4.0, 0.5
+"""Times the distance that three in four cameras keep from the middle; a confidence."""
 
 
 def colour_of(confidence: float) -> str:
@@ -26,11 +28,13 @@ def colour_of(confidence: float) -> str:
 def plan_view(centers: Array, axes: Array, confidence: Array, points: Array) -> str:
     """Draw cameras from above, each with its viewing direction and the colour of its confidence, over faint points.
 
-    centers, axes (C, 3) in an upright world, y down; confidence (C,); points (P, 3). Left is -x, up is +z.
+    centers, axes (C, 3) in an upright world, y down; confidence (C,); points (P, 3). Left is -x, up is +z. Cameras that
+    are unsure and far outside are rings (of class stray) at the edge: they must not shrink the others to a dot.
     """
     flat, looks = centers[:, [0, 2]], axes[:, [0, 2]]
-    around = points[:, [0, 2]] if len(points) else flat
-    low, high = _frame(flat, around)
+    stray = _stray(flat, confidence)
+    around = points[:, [0, 2]] if len(points) else flat[~stray]
+    low, high = _frame(flat[~stray], around)
     scale = min((size - 2 * _MARGIN) / span for size, span in zip(_SIZE, high - low, strict=True))
     middle = (low + high) / 2
 
@@ -43,14 +47,26 @@ def plan_view(centers: Array, axes: Array, confidence: Array, points: Array) -> 
     dots = "".join(f"M{x:.0f} {y:.0f}h0" for x, y in place(thinned))
     length = 15.0
     lines, marks = [], []
-    for (x, y), (dx, dz), sure in zip(place(flat), looks, confidence, strict=True):
+    inside = np.clip(place(flat), _MARGIN, np.array(_SIZE) - _MARGIN)
+    for (x, y), (dx, dz), sure, far in zip(inside, looks, confidence, stray, strict=True):
         colour = colour_of(float(sure))
+        if far:
+            marks.append(f'<circle class="stray" cx="{x:.1f}" cy="{y:.1f}" r="4" fill="none" stroke="{colour}"/>')
+            continue
         lines.append(f'<path d="M{x:.1f} {y:.1f}l{dx * length:.1f} {-dz * length:.1f}" stroke="{colour}"/>')
         marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{colour}"/>')
     return (
         f'<svg viewBox="0 0 {_SIZE[0]} {_SIZE[1]}" role="img" aria-label="Cameras from above">'
         f'<path class="dots" d="{dots}"/><g stroke-width="1.4">{"".join(lines)}</g>{"".join(marks)}</svg>'
     )
+
+
+def _stray(flat: Array, confidence: Array) -> NDArray[np.bool_]:
+    """Return which cameras (C, 2) are unsure and far from where three quarters of them are."""
+    away = np.abs(flat - np.median(flat, axis=0)).max(axis=1)
+    far = away > _FAR * float(np.quantile(away, 0.75))
+    out: NDArray[np.bool_] = far & (np.nan_to_num(confidence) < _UNSURE)
+    return out
 
 
 def curve(x: Sequence[float], y: Sequence[float], *, x_name: str, y_name: str) -> str:

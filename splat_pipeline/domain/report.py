@@ -141,6 +141,11 @@ def data_type_of(name: str) -> str:
     return DATA_TYPES.get(name) or DATA_TYPES.get(Path(name).suffix) or "splat_other"
 
 
+def called(name: str) -> str:
+    """Return what a person is told that a source is called: photos that lie in no folder have the name of this one."""
+    return "the photos" if name == "." else name
+
+
 def in_order(
     measured: Mapping[str, float | None], *, together: Callable[[float, float], float] = add
 ) -> list[tuple[str, float]]:

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from splat_pipeline.domain.charts import colour_of, curve, plan_view, scale_bar
 from splat_pipeline.domain.formats.files import FORMATS
 from splat_pipeline.domain.quality import judge
-from splat_pipeline.domain.report import Summary, data_type_of, in_order, verdict_of
+from splat_pipeline.domain.report import Summary, called, data_type_of, in_order, verdict_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -66,6 +66,10 @@ def test_a_failed_gate_or_a_note_is_a_warning_and_changes_the_status() -> None:
     assert summary(gates=(judge("reprojection_well", float("nan")),)).status == "delivered_with_warnings"
 
 
+def test_photos_without_a_folder_are_not_called_by_a_dot() -> None:
+    assert (called("."), called("clip.mp4")) == ("the photos", "clip.mp4")
+
+
 def test_every_export_is_splat_data_and_points_are_not() -> None:
     assert all(data_type_of(f"model-1{kind.suffix}") == "splat_data" for kind in FORMATS.values())
     assert data_type_of("points.ply") == "splat_point_cloud"
@@ -107,6 +111,24 @@ def test_a_plan_has_plus_z_above_and_plus_x_to_the_right() -> None:
     at = [(float(c.get("cx")), float(c.get("cy"))) for c in drawing.findall(f"{SVG}circle")]
     assert at[1][0] > at[0][0]
     assert at[2][1] < at[0][1]
+
+
+def test_one_camera_that_is_far_off_and_unsure_does_not_shrink_the_others_to_a_dot() -> None:
+    turn = np.linspace(0, 6, 30)
+    centers = np.stack([np.sin(turn), np.zeros(30), np.cos(turn)], axis=1)
+    centers[7] = [0, 0, 60]
+    sure = np.ones(30)
+    spans = {}
+    for name, confidence in (("sure", 1.0), ("unsure", 0.1)):
+        sure[7] = confidence
+        svg = plan_view(centers, centers, sure, np.zeros((0, 3)))
+        circles = ET.fromstring(_named(svg)).findall(f"{SVG}circle")
+        spans[name] = np.ptp([float(c.get("cy")) for i, c in enumerate(circles) if i != 7])
+        assert (circles[7].get("class") == "stray") is (name == "unsure")
+        assert svg.count("stray") == (name == "unsure")
+        assert float(circles[7].get("cy")) < 40
+    assert spans["sure"] < 20
+    assert spans["unsure"] > 250
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=30))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resources.sheets import COLUMNS, GAP_PX, MARK, ContactSheets
+from resources.sheets import COLUMNS, GAP_PX, MARK, ContactSheets, fitted
 
 
 def test_pictures_lie_in_a_grid_with_their_captions(tmp_path: Path) -> None:
@@ -34,3 +34,20 @@ def test_marked_pictures_are_framed_and_no_others(tmp_path: Path) -> None:
 def test_a_sheet_of_nothing_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="0 images"):
         ContactSheets().contact_sheet([], [], tmp_path / "sheet.jpg")
+
+
+def test_a_caption_is_no_wider_than_its_picture(tmp_path: Path) -> None:
+    words = "0.5 s fox\nkept: best of its stretch"
+    assert fitted(words, 12, len) == "0.5 s fox\nkept: best\nof its\nstretch"
+    assert fitted(words, 99, len) == words
+    assert fitted("extraordinary", 5, len) == "extra"
+    pictures = [np.full((60, 40, 3), 90, np.uint8)] * 2
+    for name, caption in (("plain", "a\nb"), ("long", words)):
+        ContactSheets().contact_sheet(pictures, [caption, ""], tmp_path / f"{name}.jpg")
+    sheets = {}
+    for name in ("plain", "long"):
+        with Image.open(tmp_path / f"{name}.jpg") as opened:
+            sheets[name] = np.asarray(opened.convert("L"))
+    assert len(sheets["long"]) > len(sheets["plain"])
+    assert sheets["long"][GAP_PX + 62 :, 2 * GAP_PX + 42 :].max() < 60  # nothing under the other picture
+    assert sheets["long"][GAP_PX + 62 :, : GAP_PX + 40].max() > 120
