@@ -11,11 +11,11 @@ it is a scene of the project. gsplat's kernels are built first, which takes minu
 both trained is drawn by our renderer and compared with those. Time is that of training from images in memory to
 Gaussians, and for theirs from the start of its process, which reads each picture from its file whenever its turn
 comes; memory that of the process and its children, as the driver tells it, for theirs less what this process keeps
-between trainings. Both have the same schedule, rates, harmonics and strategy; ours also begins with smaller pictures
-and fades from grey to black. Theirs gets the scene as large as it would make it itself: its noise and its penalty on
-size are not in scene extents. Figures are written after every row. Without --gsplat only ours is trained. An hour on
-one GPU is ample for one case; where there are ten minutes, ``--iterations 7000 --strategy ranked``. Nobody has run
-this on a GPU yet.
+between trainings. Both have the same schedule, rates, harmonics and strategy; ours also begins with smaller pictures,
+and each with Gaussians of its own making: theirs are smaller and more opaque for mcmc. Theirs gets the scene as large
+as it would make it itself: its noise and its penalty on size are not in scene extents. Figures are written after
+every row. Without --gsplat only ours is trained. An hour on one GPU is ample for one case; where there are ten
+minutes, ``--iterations 7000 --strategy ranked``. Nobody has run this on a GPU yet.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """Runs gsplat's own example trainer as it is, but for LPIPS, whose network would be fetched and is not compared.
 
+It gets one GPU, as ours does: of several it would take all, with as many pictures at a time.
+
 PYTHON gsplat_example.py CHECKOUT/examples/simple_trainer.py ARGUMENTS...
 """
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -23,6 +26,8 @@ class NotCompared(torch.nn.Module):
 
 
 if __name__ == "__main__":
+    # Read when CUDA is first used, which is later.
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
     lpips.LearnedPerceptualImagePatchSimilarity = NotCompared
     script = Path(sys.argv[1]).resolve()
     sys.argv = [str(script), *sys.argv[2:]]

@@ -24,6 +24,7 @@ class Device:
 
     handle: Any
     used_first: int
+    looks: int = 0
     peak_bytes: int = 0
     shares: list[float] = field(default_factory=list)
     """Of the time, in [0, 1], in which a kernel ran."""
@@ -34,7 +35,9 @@ class Device:
         held = [p for p in nvml.nvmlDeviceGetComputeRunningProcesses(self.handle) if p.pid in pids and p.usedGpuMemory]
         grown = nvml.nvmlDeviceGetMemoryInfo(self.handle).used - self.used_first
         self.peak_bytes = max(self.peak_bytes, sum(p.usedGpuMemory for p in held) if held else grown)
-        self.shares.append(nvml.nvmlDeviceGetUtilizationRates(self.handle).gpu / 100)
+        self.looks += 1
+        with suppress(nvml.NVMLError):  # one that is shared out (MIG) does not tell how busy it is
+            self.shares.append(nvml.nvmlDeviceGetUtilizationRates(self.handle).gpu / 100)
         with suppress(nvml.NVMLError):  # not every GPU tells its power
             self.watts.append(nvml.nvmlDeviceGetPowerUsage(self.handle) / 1000)
 
@@ -44,7 +47,7 @@ class GpuFacts:
     """Of the GPU that was busiest."""
 
     peak_vram_bytes: int
-    share: float
+    share: float | None
     """Of the time in which a kernel ran."""
     power_w: float | None
     """Mean."""
@@ -69,14 +72,14 @@ class GpuMeter:
         """Take a last sample, end, and return what was seen; None where there is no GPU."""
         self._over.set()
         self._thread.join()
-        seen = [device for device in self._devices if device.shares]
+        seen = [device for device in self._devices if device.looks]
         if not seen:
             return None
         busiest = max(seen, key=lambda device: (sum(device.shares), device.peak_bytes))
-        watts = busiest.watts
+        shares, watts = busiest.shares, busiest.watts
         return GpuFacts(
             peak_vram_bytes=max(device.peak_bytes for device in seen),
-            share=sum(busiest.shares) / len(busiest.shares),
+            share=sum(shares) / len(shares) if shares else None,
             power_w=sum(watts) / len(watts) if watts else None,
         )
 

@@ -109,20 +109,23 @@ def test_at_the_usual_length_the_strategies_own_figures_hold():
         assert schedule == Schedule(start=500, stop=stop, every=100, reset_every=3000)
 
 
-def test_theirs_runs_as_it_is_but_for_a_metric_whose_network_would_be_fetched(tmp_path, monkeypatch):
+def test_theirs_runs_as_it_is_on_one_gpu_and_without_a_metric_whose_network_would_be_fetched(tmp_path, monkeypatch):
     without_torch(tmp_path, monkeypatch)
     examples = tmp_path / "examples"
     examples.mkdir()
     (examples / "beside.py").write_text("FOUND = 'beside'\n")
     (examples / "simple_trainer.py").write_text(
-        "import sys\nfrom beside import FOUND\n"
+        "import os, sys\nfrom beside import FOUND\n"
         "from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity as Lpips\n"
         "Lpips(net_type='alex', normalize=True)\n"
-        "print(__name__, FOUND, *sys.argv[1:])\n"
+        "print(__name__, FOUND, os.environ['CUDA_VISIBLE_DEVICES'], *sys.argv[1:])\n"
     )
     argv = [sys.executable, str(gpu.EXAMPLE), str(examples / "simple_trainer.py"), "default", "--max-steps", "7"]
-    told = subprocess.run(argv, capture_output=True, text=True, check=True)
-    assert told.stdout.split() == ["__main__", "beside", "default", "--max-steps", "7"]
+    for visible, first in ((None, "0"), ("3,1", "3")):
+        given = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+        given |= {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+        told = subprocess.run(argv, capture_output=True, text=True, check=True, env=given)
+        assert told.stdout.split() == ["__main__", "beside", first, "default", "--max-steps", "7"]
 
 
 def test_a_case_may_have_a_name():

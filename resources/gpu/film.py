@@ -16,7 +16,7 @@ from splat_pipeline.domain.gaussians import Gaussians
 
 
 def frames(gaussians: Gaussians, views: Sequence[View], device: str) -> Iterator[NDArray[np.uint8]]:
-    """Give (H, W, 3) RGB of each view, on the Gaussians' background. Raises ``GpuLost`` and ``OutOfMemory``."""
+    """Give (H, W, 3) RGB of each view, on the Gaussians' background. Raises ``DriverLost`` and ``OutOfMemory``."""
     splats = splats_of(gaussians, device)
     behind = torch.tensor(gaussians.background, dtype=torch.float32, device=device)
     style = Style(antialiased=gaussians.antialiased)

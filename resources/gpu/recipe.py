@@ -24,6 +24,7 @@ REFERENCE: Mapping[str, Any] = {
     "degree_every": 1 / 30,
     "quarter_until": 0.01,
     "half_until": 0.05,
+    "background_fade": 0.0,
     "cover_share": 0.0,
     "start_reach": 1e9,
 }

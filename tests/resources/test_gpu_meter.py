@@ -24,8 +24,8 @@ class Driver:
 
     NVMLError = NVMLError
 
-    def __init__(self, *, known: bool = True, tells_power: bool = True) -> None:
-        self.known, self.tells_power, self.looks = known, tells_power, 0
+    def __init__(self, *, known: bool = True, tells_power: bool = True, tells_use: bool = True) -> None:
+        self.known, self.tells_power, self.tells_use, self.looks = known, tells_power, tells_use, 0
 
     def nvmlInit(self) -> None:
         pass
@@ -46,6 +46,8 @@ class Driver:
         return others + ours if handle and self.known else others
 
     def nvmlDeviceGetUtilizationRates(self, handle: int) -> SimpleNamespace:
+        if not self.tells_use:
+            raise NVMLError
         return SimpleNamespace(gpu=80 if handle else 3)
 
     def nvmlDeviceGetPowerUsage(self, handle: int) -> int:
@@ -66,6 +68,13 @@ def test_a_gpu_that_does_not_tell_its_power_has_none():
     meter = GpuMeter(Driver(tells_power=False), every_s=60)
     meter.start()
     assert meter.stop().power_w is None
+
+
+def test_a_gpu_that_does_not_tell_how_busy_it_is_still_tells_of_its_memory_and_power():
+    meter = GpuMeter(Driver(tells_use=False), every_s=60)
+    meter.start()
+    facts = meter.stop()
+    assert (facts.peak_vram_bytes, facts.share, facts.power_w) == (5_000, None, 250)
 
 
 def test_a_stage_has_the_figures_of_its_gpu_even_when_it_fails(monkeypatch):

@@ -104,7 +104,8 @@ def test_the_loop_of_a_gpu_learns_the_scene_and_keeps_to_the_cap(monkeypatch, st
     before = quality(on_kernels(replace(plan, iterations=2), packed=packed, ratio=2.0).gaussians)
     print(f"{strategy}, packed {packed}: {before:.1f} dB, then {quality(trained):.1f}, {len(trained)} Gaussians")
     assert quality(trained) > before + 3
-    assert 160 < len(trained) <= plan.max_gaussians
+    assert len(trained) <= plan.max_gaussians
+    assert strategy == "ranked" or len(trained) == plan.max_gaussians, "mcmc goes up to it"
     assert "adam" in called
     assert ("relocation" in called) == (strategy == "mcmc")
 
