@@ -210,16 +210,9 @@ def differentiate_tile(
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
 def blend_backward(
-    flat: Float32,
-    starts: Int64,
-    ids: Int32,
-    slots: Int32,
-    used: Int32,
-    blocks: UInt16,
-    image: Float32,
-    gradient: Float32,
-    records: Float32,
-) -> None:
+    flat: Float32, starts: Int64, ids: Int32, slots: Int32, used: Int32, blocks: UInt16, image: Float32,
+    gradient: Float32, records: Float32,
+) -> None:  # fmt: skip
     """Differentiate ``blend``: from ``gradient`` (3, H, W), dLoss/dC, to one record a pair.
 
     ``records`` (P, 10), at the pair's slot. With G = dLoss/dalpha alpha and (a, b) = L d, sums over the tile's pixels
