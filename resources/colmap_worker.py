@@ -32,6 +32,9 @@ from splat_pipeline.domain.errors import CorruptArtifact
 FOCAL_RANGE = (0.3, 3.0)
 """Times the longer side: outside, a reconstruction is junk."""
 MAX_DISTORTION = 0.5
+CONVERGED = 1e-8
+"""Relative change of an adjustment's cost at which the global mapper ends it. COLMAP's 1e-5 is on the way: a long bend
+costs next to nothing, and 200 frames end ten times farther off (docs/lab-notes.md)."""
 JOINED_BY = (12, 0.15)
 """Inliers, and share of inliers, with which an image joins a model that is known to be good."""
 LEAST_PART = 5
@@ -138,6 +141,7 @@ def _map_global(database: Path, request: Request) -> dict[int, pc.Reconstruction
         pc.calibrate_view_graph(database, pc.ViewGraphCalibrationOptions(random_seed=request["seed"]))
     options = pc.GlobalPipelineOptions(num_threads=request["threads"], random_seed=request["seed"])
     options.min_model_size = request["min_model_size"]
+    options.mapper.bundle_adjustment.ceres.solver_options.function_tolerance = CONVERGED
     return dict(pc.global_mapping(database, request["folder"], _models(request), options))
 
 
