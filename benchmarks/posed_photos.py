@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from resources.colmap import ColmapBackend
 from splat_pipeline.domain.errors import FewPoints, InputError
+from splat_pipeline.domain.formats.camera_files import no_points
 from splat_pipeline.domain.formats.colmap import ColmapCamera, ColmapPoints, read_model
 from splat_pipeline.domain.formats.colmap_text import read_text_model
 from splat_pipeline.domain.formats.transforms import read_transforms
@@ -47,20 +48,6 @@ class Posed:
     folder: Path
     shots: Sequence[Shot]
     points: ColmapPoints
-
-
-def no_points() -> ColmapPoints:
-    """Return none."""
-    none = np.zeros(0, np.int64)
-    return ColmapPoints(
-        ids=none,
-        xyz=np.zeros((0, 3)),
-        rgb=np.zeros((0, 3), np.uint8),
-        error_px=np.zeros(0),
-        track_lengths=none,
-        track_images=none,
-        track_keypoints=none,
-    )
 
 
 def has_colmap(folder: Path) -> bool:

@@ -47,7 +47,7 @@ def read_cameras(path: Path) -> ColmapModel:
         )
         for number, frame in enumerate(given.frames, start=1)
     }
-    return ColmapModel(cameras=given.cameras, images=images, points=_no_points())
+    return ColmapModel(cameras=given.cameras, images=images, points=no_points())
 
 
 def write_cameras(path: Path, model: ColmapModel) -> None:
@@ -59,7 +59,8 @@ def write_cameras(path: Path, model: ColmapModel) -> None:
     write_model(path, model)
 
 
-def _no_points() -> ColmapPoints:
+def no_points() -> ColmapPoints:
+    """Return none."""
     none = np.zeros(0, np.int64)
     return ColmapPoints(
         ids=none,
