@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import dagster as dg
@@ -16,8 +17,11 @@ from dagster._config.config_schema import UserConfigSchema
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.events import DagsterEvent
 from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.active import ActiveExecution
 from dagster._core.execution.plan.plan import ExecutionPlan
+from dagster._core.execution.plan.step import ExecutionStep
 from dagster._core.execution.retries import RetryMode
+from dagster._core.executor import multiprocess
 from dagster._core.executor.multiprocess import MultiprocessExecutor
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
@@ -31,6 +35,11 @@ from splat_pipeline.domain.intake import OWNER_TAG
 
 WORKER_TAG = "splat/worker"
 """Of a run: the process that computes it, as ``machine.this_process`` names it; empty until that is known."""
+
+ACCOUNT = "ActiveExecution"
+"""Under which name Dagster's executor finds its account of the steps."""
+REST_S = 0.1
+"""Between two looks whether a step may start."""
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
@@ -101,13 +110,47 @@ def _is_running(client: DagsterGrpcClient, run_id: str) -> bool:
     return deserialize_value(answer, CanCancelExecutionResult).can_cancel
 
 
+class Steps(ActiveExecution):
+    """Dagster's account of the steps of a run, which neither wears out its core nor sits on slots that nobody uses."""
+
+    def get_steps_to_execute(self, limit: int | None = None) -> list[ExecutionStep]:
+        """Return what may start now. Where all wait, for a slot or for their next try, rest before Dagster asks again.
+
+        Dagster asks again at once: a run that waits for the slot of another would take a core away from it.
+        """
+        steps = list(super().get_steps_to_execute(limit))
+        if not (steps or self.has_in_flight_steps or self.is_complete):
+            time.sleep(REST_S)
+        return steps
+
+    def mark_unknown_state(self, step_key: str) -> None:
+        """Take note of a step whose process ended and could not say how, and give its slot back.
+
+        Dagster keeps the slot until the run ends, which the run's next step of that pool then never lets happen.
+        """
+        super().mark_unknown_state(step_key)
+        if self._instance_concurrency_context is not None:
+            self._instance_concurrency_context.free_step(step_key)
+
+
+@contextmanager
+def accounted_for() -> Iterator[None]:
+    """Have Dagster's executor of this process use ``Steps``; it offers no other way to."""
+    setattr(multiprocess, ACCOUNT, Steps)
+    try:
+        yield
+    finally:
+        setattr(multiprocess, ACCOUNT, ActiveExecution)
+
+
 class OwnedSteps(MultiprocessExecutor):
     """Runs each step in a process of its own, once the run says whose it is."""
 
     def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Iterator[DagsterEvent]:
         """Say whose the run is, then execute it."""
         plan_context.instance.add_run_tags(plan_context.run_id, {WORKER_TAG: this_process()})
-        return super().execute(plan_context, execution_plan)
+        with accounted_for():
+            yield from super().execute(plan_context, execution_plan)
 
 
 def steps_in_processes(preload: list[str]) -> dg.ExecutorDefinition:
