@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 
 from sensors.discreet import discreet
+from sensors.second_chances import is_owed_a_retry, is_undecided
 from splat_pipeline.assets.failures import explain
 from splat_pipeline.domain.errors import WebhookFailed
 from splat_pipeline.ports.outlets import Messenger
@@ -97,9 +98,15 @@ def _failed(cursor: Cursor, instance: dg.DagsterInstance, job_name: str) -> Iter
     since = dg.RunStatusChangeRecordsFilter(event_type=dg.DagsterEventType.RUN_FAILURE, after_storage_id=cursor.after)
     for record in instance.fetch_run_status_changes(since, limit=AT_ONCE, ascending=True).records:
         run = instance.get_run_by_id(record.run_id)
-        ours = run is not None and run.job_name == job_name and run.tags.get(WILL_RETRY) != "true"
+        if run is not None and is_undecided(instance, run):
+            return  # it is asked after at the next tick
+        ours = run is not None and run.job_name == job_name and _is_final(instance, run)
         message = _message(instance, run) if run is not None and ours else {}
         yield FAILED if ours else None, message, {"after": record.storage_id}
+
+
+def _is_final(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    return run.tags.get(WILL_RETRY) != "true" and not is_owed_a_retry(instance, run)
 
 
 def _message(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from sensors.discreet import discreet
-from sensors.second_chances import is_owed_a_retry
+from sensors.second_chances import is_owed_a_retry, is_undecided
 from splat_pipeline.assets.failures import evidence, explain
 from splat_pipeline.domain.errors import Cancelled, MissingArtifact, SplatError
 from splat_pipeline.domain.inbox import Moment
@@ -119,11 +119,10 @@ def _ended(instance: dg.DagsterInstance, cursor: Cursor, job_name: str) -> tuple
 def _settle(run: dg.DagsterRun, out: Exit, context: dg.SensorEvaluationContext) -> bool:
     """Move the upload of a run; tell whether there is nothing left to do."""
     instance = context.instance
+    if not run.is_finished or is_undecided(instance, run):
+        return False  # Dagster writes the end into its log first, then into its table of runs, then what follows
     if run.status is dg.DagsterRunStatus.FAILURE and instance.run_retries_enabled:
-        will_retry = run.tags.get(WILL_RETRY)
-        if will_retry is None:
-            return False  # Dagster writes the failure first, and then whether it goes on
-        if will_retry == "true":
+        if run.tags.get(WILL_RETRY) == "true":
             context.log.info(f"Dagster runs {run.run_id} again: the upload stays")
             return True
         if is_owed_a_retry(instance, run):

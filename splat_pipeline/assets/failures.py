@@ -13,7 +13,14 @@ from dagster_shared.error import SerializableErrorInfo
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from splat_pipeline.assets.discretion import DISCREET, guarded_streams, hidden
-from splat_pipeline.domain.errors import Cancelled, OutOfMemory, ProcessKilled, SplatError, StoreUnavailable
+from splat_pipeline.domain.errors import (
+    Cancelled,
+    DatabaseUnavailable,
+    OutOfMemory,
+    ProcessKilled,
+    SplatError,
+    StoreUnavailable,
+)
 from splat_pipeline.domain.taxonomy import named
 
 INTERRUPTED = "DagsterExecutionInterruptedError"
@@ -21,8 +28,9 @@ INTERRUPTED = "DagsterExecutionInterruptedError"
 GOES_ON = "Run it again: what was finished is taken over, a training goes on from its last checkpoint."
 TOLD = ("class", "file", "cause", "remedy")
 Body = TypeVar("Body", bound=Callable[..., Any])
-TRANSIENT = (ConnectionError, TimeoutError, InterfaceError, OperationalError)
-"""Of the network, and of Dagster's database, to which a step logs."""
+NETWORK = (ConnectionError, TimeoutError)
+DATABASE = (InterfaceError, OperationalError)
+"""Of Dagster's database, to which a step logs; Dagster raises others of its own because of them."""
 RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """Of a step whose process was killed, or whose error may pass by itself: after 5, 15 and 35 seconds, give or take 5.
 
@@ -50,9 +58,9 @@ def classified(body: Body) -> Body:
             raise as_failure(error) from None
         except MemoryError as error:
             raise as_failure(OutOfMemory(f"the step ran out of memory: {error}")) from None
-        except TRANSIENT as error:
-            raise as_failure(StoreUnavailable(_first_line(error))) from None
         except Exception as error:
+            if passing := _transient(error):
+                raise as_failure(passing) from None
             told = "".join(traceback.format_exception(error))
             if hidden(told) != told:
                 raise _without_secrets(error, hidden(told)) from None
@@ -63,6 +71,34 @@ def classified(body: Body) -> Body:
 
     wrapped.__signature__ = _plain_signature(body)  # type: ignore[attr-defined]
     return wrapped  # type: ignore[return-value]  # same signature, by functools.wraps
+
+
+def _transient(error: BaseException) -> SplatError | None:
+    """Return the error of ours for what the network or the database caused, however far down; None for the rest."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, NETWORK):
+            return StoreUnavailable(_first_line(cause))
+        if isinstance(cause, DATABASE):
+            return DatabaseUnavailable(_first_line(cause))
+        cause = cause.__cause__
+    return None
+
+
+def lost_its_log(events: Iterable[dg.DagsterEvent]) -> bool:
+    """Tell whether a run failed only because a step could not reach Dagster's database, outside of our own code.
+
+    There Dagster knows of no retry of the step, and takes the run for one whose content failed.
+    """
+    failures = [event.step_failure_data for event in events if event.is_step_failure]
+    return bool(failures) and all(data.user_failure_data is None and _of_database(data.error) for data in failures)
+
+
+def _of_database(error: SerializableErrorInfo | None) -> bool:
+    names = {kind.__name__ for kind in DATABASE}
+    while error is not None and error.cls_name not in names:
+        error = error.cause
+    return error is not None
 
 
 def _without_secrets(error: Exception, told: str) -> dg.Failure:
@@ -103,7 +139,7 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
     A step that raised one of our errors comes first, then a blocking check that failed, then a process that was killed;
     what is left is internal.
     """
-    unexpected: str | None = None
+    unexpected: SplatError | None = None
     blocked: dict[str, str | None] | None = None
     killed: SplatError | None = None
     for event in events:
@@ -118,7 +154,8 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
             if data.error is not None and data.error.cls_name == _KILLED:
                 killed = ProcessKilled(f"{event.step_key}: its process was killed, {1 + RETRIES.max_retries} times")
                 continue
-            unexpected = unexpected or f"{event.step_key}: {_root(data.error)}"
+            told_of = DatabaseUnavailable if _of_database(data.error) else SplatError
+            unexpected = unexpected or told_of(f"{event.step_key}: {_root(data.error)}")
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
             if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR and blocked is None:
@@ -128,8 +165,7 @@ def explain(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
         elif event.is_run_failure and unexpected is None and killed is None:
             # No step said anything: run monitoring found the worker gone, or Dagster could not start it.
             killed = ProcessKilled(event.message or "the run ended without a word")
-    internal = SplatError(unexpected or "unknown") if killed is None or unexpected else killed
-    return in_full(blocked or internal.to_json())
+    return in_full(blocked or (unexpected or killed or SplatError("unknown")).to_json())
 
 
 def _first_line(error: Exception) -> str:

@@ -34,7 +34,9 @@
     │   └── BadAnswer             it ended well and its answer breaks the contract
     ├── Cancelled             somebody ended the run
     └── ResourceError         the machine is at fault: the same job may succeed later
-        ├── OutOfMemory  DiskFull  StoreUnavailable
+        ├── OutOfMemory  DiskFull
+        ├── StoreUnavailable      the network, or the object store, does not answer
+        │   └── DatabaseUnavailable   nor does Dagster's database
         ├── ProcessKilled         from outside, as often as it was tried
         ├── DriverLost            the GPU or its driver gave up
         ├── BadWebhook            its address or its secret cannot be used
@@ -208,6 +210,12 @@ class DriverLost(ResourceError):
 
 class StoreUnavailable(ResourceError):
     remedy = "Check the store's address, credentials and network, then run the job again."
+
+
+class DatabaseUnavailable(StoreUnavailable):
+    remedy = (
+        "Check Dagster's database (storage in dagster.yaml): that it runs, is reached and has room; run the job again."
+    )
 
 
 class BadWebhook(ResourceError):

@@ -46,6 +46,11 @@ def test_an_unexpected_error_is_told_as_internal_and_not_hidden(instance: dg.Dag
     assert "oops" in (told["cause"] or "")
 
 
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "tries"),
     [
@@ -53,6 +58,8 @@ def test_an_unexpected_error_is_told_as_internal_and_not_hidden(instance: dg.Dag
         (TooDark("dark"), 1),
         (ConnectionResetError("peer"), 3),
         (OperationalError("insert", {}, Exception("server closed the connection")), 3),
+        (caused(RuntimeError("too many retries for DB connection"), OperationalError("connect", {}, Exception())), 3),
+        (caused(KeyError("a bug"), ValueError("another")), 1),
         (KeyError("a bug"), 1),
         (OutOfMemory("same plan, same end"), 1),
     ],

@@ -20,7 +20,8 @@ def test_every_class_is_drawn_in_the_tree_and_says_what_to_do(kind: type[errors.
 
 
 def test_only_faults_of_the_machine_are_retried_unchanged():
-    transient = {"ResourceError", "DiskFull", "StoreUnavailable", "ProcessKilled", "WebhookFailed", "DriverLost"}
+    stores = {"StoreUnavailable", "DatabaseUnavailable"}
+    transient = {"ResourceError", "DiskFull", "ProcessKilled", "WebhookFailed", "DriverLost", *stores}
     assert {c.__name__ for c in CLASSES if c.retry == "same"} == transient
 
 

@@ -311,6 +311,25 @@ def test_what_dagster_runs_again_stays_until_it_is_known(at: Installation, monke
     assert at.marker("errors", "garden.reason.json")["run_id"] == again.run_id
 
 
+def test_an_end_that_is_in_the_log_and_not_yet_in_the_table_of_runs_is_waited_for(at: Installation):
+    at.drop()
+    (request,) = at.tick()
+    done = at.run(request)
+    record = at.instance.get_run_by_id(done.run_id)
+    assert record is not None
+    at.instance.delete_run(done.run_id)
+    at.instance.add_run(record.with_status(dg.DagsterRunStatus.STARTED))
+    end = dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name="j")
+    at.instance.event_log_storage.store_event(  # as where the database goes away between the two
+        dg.EventLogEntry(None, 20, "", done.run_id, 0.0, job_name="j", dagster_event=end)
+    )
+    assert at.settle().pending == (done.run_id,)
+    assert at.shelves.seen().keys() == {"garden"}
+    at.instance.run_storage.handle_run_event(done.run_id, end)
+    assert at.settle().pending == ()
+    assert at.marker("processed", "garden.result.json")["result"] == "delivered"
+
+
 def test_a_sensor_that_lost_its_memory_finds_everything_again(at: Installation):
     for name in ("a", "b", "c"):
         at.drop(name, text=name)
