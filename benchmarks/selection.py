@@ -2,12 +2,16 @@
 
     python benchmarks/selection.py CLIP --detail preview            # all three, into a folder that is removed
     python benchmarks/selection.py CLIP --methods ours,uniform --poses-only
+    python benchmarks/selection.py CLIP --keyframes 24 --folds 5
 
 ``uniform`` takes frames at equal steps of time, ``sharpest`` the sharpest of equal windows of time. Each choice is
-posed by itself, which gives its registered share. PSNR is measured on one reconstruction of the frames of all choices
-together, so that no difference of poses hides that of the choices: a training on the frames of each, judged on frames
-that none of them took, as many again as a choice has, drawn over time by chance. ``path`` weighs these by how fast the
-camera moved: equal steps of the way count the same, however long it lingered.
+posed by itself, which gives its registered share.
+
+PSNR is measured on frames that are drawn before anybody chooses, one of each four in a row, and that nobody may take:
+drawn from what is left over they would be the frames that one's rivals did not want, and rather near to one's own. All
+that is chosen or drawn is posed in one reconstruction, so that no difference of poses hides that of the choices. Which
+single frames a choice takes moves it by 0.2 dB, so this is done several times over, with other frames drawn. ``path``
+weighs the views by how fast the camera moved: equal steps of the way count the same, however long it lingered.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +35,11 @@ from resources.media import PyAvReader
 from resources.stores import FileStore
 from splat_pipeline.assets.stages import GATES_FILE
 from splat_pipeline.domain import tables
+from splat_pipeline.domain.budget import WANTED, Budget
 from splat_pipeline.domain.frames import FrameRef
+from splat_pipeline.domain.keyframes import select_keyframes
 from splat_pipeline.domain.plans import Detail, plan_for
+from splat_pipeline.domain.recipe import FrameRecipe
 from splat_pipeline.launch import run_job, run_upload
 from splat_pipeline.overview import store_of
 from splat_pipeline.ports.training import TrainingViews
@@ -42,17 +49,21 @@ from splat_pipeline.splatting.train import evaluate, train
 CHOSEN = ["source_videos", "frame_quality", "keyframes"]
 POSED = ["features", "match_graph", "linking_frames", "local_reconstructions", "camera_poses"]
 METHODS = ("ours", "uniform", "sharpest")
+HELD_EVERY = 4
+JUDGED = ("trained_on", "views", "psnr_db", "psnr_path_db", "psnr_worst_tenth_db")
+"""Of a method, on the mean of all folds."""
 
 
 class Comparison:
     """One clip, scored once, whose keyframes are then chosen in several ways."""
 
-    def __init__(self, clip: Path, home: Path, *, detail: str) -> None:
+    def __init__(self, clip: Path, home: Path, *, detail: str, keyframes: int | None = None) -> None:
         self.clip, self.detail = clip, Detail(detail)
         self.settings = Settings(home=home)
         self.upload = list_upload(clip)
         self.job = self.upload.job
-        config = {"source_videos": {"config": {"detail": detail}}}
+        asked = {"detail": detail} | ({"recipe": {"frames": {"max_keyframes": keyframes}}} if keyframes else {})
+        config = {"source_videos": {"config": asked}}
         _demand(run_upload(self.settings, self.upload, config=config, listener=lambda _: None, assets=CHOSEN))
         self.store: FileStore = store_of(self.settings)
         scored = self.store.fetch(self.job, "frame_quality").folder
@@ -61,31 +72,37 @@ class Comparison:
             raise SystemExit("one clip at a time")
         kept = self.store.fetch(self.job, "keyframes").folder
         self.gates = (kept / GATES_FILE).read_bytes()  # of our choice, for all
-        ours = tables.read_table(kept / "keyframes.parquet", tables.KEYFRAMES)
-        self.ours: list[int] = self.frames.index[self.frames["frame_index"].isin(ours["frame_index"])].tolist()
+        wanted = keyframes or WANTED[detail]
+        self.budget = Budget(wanted=wanted, most=wanted)
+        facts = PyAvReader().probe(clip)
+        self.longer_side_px = float(min(FrameRecipe().analysis_px, max(facts.width_px, facts.height_px)))
 
-    def chosen(self, method: str) -> list[int]:
-        """Return rows of the frames that ``method`` keeps, as many as ours are."""
-        count, total = len(self.ours), len(self.frames)
+    def held(self, fold: int) -> list[int]:
+        """Return the rows that nobody may take: one of each ``HELD_EVERY`` in a row, by chance."""
+        first = np.arange(0, len(self.frames), HELD_EVERY)
+        drawn = first + np.random.default_rng(fold).integers(HELD_EVERY, size=len(first))
+        return [int(row) for row in drawn if row < len(self.frames)]
+
+    def chosen(self, method: str, *, without: Sequence[int] = ()) -> list[int]:
+        """Return rows of the frames that ``method`` keeps, none of ``without``, as many as ours are."""
+        ours = self._ours(without)
         if method == "ours":
-            return self.ours
+            return ours
+        free = np.setdiff1d(np.arange(len(self.frames)), np.array(without, dtype=int))
         if method == "uniform":
-            return np.unique(np.linspace(0, total - 1, count).round().astype(int)).tolist()
-        edges = np.linspace(0, total, count + 1).round().astype(int)
+            return free[np.linspace(0, len(free) - 1, len(ours)).round().astype(int)].tolist()
+        edges = np.linspace(0, len(free), len(ours) + 1).round().astype(int)
         sharpness = self.frames["sharpness"].to_numpy()
-        windows = [np.arange(a, b) for a, b in pairwise(edges) if b > a]
+        windows = [free[a:b] for a, b in pairwise(edges) if b > a]
         return [int(window[np.argmax(sharpness[window])]) for window in windows]
 
-    def evaluated(self) -> list[int]:
-        """Return rows somewhere in equal windows of time that no method keeps, each the nearest that is not poor.
-
-        Not in their middle: there each would be equally near to the frames of a uniform choice, the nearest of all.
-        """
-        taken = {row for method in METHODS for row in self.chosen(method)}
-        good = np.array([row for row in np.flatnonzero(self.frames["reject_reason"].isna()) if row not in taken])
-        count = min(len(self.ours), len(good))
-        places = (np.arange(count) + np.random.default_rng(0).uniform(size=count)) / max(1, count) * len(self.frames)
-        return sorted({int(good[np.argmin(np.abs(good - place))]) for place in places})
+    def _ours(self, without: Sequence[int]) -> list[int]:
+        frames = self.frames.copy()
+        frames.loc[list(without), "reject_reason"] = "held out"
+        sides = {str(self.frames["video_id"].iloc[0]): self.longer_side_px}
+        kept = select_keyframes(frames, self.budget, holdout_every=HELD_EVERY, longer_side_px=sides)
+        rows = self.frames.index[self.frames["frame_index"].isin([each.frame_index for each in kept])]
+        return sorted({int(row) for row in rows} - set(without))
 
     def registered(self, method: str) -> dict[str, Any]:
         """Return how many frames of ``method`` the pipeline registers when it is given no others."""
@@ -98,37 +115,37 @@ class Comparison:
         share = round(count / len(kept), 4)
         return {"method": method, "keyframes": len(kept), "registered": count, "registered_share": share}
 
-    def learned(self, methods: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the held-out PSNR in dB of a training on each method's frames, posed all together."""
-        evaluated = self.evaluated()
-        rows = sorted({*evaluated, *(row for method in methods for row in self.chosen(method))})
+    def learned(self, methods: Sequence[str], folds: int) -> list[dict[str, Any]]:
+        """Return the held-out PSNR in dB of trainings on each method's frames, posed all together."""
+        drawn = [self.held(fold) for fold in range(folds)]
+        choices = {(method, i): self.chosen(method, without=held) for method in methods for i, held in enumerate(drawn)}
+        views, points, at = self.posed(sorted(set(chain(*drawn, *choices.values()))))
+        found = []
+        for method in methods:
+            judged = []
+            for i, held in enumerate(drawn):
+                mine = views.take([at[row] for row in choices[method, i] if row in at])
+                gaussians = train(mine.images, mine.views, *points, plan_for(self.detail, seed=i)).gaussians
+                rows = [row for row in held if row in at]
+                shown = views.take([at[row] for row in rows])
+                psnr = np.array([each for each, _ in evaluate(gaussians, shown.images, shown.views)])
+                path = np.average(psnr, weights=self._paces(rows))
+                judged.append((len(mine.views), len(psnr), psnr.mean(), path, np.quantile(psnr, 0.1)))
+            found.append({"method": method} | dict(zip(JUDGED, np.mean(judged, axis=0).round(3).tolist(), strict=True)))
+            print(json.dumps(found[-1]), file=sys.stderr, flush=True)
+        return found
+
+    def posed(self, rows: Sequence[int]) -> tuple[TrainingViews, tuple[NDArray[Any], NDArray[Any]], dict[int, int]]:
+        """Return views of these frames, the points' xyz and rgb, and where in the views each row is, if it is there."""
         self._publish(rows)
         _demand(run_job(self.settings, self.job, assets=[*POSED, "point_cloud"], config={}, listener=lambda _: None))
-        plan = plan_for(self.detail, seed=0)
         places = [self.store.fetch(self.job, name).folder for name in ("keyframes", "camera_poses", "point_cloud")]
-        views = KeyframeImages().load(*places, longer_side_px=plan.longer_side_px, holdout=False)
+        side_px = plan_for(self.detail, seed=0).longer_side_px
+        views = KeyframeImages().load(*places, longer_side_px=side_px, holdout=False)
         points = tables.read_table(places[2] / "points.parquet", tables.POINTS)
         xyz, rgb = points[["x", "y", "z"]].to_numpy(np.float32), points[["red", "green", "blue"]].to_numpy(np.uint8)
         at = {rows[keyframe_id]: i for i, keyframe_id in enumerate(views.keyframe_ids) if keyframe_id < len(rows)}
-        held = views.take([at[row] for row in evaluated if row in at])
-        paces = self._paces([row for row in evaluated if row in at])
-        found = []
-        for method in methods:
-            mine: TrainingViews = views.take([at[row] for row in self.chosen(method) if row in at])
-            gaussians = train(mine.images, mine.views, xyz, rgb, plan).gaussians
-            psnr = np.array([each for each, _ in evaluate(gaussians, held.images, held.views)])
-            found.append(
-                {
-                    "method": method,
-                    "trained_on": len(mine.views),
-                    "views": len(psnr),
-                    "psnr_db": round(float(psnr.mean()), 3),
-                    "psnr_path_db": round(float(np.average(psnr, weights=paces)), 3),
-                    "psnr_worst_tenth_db": round(float(np.quantile(psnr, 0.1)), 3),
-                }
-            )
-            print(json.dumps(found[-1]), file=sys.stderr, flush=True)
-        return found
+        return views, (xyz, rgb), at
 
     def _paces(self, rows: Sequence[int]) -> NDArray[np.float64]:
         """Return how fast the picture moved around some frames."""
@@ -178,14 +195,16 @@ def main() -> None:
     parser.add_argument("clip", type=Path)
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--detail", default="preview", choices=list(Detail))
+    parser.add_argument("--keyframes", type=int, help="how many at most; what the detail has without")
+    parser.add_argument("--folds", type=int, default=3, help="how often frames for evaluation are drawn")
     parser.add_argument("--poses-only", action="store_true")
     parser.add_argument("--psnr-only", action="store_true")
     options = parser.parse_args()
     methods = options.methods.split(",")
     with tempfile.TemporaryDirectory() as home:
-        comparison = Comparison(options.clip, Path(home), detail=options.detail)
+        comparison = Comparison(options.clip, Path(home), detail=options.detail, keyframes=options.keyframes)
         poses = [] if options.psnr_only else [comparison.registered(method) for method in methods]
-        learned = [] if options.poses_only else comparison.learned(methods)
+        learned = [] if options.poses_only else comparison.learned(methods, options.folds)
     for method in methods:
         both = [row for row in (*poses, *learned) if row["method"] == method]
         print(json.dumps({key: value for row in both for key, value in row.items()}, default=float), flush=True)
