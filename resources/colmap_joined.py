@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pycolmap as pc
 
-from resources.colmap_database import Request, fill, framed, known_cameras, rig_of, say, write_named
+from resources.colmap_database import Request, drop_strays, fill, framed, known_cameras, rig_of, say, write_named
 from resources.colmap_matches import take
 from resources.colmap_readjust import solve
 
@@ -32,6 +32,7 @@ def adjust(request: Request) -> dict[str, Any]:
         manager.filter_all_points3D(bound_px, LEAST_ANGLE_DEG)
         manager.filter_observations_with_negative_depth()
         say(f"round {i + 1}: {model.num_points3D()} points, {model.compute_mean_reprojection_error():.2f} px")
+    drop_strays(model)
     write_named(model, Path(request["out"]), request)
     return {"points": model.num_points3D(), "registered": model.num_reg_images()}
 

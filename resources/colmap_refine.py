@@ -11,7 +11,7 @@ import numpy as np
 import pycolmap as pc
 from numpy.typing import NDArray
 
-from resources.colmap_database import Request, say
+from resources.colmap_database import Request, drop_strays, say
 from splat_pipeline.domain.evaluation import trajectory_error
 from splat_pipeline.domain.formats.colmap import ColmapCamera, read_model
 from splat_pipeline.domain.poses import observe
@@ -43,6 +43,7 @@ def refine(request: Request) -> dict[str, Any]:
     if why is None:
         _widen(model, cameras)
         _settle(model, cameras, request)
+        drop_strays(model)
         why = _doubt(known.cameras, model, cameras)
     if why is not None:
         return _kept(why) | {"narrow_px": measured.narrow_px, "wide_px": measured.wide_px}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pycolmap as pc
 
-from resources.colmap_database import Request, known_cameras, say, write_named
+from resources.colmap_database import Request, drop_strays, known_cameras, say, write_named
 from resources.colmap_focal import focals
 from resources.colmap_joined import adjust
 from resources.colmap_known import hold
@@ -114,6 +114,8 @@ def reconstruct(request: Request) -> dict[str, Any]:
     seen = evidence(database, request)
     found = MAPPERS[request["mapper"]](database, request)
     database.unlink()
+    for model in found.values():
+        drop_strays(model)
     models = sorted(found.values(), key=lambda model: -model.num_reg_images())
     say(f"models of {[model.num_reg_images() for model in models]} images")
     known = known_cameras(request)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pycolmap as pc
 import pytest
 from scene import FOCALS, RECIPE, ReplayedSfm
 
 from resources import colmap
 from resources.colmap import ColmapBackend
+from resources.colmap_database import LEAST_SEEN, drop_strays
 from resources.features import read_features
 from resources.progress import Progress
 from splat_pipeline.domain.errors import MissingArtifact, ToolCrashed
@@ -234,3 +236,20 @@ def test_rescue_strategies_find_the_same_scene(strategy, capture, tmp_path):
 def test_a_worker_without_memory_is_known_from_one_that_crashed(worker, body, outcome, capture, tmp_path):
     worker(body)
     assert ColmapBackend().reconstruct(capture.request(), tmp_path / "model", say=print).outcome == outcome
+
+
+def test_a_frame_that_hardly_anything_ties_to_the_model_is_left_out(capture, tmp_path):
+    model = pc.Reconstruction(str(capture.model))
+    images = sorted(model.reg_image_ids())
+    stray = model.image(images[3])
+    seen = [i for i, point in enumerate(stray.points2D) if point.has_point3D()]
+    manager = pc.ObservationManager(model)
+    for keypoint in seen[LEAST_SEEN:]:
+        manager.delete_observation(stray.image_id, keypoint)
+    assert drop_strays(model) == [], "as many as it takes"
+    manager.delete_observation(stray.image_id, seen[0])
+    assert drop_strays(model) == [stray.image_id]
+    model.write_binary(str(tmp_path))
+    left = read_model(tmp_path)
+    assert set(left.images) == set(images) - {stray.image_id}
+    assert drop_strays(model) == []
