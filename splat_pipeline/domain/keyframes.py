@@ -1,13 +1,14 @@
-"""Which frames become keyframes: evenly spaced along the camera's motion, the sharpest of each stretch.
+"""Which frames become keyframes: evenly spaced along the camera's way, the best of each stretch.
 
-Places along a clip are measured in shares of the picture's longer side that the corners moved, summed up. Where corners
-were lost between two frames the step is taken to be large: what is left of the tracks are then often the slow ones.
+Places along a clip are measured in shares of the picture's longer side that the corners moved, summed up, and evened
+out towards equal steps of time. Where corners were lost between two frames the step is taken to be large: what is left
+of the tracks are then often the slow ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,9 @@ USUAL = 0.9
 """Share of tracks that is left when nothing is lost to motion: noise, and corners that were none, end some."""
 LEAST_LEFT = 0.02
 """Share of tracks that is taken to be left when none is."""
-SLOWEST = 0.75
-"""Of the mean step of a segment: what a step counts at least while the camera moves. Measured: see the lab notes."""
+EVENED = 0.8
+"""How far the steps of a moving camera are drawn to their segment's mean: 0 is equal steps of the way, 1 of time.
+Measured: see the lab notes."""
 STANDS = 0.1
 """Of the median step: a smaller one is no motion, and counts as it is."""
 TURNING = 0.6
@@ -42,7 +44,12 @@ LARGEST_GAP = 0.25
 """A stretch of rejected frames up to this long is left out; a longer one is bridged by its best frame."""
 WIDEST = LARGEST_GAP / 1.5
 """The spacing at which overlap ends: a wish for fewer keyframes stops here, only a limit goes on."""
+LEAST_SHARE = SPACING / WIDEST
+"""Of its motion that a step counts at least: frames that are ``SPACING`` apart overlap, however fast the camera was."""
 GROWTH = 1.08
+YIELDS, FAINT = 0.8, 0.01
+"""Where lost tracks ask for too many frames, their weight falls to this part of itself, again and again, until it is
+faint: then they are not asked."""
 SHARP_REL = 0.7
 
 
@@ -123,7 +130,10 @@ def thinned(rows: list[int], most: int) -> list[int]:
 
 
 def _along_motion(frames: pd.DataFrame, longer_side_px: Mapping[str, float], budget: Budget) -> list[int]:
-    """Space frames by motion for as many as are wanted; what lost tracks ask for comes on top, up to the limit."""
+    """Space frames by motion for as many as are wanted; what lost tracks ask for comes on top, as far as the limit goes.
+
+    What is given to lost tracks within the limit would be missing where the camera sees something.
+    """
     parts = [part for _, part in frames.groupby("segment_id", sort=False)]
     clean = [_Stretch.of(part.assign(tracked_share=1.0), longer_side_px) for part in parts]
     spacing, least = SPACING, len(parts)
@@ -134,11 +144,15 @@ def _along_motion(frames: pd.DataFrame, longer_side_px: Mapping[str, float], bud
     while len(rows) > max(budget.wanted, least) and spacing < WIDEST:
         spacing = min(WIDEST, spacing * GROWTH)
         rows = _rows_at(clean, spacing)
-    stretches = [_Stretch.of(part, longer_side_px) for part in parts]
-    rows = _rows_at(stretches, spacing)
+    lossy = [_Stretch.of(part, longer_side_px) for part in parts]
+    weight, on_top = 1.0, _rows_at(lossy, spacing)
+    while len(on_top) > max(budget.most, least) and weight > FAINT:
+        weight *= YIELDS
+        on_top = _rows_at([each.towards(other, weight) for each, other in zip(clean, lossy, strict=True)], spacing)
+    rows = on_top if weight > FAINT else rows
     while len(rows) > max(budget.most, least):
         spacing *= GROWTH
-        rows = _rows_at(stretches, spacing)
+        rows = _rows_at(clean, spacing)
     return thinned(rows, budget.most)  # matters only when one frame a segment is too many: the clip is all cuts
 
 
@@ -161,6 +175,11 @@ class _Stretch:
         )
 
 
+    def towards(self, other: _Stretch, weight: float) -> _Stretch:
+        """Return the segment with its places moved by ``weight``, 0 to 1, to those of ``other``."""
+        return replace(self, places=(1 - weight) * self.places + weight * other.places)
+
+
 def _rows_at(stretches: Sequence[_Stretch], spacing: float) -> list[int]:
     return [
         int(each.rows[i]) for each in stretches for i in pick(each.places, each.quality, each.good, spacing=spacing)
@@ -178,16 +197,18 @@ def places_of(part: pd.DataFrame, longer_side_px: float) -> Float:
 
 
 def evened(moved: Float) -> Float:
-    """Return (N,) motion with slow steps lengthened, NaN where unknown: what is filmed slowly is filmed for its sake.
+    """Return (N,) motion drawn to its mean while the camera moves, NaN where unknown.
 
-    Spaced by motion alone, stretches where the camera lingers get few frames, and their views are learned badly.
+    What is filmed slowly is filmed for its sake: spaced by motion alone, stretches where the camera lingers get few
+    frames, and their views are learned badly.
     """
     known = moved[np.isfinite(moved)]
     known = known[known > STANDS * np.median(known)] if len(known) else known
     if not len(known):
         return moved
     moves = moved > STANDS * np.median(known)
-    return np.where(moves, np.maximum(moved, SLOWEST * known.mean()), moved)
+    drawn = (1 - EVENED) * moved + EVENED * known.mean()
+    return np.where(moves, np.maximum(drawn, LEAST_SHARE * moved), moved)
 
 
 def steps_of(moved: Float, tracked: Float) -> Float:

@@ -107,6 +107,19 @@ def test_standing_still_gives_one_keyframe() -> None:
     assert len(selected(table(100, motion_px=0.0))) == 1
 
 
+def test_lost_tracks_take_nothing_from_what_is_seen_where_there_is_a_limit() -> None:
+    frames = table(400, motion_px=6.0).assign(tracked_share=np.where(np.arange(400) // 20 == 10, 0.5, 0.99))
+    seen = frames.assign(tracked_share=0.99)
+    limit = Budget(wanted=60, most=60)
+    lossy, clean = ([k.frame_index // 3 for k in selected(each, limit)] for each in (frames, seen))
+    on_top = [k.frame_index // 3 for k in selected(frames, Budget(wanted=60, most=200))]
+    blind = set(range(199, 221))
+    assert len(on_top) > 1.2 * len(clean)
+    assert len(lossy) <= 60
+    assert len(set(lossy) - blind) >= len(set(clean) - blind) - 1
+    assert len(set(lossy) & blind) >= len(set(clean) & blind)
+
+
 def test_what_is_filmed_slowly_is_kept_more_densely_than_its_motion_asks_for_but_a_stand_still_is_not() -> None:
     paces = {"slow": 1.0, "fast": 5.0, "still": 0.05}
     frames = pd.concat([table(60, motion_px=pace) for pace in paces.values()], ignore_index=True)
