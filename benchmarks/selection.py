@@ -118,6 +118,7 @@ class Comparison:
     def learned(self, methods: Sequence[str], folds: int) -> list[dict[str, Any]]:
         """Return the held-out PSNR in dB of trainings on each method's frames, posed all together."""
         drawn = [self.held(fold) for fold in range(folds)]
+        poor = set(np.flatnonzero(self.frames["reject_reason"].notna()).tolist())
         choices = {(method, i): self.chosen(method, without=held) for method in methods for i, held in enumerate(drawn)}
         views, points, at = self.posed(sorted(set(chain(*drawn, *choices.values()))))
         found = []
@@ -126,7 +127,7 @@ class Comparison:
             for i, held in enumerate(drawn):
                 mine = views.take([at[row] for row in choices[method, i] if row in at])
                 gaussians = train(mine.images, mine.views, *points, plan_for(self.detail, seed=i)).gaussians
-                rows = [row for row in held if row in at]
+                rows = [row for row in held if row in at and row not in poor]  # a blurred view is best met by blur
                 shown = views.take([at[row] for row in rows])
                 psnr = np.array([each for each, _ in evaluate(gaussians, shown.images, shown.views)])
                 path = np.average(psnr, weights=self._paces(rows))

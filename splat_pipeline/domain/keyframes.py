@@ -46,6 +46,8 @@ WIDEST = LARGEST_GAP / 1.5
 """The spacing at which overlap ends: a wish for fewer keyframes stops here, only a limit goes on."""
 LEAST_SHARE = SPACING / WIDEST
 """Of its motion that a step counts at least: frames that are ``SPACING`` apart overlap, however fast the camera was."""
+OFF_PLACE = 0.3
+"""Of a window's best quality, what a frame loses that is a whole spacing off its place: gaps cost views, too."""
 GROWTH = 1.08
 YIELDS, FAINT = 0.8, 0.01
 """Where lost tracks ask for too many frames, their weight falls to this part of itself, again and again, until it is
@@ -130,7 +132,7 @@ def thinned(rows: list[int], most: int) -> list[int]:
 
 
 def _along_motion(frames: pd.DataFrame, longer_side_px: Mapping[str, float], budget: Budget) -> list[int]:
-    """Space frames by motion for as many as are wanted; what lost tracks ask for comes on top, as far as the limit goes.
+    """Space frames by motion for as many as are wanted; what lost tracks ask for comes on top, up to the limit.
 
     What is given to lost tracks within the limit would be missing where the camera sees something.
     """
@@ -173,7 +175,6 @@ class _Stretch:
             quality=part["quality"].to_numpy(float),
             good=part["reject_reason"].isna().to_numpy(bool),
         )
-
 
     def towards(self, other: _Stretch, weight: float) -> _Stretch:
         """Return the segment with its places moved by ``weight``, 0 to 1, to those of ``other``."""
@@ -226,9 +227,10 @@ def steps_of(moved: Float, tracked: Float) -> Float:
 def pick(places: Float, quality: Float, good: NDArray[np.bool_], *, spacing: float) -> list[int]:
     """Return indices of the frames to keep of one segment. places (N,) rising, quality (N,), good (N,).
 
-    From the last kept place p the best good frame in [p + 0.5, p + 1.5] spacings is next; without one the first good
-    frame within ``LARGEST_GAP``, or else the best of what there is, so that overlap never breaks for want of quality.
-    Before a leap that is longer than this the last frame is kept, and the first after it.
+    From the last kept place p the best good frame in [p + 0.5, p + 1.5] spacings is next, where being off p + 1 counts
+    against it; without one the first good frame within ``LARGEST_GAP``, or else the best of what there is, so that
+    overlap never breaks for want of quality. Before a leap that is longer than this the last frame is kept, and the
+    first after it.
     """
     kept: list[int] = []
     at = places[0] - spacing if len(places) else 0.0
@@ -246,7 +248,8 @@ def pick(places: Float, quality: Float, good: NDArray[np.bool_], *, spacing: flo
             later = np.flatnonzero(good[low:reach])
             window = window if not len(later) else np.array([low + later[0]])
         usable = window[good[window]] if good[window].any() else window
-        best = int(usable[np.argmax(quality[usable])])
+        off = np.abs((places[usable] - at) / spacing - 1.0)
+        best = int(usable[np.argmax(quality[usable] / max(quality[usable].max(), 1e-9) - OFF_PLACE * off)])
         kept.append(best)
         at, first = places[best], best + 1
     return kept

@@ -14,6 +14,8 @@ from splat_pipeline.domain.frames import FrameMeasure
 NEIGHBOURS_S, NEIGHBOURS = 1.0, 5
 """Sharpness is compared with frames so near in time, and with so many on either side at least."""
 BLURRED_REL = 0.5
+SHARP_ENOUGH = 1.2
+"""Of relative sharpness: more is of no use to whoever chooses."""
 REPEAT_BELOW = 0.3
 """Mean luma difference, of 255, of a frame that repeats the one before."""
 FREEZE_S = 1.0
@@ -170,12 +172,12 @@ def _lost(now: FrameMeasure, before: FrameMeasure) -> bool:
 
 
 def qualities(measures: Sequence[FrameMeasure], relative: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (N,) 0 to 1: the rank within the clip of relative sharpness times the share of pixels not clipped."""
+    """Return (N,) 0 to 1: relative sharpness, as far as it is of use, times the share of pixels not clipped.
+
+    No ranks: in a clip that is sharp throughout they would make much of differences that are none.
+    """
     exposed = np.array([max(0.05, 1.0 - m.clipped_low - m.clipped_high) for m in measures])
-    score = np.minimum(relative, 1.5) * exposed
-    ranks = np.empty(len(score))
-    ranks[np.argsort(score, kind="stable")] = np.arange(len(score))
-    return ranks / max(1, len(score) - 1)
+    return np.minimum(relative / SHARP_ENOUGH, 1.0) * exposed
 
 
 def _reject_reason(measure: FrameMeasure, relative: float, repeat: int | None, *, images: bool) -> str | None:

@@ -103,6 +103,15 @@ def test_the_cap_holds_and_order_is_kept(count: int, motion_px: float, parts: in
     assert names == sorted(names)
 
 
+def test_gaps_are_regular_where_all_is_as_good_and_give_way_to_what_is_blurred() -> None:
+    places, good = np.arange(60) / 4.0, np.ones(60, bool)
+    assert set(np.diff(pick(places, np.full(60, 0.8), good, spacing=1.0)[:-1])) == {4}
+    noise = np.random.default_rng(0).uniform(0.78, 0.82, 60)
+    assert set(np.diff(pick(places, noise, good, spacing=1.0)[:-1])) == {4}
+    blurred = np.where(np.arange(60) % 4 == 3, 0.4, 0.8)
+    assert not [i for i in pick(places, blurred, good, spacing=1.0) if i % 4 == 3]
+
+
 def test_standing_still_gives_one_keyframe() -> None:
     assert len(selected(table(100, motion_px=0.0))) == 1
 
@@ -146,7 +155,7 @@ def test_lost_tracks_multiply_as_steps_add() -> None:
 
 def test_where_tracks_are_lost_every_frame_is_kept_and_the_one_before() -> None:
     frames = table(200, motion_px=2.0)
-    frames.loc[100:105, "tracked_share"] = 0.15
+    frames.loc[100:105, "tracked_share"] = 0.1
     kept = [k.frame_index // 3 for k in selected(frames)]
     assert set(range(99, 106)) <= set(kept)
     assert len(kept) < 60
