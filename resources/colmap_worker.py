@@ -112,10 +112,10 @@ def reconstruct(request: Request) -> dict[str, Any]:
     database = scratch / "mapping.db"
     shutil.copyfile(matches, database)  # the view graph calibration edits it
     seen = evidence(database, request)
-    found = MAPPERS[request["mapper"]](database, request)
+    found = {
+        key: mended(model, database, request) for key, model in MAPPERS[request["mapper"]](database, request).items()
+    }
     database.unlink()
-    for model in found.values():
-        drop_strays(model)
     models = sorted(found.values(), key=lambda model: -model.num_reg_images())
     say(f"models of {[model.num_reg_images() for model in models]} images")
     known = known_cameras(request)
@@ -129,6 +129,22 @@ def reconstruct(request: Request) -> dict[str, Any]:
         "registered": 0 if chosen is None else chosen.num_reg_images(),
         **seen,
     }
+
+
+def mended(model: pc.Reconstruction, database: Path, request: Request) -> pc.Reconstruction:
+    """Return a model without strays: the incremental mapper tries to find their place by what is left of the model."""
+    if not drop_strays(model):
+        return model
+    start = Path(request["scratch"]) / "without-strays"
+    shutil.rmtree(start, ignore_errors=True)
+    start.mkdir()
+    model.write_binary(start)
+    options = _incremental_options(request)
+    found = pc.incremental_mapping(database, request["folder"], _models(request), options, input_path=start)
+    for each in found.values():
+        drop_strays(each)
+    best = max(found.values(), key=lambda each: each.num_reg_images(), default=model)
+    return best if best.num_reg_images() > model.num_reg_images() else model
 
 
 def _write_parts(models: Sequence[pc.Reconstruction], request: Request) -> None:
@@ -147,12 +163,17 @@ def _map_global(database: Path, request: Request) -> dict[int, pc.Reconstruction
     return dict(pc.global_mapping(database, request["folder"], _models(request), options))
 
 
-def _map_incremental(database: Path, request: Request) -> dict[int, pc.Reconstruction]:
+def _incremental_options(request: Request) -> pc.IncrementalPipelineOptions:
     options = pc.IncrementalPipelineOptions(num_threads=request["threads"], random_seed=request["map_seed"])
     options.extract_colors = False  # the images go by aliases until the end
     options.constant_cameras = set(known_cameras(request))
     options.ba_refine_sensor_from_rig = False
     options.min_model_size = request["min_model_size"]
+    return options
+
+
+def _map_incremental(database: Path, request: Request) -> dict[int, pc.Reconstruction]:
+    options = _incremental_options(request)
     if request["loose"]:
         options.mapper.init_min_tri_angle = 8.0
         options.mapper.init_min_num_inliers = 60

@@ -12,7 +12,10 @@ from scene import FOCALS, RECIPE, ReplayedSfm
 
 from resources import colmap
 from resources.colmap import ColmapBackend
-from resources.colmap_database import LEAST_SEEN, drop_strays
+from resources.colmap_attempts import attempt_message
+from resources.colmap_database import LEAST_SEEN, alias, drop_strays
+from resources.colmap_matches import prepare
+from resources.colmap_worker import mended
 from resources.features import read_features
 from resources.progress import Progress
 from splat_pipeline.domain.errors import MissingArtifact, ToolCrashed
@@ -253,3 +256,21 @@ def test_a_frame_that_hardly_anything_ties_to_the_model_is_left_out(capture, tmp
     left = read_model(tmp_path)
     assert set(left.images) == set(images) - {stray.image_id}
     assert drop_strays(model) == []
+
+
+def test_a_stray_is_given_its_place_by_what_is_left_of_the_model(capture, tmp_path):
+    message = attempt_message(capture.request("global"), folder=tmp_path / "out", scratch=str(tmp_path), threads=2)
+    prepare(tmp_path / "matching.db", message)
+    model = pc.Reconstruction(str(capture.model))
+    for image in model.images.values():
+        image.name = alias(image.image_id)
+    stray = model.image(max(model.reg_image_ids()))
+    manager = pc.ObservationManager(model)
+    for keypoint in [i for i, point in enumerate(stray.points2D) if point.has_point3D()][3:]:
+        manager.delete_observation(stray.image_id, keypoint)
+    far = pc.Rigid3d(stray.cam_from_world().rotation, np.array([0.0, 0.0, 1e6]))
+    model.frame(stray.frame_id).rig_from_world = far
+    whole = mended(model, tmp_path / "matching.db", message)
+    assert whole.num_reg_images() == len(capture.names)
+    assert whole.image(stray.image_id).num_points3D > 10 * LEAST_SEEN
+    assert np.linalg.norm(whole.image(stray.image_id).projection_center()) < 1e3
