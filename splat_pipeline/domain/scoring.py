@@ -177,7 +177,8 @@ def qualities(measures: Sequence[FrameMeasure], relative: NDArray[np.float64]) -
     No ranks: in a clip that is sharp throughout they would make much of differences that are none.
     """
     exposed = np.array([max(0.05, 1.0 - m.clipped_low - m.clipped_high) for m in measures])
-    return np.minimum(relative / SHARP_ENOUGH, 1.0) * exposed
+    quality: NDArray[np.float64] = np.minimum(relative / SHARP_ENOUGH, 1.0) * exposed
+    return quality
 
 
 def _reject_reason(measure: FrameMeasure, relative: float, repeat: int | None, *, images: bool) -> str | None:
