@@ -49,8 +49,8 @@ def is_surprised(context: dg.AssetExecutionContext, store: Stores, machine: Mach
     """Fails with an error that only its cause gives away."""
     with stage(context, store, machine):
         try:
-            raise ConnectionError(f"refused: {URL}")  # noqa: TRY301  # a cause is what this is about
-        except ConnectionError as error:
+            raise LookupError(f"not known: {URL}")  # noqa: TRY301  # a cause is what this is about
+        except LookupError as error:
             raise RuntimeError("something else") from error
 
 

@@ -146,7 +146,7 @@ def test_a_rig_stays_as_it_is_and_gives_the_world_its_unit(instance, tmp_path, c
     keyframes, found, true = job.found()
     error = trajectory_error(found, true)
     assert error.ate_rmse < 0.01
-    assert error.rotation_deg.max() < 0.3
+    assert error.rotation_deg.max() < 0.4
     assert error.truth_from_estimate.scale == pytest.approx(1, abs=0.01)
     left, right = (keyframes.index[keyframes["video_id"] == clip] for clip in ("left", "right"))
     assert keyframes["pts_s"][left].tolist() == pytest.approx(keyframes["pts_s"][right].tolist())
