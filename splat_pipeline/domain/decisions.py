@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from splat_pipeline.domain.keyframes import Keyframe, places_of
+from splat_pipeline.domain.keyframes import Keyframe
+from splat_pipeline.domain.places import places_of
 
 STANDS = 0.002
 """Steps of this share of the longer side are none."""

@@ -1,9 +1,4 @@
-"""Which frames become keyframes: evenly spaced along the camera's way, the best of each stretch.
-
-Places along a clip are measured in shares of the picture's longer side that the corners moved, summed up, and evened
-out towards equal steps of time. Where corners were lost between two frames the step is taken to be large: what is left
-of the tracks are then often the slow ones.
-"""
+"""Which frames become keyframes: evenly spaced along the camera's way, the best of each stretch."""
 
 from __future__ import annotations
 
@@ -16,36 +11,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.budget import Budget
+from splat_pipeline.domain.places import Float, places_of
 from splat_pipeline.domain.rig import KnownCameras, followers, partners
 from splat_pipeline.domain.scoring import REFUSED
-
-Float = NDArray[np.float64]
 
 SPACING = 0.065
 """Between keyframes. Matches figure_orbit: about 110 keyframes of one turn."""
 FEW, CLOSEST = 48, 0.03
 """Short clips: the spacing shrinks, down to ``CLOSEST``, until there are ``FEW`` keyframes."""
-UNKNOWN_STEP = 0.15
-"""Between frames of which nobody knows how many tracks were lost."""
-LOSS = 0.12
-"""The step at which e, 2.7, times fewer tracks are left. Measured: see the lab notes on selecting."""
-USUAL = 0.9
-"""Share of tracks that is left when nothing is lost to motion: noise, and corners that were none, end some."""
-LEAST_LEFT = 0.02
-"""Share of tracks that is taken to be left when none is."""
-EVENED = 0.8
-"""How far the steps of a moving camera are drawn to their segment's mean: 0 is equal steps of the way, 1 of time.
-Measured: see the lab notes."""
-STANDS = 0.1
-"""Of the median step: a smaller one is no motion, and counts as it is."""
-TURNING = 0.6
-"""What a step counts that a turn on the spot explains: it shows nothing of depth."""
 LARGEST_GAP = 0.25
 """A stretch of rejected frames up to this long is left out; a longer one is bridged by its best frame."""
 WIDEST = LARGEST_GAP / 1.5
 """The spacing at which overlap ends: a wish for fewer keyframes stops here, only a limit goes on."""
-LEAST_SHARE = SPACING / WIDEST
-"""Of its motion that a step counts at least: frames that are ``SPACING`` apart overlap, however fast the camera was."""
 OFF_PLACE = 0.3
 """Of a window's best quality, what a frame loses that is a whole spacing off its place: gaps cost views, too."""
 GROWTH = 1.08
@@ -185,43 +162,6 @@ def _rows_at(stretches: Sequence[_Stretch], spacing: float) -> list[int]:
     return [
         int(each.rows[i]) for each in stretches for i in pick(each.places, each.quality, each.good, spacing=spacing)
     ]
-
-
-def places_of(part: pd.DataFrame, longer_side_px: float) -> Float:
-    """Return (N,) places of the frames of one segment, rows of ``tables.FRAMES``; the first is at 0."""
-    turning = part["rotation_only"].fillna(value=False).to_numpy(bool)
-    moved = part["motion_px"].to_numpy(float) / longer_side_px * np.where(turning, TURNING, 1.0)
-    steps = steps_of(evened(moved), part["tracked_share"].to_numpy(float))
-    steps[:1] = 0.0
-    places: Float = np.cumsum(steps)
-    return places
-
-
-def evened(moved: Float) -> Float:
-    """Return (N,) motion drawn to its mean while the camera moves, NaN where unknown.
-
-    What is filmed slowly is filmed for its sake: spaced by motion alone, stretches where the camera lingers get few
-    frames, and their views are learned badly.
-    """
-    known = moved[np.isfinite(moved)]
-    known = known[known > STANDS * np.median(known)] if len(known) else known
-    if not len(known):
-        return moved
-    moves = moved > STANDS * np.median(known)
-    drawn = (1 - EVENED) * moved + EVENED * known.mean()
-    return np.where(moves, np.maximum(drawn, LEAST_SHARE * moved), moved)
-
-
-def steps_of(moved: Float, tracked: Float) -> Float:
-    """Return (N,) steps from (N,) motion in longer sides and (N,) shares of tracks found again; NaN where unknown.
-
-    A step is the motion, or what the loss of tracks stands for where that is more: -LOSS ln(share / USUAL). These add
-    up as shares of surviving tracks multiply: places measure how much two frames far apart still have in common.
-    """
-    lost = -LOSS * np.log(np.clip(tracked / USUAL, LEAST_LEFT, 1.0))
-    unknown = np.where(np.isnan(lost), UNKNOWN_STEP, lost)
-    steps: Float = np.where(np.isnan(moved), unknown, np.fmax(moved, lost))
-    return steps
 
 
 def pick(places: Float, quality: Float, good: NDArray[np.bool_], *, spacing: float) -> list[int]:

@@ -15,14 +15,13 @@ from splat_pipeline.domain.budget import Budget
 from splat_pipeline.domain.keyframes import (
     LARGEST_GAP,
     SPACING,
-    UNKNOWN_STEP,
     WIDEST,
     pick,
     select_keyframes,
     sharp_share,
-    steps_of,
     thinned,
 )
+from splat_pipeline.domain.places import UNKNOWN_STEP, steps_of
 
 UNIT = st.floats(0, 1)
 PLENTY = Budget(wanted=160, most=160)
