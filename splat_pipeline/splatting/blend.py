@@ -5,6 +5,7 @@ T      what passes all Gaussians in front, 1 at first; T <- T (1 - alpha)
 alpha  min(0.99, opacity exp(-|L d|^2)), 0 where below 1/255, 0 once T has fallen below 1e-4
 w      alpha T, the weight of a Gaussian in a pixel
 flat   (N, 16), starts (T + 1,), ids (P,): see project.py and tiles.py
+least  weight that a Gaussian must exceed in one of a block's pixels for the block to count as drawn; 0 in exact passes
 blocks (P,) uint16, one bit for each of a tile's 16 blocks of 4x4 pixels: whether the pair draws anything there
 field  (F, 256) float32 of one tile, flattened, block by block: all that the inner loop touches
 
@@ -67,8 +68,9 @@ AHEAD = 8
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def blend_tile(
-    flat: Float32, ids: Int32, blocks: UInt16, grid: Float32, field: Float32, left: Real, top: Real, deep: bool
-) -> int:
+    flat: Float32, ids: Int32, blocks: UInt16, grid: Float32, field: Float32, left: Real, top: Real, deep: bool,
+    least: Real,
+) -> int:  # fmt: skip
     """Blend the Gaussians ``ids`` into ``field``: T, red, green, blue and, if ``deep``, depth.
 
     Returns how many it took until all was opaque. Where a Gaussian lies is worked out one turn ahead: the loop over its
@@ -95,7 +97,7 @@ def blend_tile(
             passing = load(field, q)
             seen = (power <= DIM) & (passing >= OPAQUE)
             w = choose(seen, lesser(falloff(power), MOST) * passing, ZERO)
-            drawn |= np.int64(bits(seen) != 0) << block
+            drawn |= np.int64(bits(w > least) != 0) << block
             store(field, q, passing - w)
             store(field, q + PIXELS, load(field, q + PIXELS) + w * p[RED])
             store(field, q + 2 * PIXELS, load(field, q + 2 * PIXELS) + w * p[GREEN])
@@ -120,6 +122,7 @@ def blend(
     extra: Float32,
     used: Int32,
     blocks: UInt16,
+    least: Real,
 ) -> None:
     """Blend all tiles.
 
@@ -144,7 +147,9 @@ def blend(
             open_tile(field, across, down)
             field[PIXELS:] = ZERO
             mine = slice(starts[t], starts[t + 1])
-            used[t] = blend_tile(flat, ids[mine], blocks[mine], grid, field, np.float32(x0), np.float32(y0), deep)
+            used[t] = blend_tile(
+                flat, ids[mine], blocks[mine], grid, field, np.float32(x0), np.float32(y0), deep, least
+            )
             for plane in range(5 if deep else 4):
                 weave_plane(field, plane * PIXELS)
             for j in range(down):
@@ -177,6 +182,9 @@ def differentiate_tile(
         soon = min(s + AHEAD, last)
         fetch(lines, ids[soon] * LINE)
         fetch(written, slots[soon] * RECORD)
+        if blocks[s] == 0:
+            store_ten(written, slots[s] * RECORD, nothing)
+            continue
         p = flat[ids[s]]
         place(p, left, top, grid, spots, 0)
         wx0, wy0, dim = px * p[L11] + py * p[L21], py * p[L22], DIM - p[CUT]

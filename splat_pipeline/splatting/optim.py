@@ -88,7 +88,7 @@ def pull_back_and_step(
         desk, who, strain = make_desk(width), np.zeros(WIDTH, np.int64), np.zeros(WIDTH, np.float32)
         r, end = c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS
         while r < end:
-            count, r = next_sixteen(visible, touched, r, end, who)
+            count, r = next_sixteen(visible, touched, slot_starts, records, r, end, who)
             gather(rows, flat, records, slot_starts, touched, who[:count], lines, desk)
             store(strain, 0, pull_sixteen(desk, cam, degree, pulls))
             for line in range(lines):
@@ -101,4 +101,5 @@ def pull_back_and_step(
             for g in range(count):
                 score[who[g]] += strain[g]
                 weight[who[g]] = max(weight[who[g]], desk[2, WEIGHT * WIDTH + g])
-                seen[who[g]] += project.ONE
+        for r in range(c * m // project.CHUNKS, end):
+            seen[visible[r]] += project.ONE * (touched[visible[r]] > 0)

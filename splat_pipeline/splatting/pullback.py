@@ -107,13 +107,24 @@ def pull_columns(desk: Float32, cam: Float32, degree: int, pulls: tuple[Real, Re
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def next_sixteen(visible: Int32, touched: Int32, r: int, end: int, who: Int64) -> tuple[int, int]:
-    """Write to ``who`` (16,) those of ``visible`` from ``r`` to ``end`` that touch a tile; return (count, next r)."""
+def weight_of(records: Float32, first: int, count: int) -> Real:
+    """Return the sum of the weights of a Gaussian in its ``count`` records from ``first`` on."""
+    total = ZERO
+    for s in range(first, first + count):
+        total += records[s, WEIGHT]
+    return total
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def next_sixteen(
+    visible: Int32, touched: Int32, slot_starts: Int64, records: Float32, r: int, end: int, who: Int64
+) -> tuple[int, int]:
+    """Write to ``who`` (16,) those of ``visible`` from ``r`` to ``end`` that were drawn; return (count, next r)."""
     count = 0
     while r < end and count < WIDTH:
         i = visible[r]
         who[count] = i
-        count += touched[i] > 0
+        count += weight_of(records, slot_starts[i], touched[i]) > ZERO
         r += 1
     return count, r
 
@@ -184,7 +195,7 @@ def pull_back(
         desk, who = make_desk(width), np.zeros(WIDTH, np.int64)
         r, end = c * m // project.CHUNKS, (c + 1) * m // project.CHUNKS
         while r < end:
-            count, r = next_sixteen(visible, touched, r, end, who)
+            count, r = next_sixteen(visible, touched, slot_starts, records, r, end, who)
             gather(rows, flat, records, slot_starts, touched, who[:count], layout.lines(degree), desk)
             pull_sixteen(desk, cam, degree, pulls)
             for g in range(count):

@@ -119,8 +119,12 @@ def draw(
     *,
     degree: int,
     background: Float32,
+    least_weight: float = 0.0,
 ) -> Drawn:
-    """Draw ``rows`` (N, W) on ``canvas``, from the camera ``cam`` of ``project.camera_vector``."""
+    """Draw ``rows`` (N, W) on ``canvas``, from the camera ``cam`` of ``project.camera_vector``.
+
+    ``least_weight``: the backward pass leaves out blocks of pixels in which a Gaussian weighs no more than this.
+    """
     n = len(rows)
     room.reserve_gaussians(n)
     flat, touched, slot_starts = room.flat[:n], room.touched[:n], room.slot_starts[:n]
@@ -136,7 +140,8 @@ def draw(
     ids, slots, blocks = room.ids[:pairs], room.slots[:pairs], room.blocks[:pairs]
     tiles.place_lists(canvas.counts, canvas.starts)
     tiles.fill_lists(order, row_starts, room.spans, canvas.counts, slot_starts, ids, slots)
-    blend.blend(flat, canvas.starts, ids, background, canvas.image, canvas.extra, canvas.used, blocks)
+    least = np.float32(least_weight)
+    blend.blend(flat, canvas.starts, ids, background, canvas.image, canvas.extra, canvas.used, blocks, least)
     return Drawn(
         flat=flat, touched=touched, slot_starts=slot_starts, visible=visible, ids=ids, slots=slots, blocks=blocks
     )

@@ -173,7 +173,15 @@ class Studio:
         """Draw, and fill the easel's gradient; return what was drawn and the loss."""
         people, easel = self.people, self.easel(picture)
         rows = people.rows[: people.count]
-        drawn = draw(rows, self._cam(picture), easel.canvas, self.room, degree=degree, background=behind)
+        drawn = draw(
+            rows,
+            self._cam(picture),
+            easel.canvas,
+            self.room,
+            degree=degree,
+            background=behind,
+            least_weight=self.recipe.least_weight,
+        )
         to_planes(picture.image, easel.truth)
         if self.exposures is not None:
             recolor(easel.canvas.image, self.exposures.change(picture.number), easel.shown)

@@ -5,18 +5,19 @@ from test_render import CAMERA, HERE, arrays, changed, scene
 
 from splat_pipeline.domain.cameras import Camera
 from splat_pipeline.splatting import blend, layout, optim, project, pullback
+from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.render import Canvas, Workspace, draw
 
 SMALL = Camera(width_px=37, height_px=23, fx_px=30, fy_px=32, cx_px=17, cy_px=12)
 
 
-def backward(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), pulls=(0, 0)):
+def backward(g, camera, pose, upstream, background=(0.1, 0.5, 0.9), pulls=(0, 0), least=0.0):
     """Return d(Loss + Penalty)/d of every parameter for Loss = sum(upstream * image), and what ``draw`` gave."""
     k, n = g.sh.shape[1], len(g)
     rows, room = layout.pack(g), Workspace()
     canvas = Canvas.of(camera.width_px, camera.height_px)
     cam = project.camera_vector(camera, pose, antialiased=g.antialiased)
-    drawn = draw(rows, cam, canvas, room, degree=g.sh_degree, background=np.float32(background))
+    drawn = draw(rows, cam, canvas, room, degree=g.sh_degree, background=np.float32(background), least_weight=least)
     records = layout.make_records(len(drawn.ids))
     records[:] = np.nan
     planes = np.ascontiguousarray(upstream.transpose(2, 0, 1), dtype=np.float32)
@@ -149,7 +150,7 @@ def test_one_fused_step_is_the_gradient_followed_by_adam():
         moved, m, v, 1, rates, np.float32(1.5), cam, 2, *where, score, seen, weight, pullback.NO_PULLS
     )
     mask = np.zeros((50, 1), bool)
-    mask[:, 0] = drawn.touched > 0
+    mask[drawn.ids[drawn.blocks > 0], 0] = True
     want_m = np.where(mask, 0.9 * first + 0.1 * gradients[:, :16], first)
     way = np.hstack([want_m, gradients[:, 16:]])
     want_v = np.where(mask, 0.999 * second + 0.001 * gradients**2, second)
@@ -159,6 +160,20 @@ def test_one_fused_step_is_the_gradient_followed_by_adam():
     off = (widened(v) / np.maximum(want_v, 1e-20) - 1)[mask[:, 0]][:, :11]
     assert abs(off.mean()) < 3 * off.std() / np.sqrt(off.size)  # rounded up as often as down
     np.testing.assert_allclose(moved, want, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(seen > 0, mask[:, 0])
+    np.testing.assert_array_equal(moved[~mask[:, 0]], rows[~mask[:, 0]])
+    np.testing.assert_array_equal(seen > 0, drawn.touched > 0)
     assert 0 < mask.mean() < 1
     assert score.min() >= 0
+
+
+def test_what_weighs_little_is_left_out_of_the_gradient_and_changes_it_little():
+    g = scene(300, degree=1)
+    upstream = np.random.default_rng(2).normal(size=(CAMERA.height_px, CAMERA.width_px, 3))
+    whole, (*_, drawn, _) = backward(g, CAMERA, HERE, upstream)
+    lit = np.unpackbits(drawn.blocks.view(np.uint8)).sum()
+    some, (*_, less, records) = backward(g, CAMERA, HERE, upstream, least=TrainRecipe().least_weight)
+    fewer = np.unpackbits(less.blocks.view(np.uint8)).sum()
+    assert 0 < fewer < lit
+    assert (records[less.slots[less.blocks == 0]] == 0).all()
+    for name, exact in whole.items():
+        assert np.linalg.norm(some[name] - exact) < 0.02 * np.linalg.norm(exact), name

@@ -17,7 +17,7 @@ TRIPLE, PROCESSOR = "aarch64-unknown-linux-gnu", "neoverse-n1"
 REAL, LINE, TABLE = types.float32, types.float32[::1], types.float32[:, ::1]
 WHO, BITS = types.int32[::1], types.uint16[::1]
 KERNELS = {
-    blend.blend_tile: (TABLE, WHO, BITS, LINE, LINE, REAL, REAL, types.boolean),
+    blend.blend_tile: (TABLE, WHO, BITS, LINE, LINE, REAL, REAL, types.boolean, REAL),
     blend.differentiate_tile: (TABLE, WHO, WHO, BITS, LINE, LINE, REAL, REAL, TABLE),
     project.flatten: (LINE, LINE, REAL, REAL, LINE),
     pullback.pull_columns: (TABLE, LINE, types.int64, types.UniTuple(REAL, 2)),
