@@ -12,6 +12,8 @@ drawn from what is left over they would be the frames that one's rivals did not 
 that is chosen or drawn is posed in one reconstruction, so that no difference of poses hides that of the choices. Which
 single frames a choice takes moves it by 0.2 dB, so this is done several times over, with other frames drawn. ``path``
 weighs the views by how fast the camera moved: equal steps of the way count the same, however long it lingered.
+``sharp`` is the mean of those that are no less sharp than their neighbours in time: a photograph that is blurred itself
+is met best by a model that is blurred, too, and says little of what was learned of the scene.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ CHOSEN = ["source_videos", "frame_quality", "keyframes"]
 POSED = ["features", "match_graph", "linking_frames", "local_reconstructions", "camera_poses"]
 METHODS = ("ours", "uniform", "sharpest")
 HELD_EVERY = 4
-JUDGED = ("trained_on", "views", "psnr_db", "psnr_path_db", "psnr_worst_tenth_db")
+JUDGED = ("trained_on", "views", "psnr_db", "psnr_path_db", "psnr_sharp_db", "psnr_worst_tenth_db")
 """Of a method, on the mean of all folds."""
 
 
@@ -131,7 +133,8 @@ class Comparison:
                 shown = views.take([at[row] for row in rows])
                 psnr = np.array([each for each, _ in evaluate(gaussians, shown.images, shown.views)])
                 path = np.average(psnr, weights=self._paces(rows))
-                judged.append((len(mine.views), len(psnr), psnr.mean(), path, np.quantile(psnr, 0.1)))
+                sharp = psnr[self.frames["sharpness_rel"].iloc[rows].to_numpy(float) >= 1].mean()
+                judged.append((len(mine.views), len(psnr), psnr.mean(), path, sharp, np.quantile(psnr, 0.1)))
             found.append({"method": method} | dict(zip(JUDGED, np.mean(judged, axis=0).round(3).tolist(), strict=True)))
             print(json.dumps(found[-1]), file=sys.stderr, flush=True)
         return found
