@@ -21,8 +21,6 @@ Pairs = set[tuple[int, int]]
 
 SURE_INLIERS = 30
 """Far pairs of a sequence need this many: false loops were seen with 15 and 16."""
-LEAST_SEEN = 12
-"""Points by which a frame must be tied to a model. A pose takes three; what has four of its thousands is anywhere."""
 FOCAL_PRIOR = 1.2
 """Times the longer side, as COLMAP guesses without EXIF."""
 
@@ -137,24 +135,6 @@ def match(path: Path, request: Request, *, near: Pairs, far: Pairs) -> None:
         pairing = pc.ImportedPairingOptions(match_list_path=listed, block_size=64)
         verification.min_num_inliers = least
         pc.match_image_pairs(path, options, pairing, verification, pc.Device.cpu)
-
-
-def drop_strays(model: pc.Reconstruction) -> list[int]:
-    """Take out of a model the frames that hardly any point ties to it, and return the ids of their images.
-
-    The global mapper keeps them, wherever they end up; one at the end of the world makes all others uncertain.
-    """
-    seen: dict[int, int] = dict.fromkeys(model.reg_frame_ids(), 0)
-    images = [model.image(image_id) for image_id in model.reg_image_ids()]
-    for image in images:
-        seen[image.frame_id] += image.num_points3D
-    strays = {frame_id for frame_id, points in seen.items() if points < LEAST_SEEN}
-    dropped = sorted(image.image_id for image in images if image.frame_id in strays)
-    for frame_id in sorted(strays):
-        model.deregister_frame(frame_id)
-    if dropped:
-        say(f"{len(dropped)} images are tied to the model by fewer than {LEAST_SEEN} points: left out")
-    return dropped
 
 
 def write_named(model: pc.Reconstruction, out: Path, request: Request) -> None:

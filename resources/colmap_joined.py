@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pycolmap as pc
 
-from resources.colmap_database import Request, drop_strays, fill, framed, known_cameras, rig_of, say, write_named
+from resources.colmap_database import Request, fill, framed, known_cameras, rig_of, say, write_named
 from resources.colmap_matches import take
 from resources.colmap_readjust import solve
+from resources.colmap_strays import drop_strays
 
 ROUNDS = (16.0, 6.0, 4.0)
 """Bound on reprojection errors in px, round by round: the seams between windows are wide at first."""

@@ -11,7 +11,8 @@ import numpy as np
 import pycolmap as pc
 from numpy.typing import NDArray
 
-from resources.colmap_database import Request, drop_strays, say
+from resources.colmap_database import Request, say
+from resources.colmap_strays import drop_strays
 from splat_pipeline.domain.evaluation import trajectory_error
 from splat_pipeline.domain.formats.colmap import ColmapCamera, read_model
 from splat_pipeline.domain.poses import observe

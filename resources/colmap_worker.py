@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pycolmap as pc
 
-from resources.colmap_database import Request, drop_strays, known_cameras, say, write_named
+from resources.colmap_database import Request, known_cameras, say, write_named
 from resources.colmap_focal import focals
 from resources.colmap_joined import adjust
 from resources.colmap_known import hold
@@ -26,6 +26,7 @@ from resources.colmap_posed import triangulate
 from resources.colmap_readjust import readjust
 from resources.colmap_refine import refine
 from resources.colmap_rescue import another_start, evidence, prepare_join
+from resources.colmap_strays import drop_strays
 from resources.features import ImageFeatures, segment_of, write_features
 from splat_pipeline.domain.errors import CorruptArtifact
 

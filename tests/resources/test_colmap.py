@@ -9,12 +9,14 @@ import numpy as np
 import pycolmap as pc
 import pytest
 from scene import FOCALS, RECIPE, ReplayedSfm
+from scipy import sparse
 
 from resources import colmap
 from resources.colmap import ColmapBackend
 from resources.colmap_attempts import attempt_message
-from resources.colmap_database import LEAST_SEEN, alias, drop_strays
+from resources.colmap_database import alias
 from resources.colmap_matches import prepare
+from resources.colmap_strays import LEAST_SEEN, drop_strays, groups_of
 from resources.colmap_worker import mended
 from resources.features import read_features
 from resources.progress import Progress
@@ -185,6 +187,7 @@ def test_pycolmap_is_imported_by_the_worker_and_its_own_modules_only():
         "colmap_readjust",
         "colmap_refine",
         "colmap_rescue",
+        "colmap_strays",
     }
     for name, text in texts.items():
         found = {other for other in importing if f"from resources.{other} " in text or f"import {other}" in text}
@@ -256,6 +259,40 @@ def test_a_frame_that_hardly_anything_ties_to_the_model_is_left_out(capture, tmp
     left = read_model(tmp_path)
     assert set(left.images) == set(images) - {stray.image_id}
     assert drop_strays(model) == []
+
+
+def test_frames_that_are_tied_to_each_other_and_not_to_the_model_are_left_out(capture):
+    model = pc.Reconstruction(str(capture.model))
+    images = sorted(model.reg_image_ids())
+    apart = set(images[:3])
+    manager = pc.ObservationManager(model)
+    seers = {i: {each.image_id for each in point.track.elements} for i, point in model.points3D.items()}
+    for image_id in apart:
+        for keypoint, point in enumerate(model.image(image_id).points2D):
+            if point.has_point3D() and seers[point.point3D_id] - apart:
+                manager.delete_observation(image_id, keypoint)
+    assert min(model.image(image_id).num_points3D for image_id in apart) > LEAST_SEEN
+    assert drop_strays(model) == sorted(apart)
+
+
+def seen_by(*points):
+    """Return which frames see which of some points: (first, end) pairs of each frame."""
+    seen = np.zeros((len(points), max(end for spans in points for _, end in spans)), np.int32)
+    for row, spans in enumerate(points):
+        for first, end in spans:
+            seen[row, first:end] = 1
+    return sparse.csr_matrix(seen)
+
+
+def test_groups_are_one_where_together_they_see_enough_of_the_same():
+    two = [[(0, 20)], [(8, 40)], [(50, 70)], [(60, 80), (0, 4)]]
+    assert groups_of(seen_by(*two)).tolist() == [0, 0, 1, 2], "12 points, then 10, then 4"
+    close = [[(0, 20)], [(8, 40)], [(50, 70)], [(58, 80), (0, 4)]]
+    assert groups_of(seen_by(*close)).tolist() == [0, 0, 1, 1]
+    third = [*close, [(0, 6), (74, 80)]]
+    assert groups_of(seen_by(*third)).tolist() == [0, 0, 1, 1, 2], "6 points of each"
+    shared = [*close[:2], [(50, 70), (30, 36)], [(58, 80), (0, 6)]]
+    assert groups_of(seen_by(*shared)).tolist() == [0, 0, 0, 0], "12 of the two, 6 of each"
 
 
 def test_a_stray_is_given_its_place_by_what_is_left_of_the_model(capture, tmp_path):
