@@ -39,7 +39,7 @@ from splat_pipeline.domain.errors import SplatError
 from splat_pipeline.domain.gaussians import Gaussians
 from splat_pipeline.domain.plans import Detail, TrainingPlan, plan_for
 from splat_pipeline.ports.training import TrainingViews
-from splat_pipeline.splatting.recipe import PATIENT_FROM, TrainRecipe
+from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.train import Probe, Progress, Trained, evaluate, train
 
 SHARES = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 home=Path(home),
                 points=args.points,
             )
-        figures = measured(case, plan_of(args), seconds=args.seconds, recipe=recipe_of(args))
+        figures = measured(case, plan_of(args), seconds=args.seconds)
     except SplatError as error:
         sys.exit(f"{error.cause}. {error.remedy}")
     print(as_table(figures["curve"]))
@@ -83,9 +83,6 @@ def options() -> argparse.ArgumentParser:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--seconds", type=float, help="train so long")
     length.add_argument("--iterations", type=int, default=400)
-    parser.add_argument(
-        "--patient", action="store_true", help="the recipe of long trainings; by itself from 8,000 iterations"
-    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     return parser
 
@@ -125,14 +122,7 @@ class Curve:
         self.seconds += time.perf_counter() - start
 
 
-def recipe_of(args: argparse.Namespace) -> TrainRecipe:
-    """Return the recipe that a training of this length gets; by the clock, the one asked for."""
-    if args.patient:
-        return TrainRecipe.of(PATIENT_FROM)
-    return TrainRecipe.of(0 if args.seconds else args.iterations)
-
-
-def measured(case: Case, plan: TrainingPlan, *, seconds: float | None, recipe: TrainRecipe) -> dict[str, Any]:
+def measured(case: Case, plan: TrainingPlan, *, seconds: float | None) -> dict[str, Any]:
     """Train once, briefly, to load or compile the kernels, then once for the figures."""
     views, heldout = case.split()
     if not len(case.points):
@@ -146,7 +136,7 @@ def measured(case: Case, plan: TrainingPlan, *, seconds: float | None, recipe: T
     curve = Curve(heldout=heldout)
     start, cpu = time.perf_counter(), time.process_time()
     with LocalMachine().metered() as usage:
-        trained = run(plan, recipe=recipe, seconds=seconds, probe=Probe(shares=SHARES, call=curve.note), progress=_tell)
+        trained = run(plan, seconds=seconds, probe=Probe(shares=SHARES, call=curve.note), progress=_tell)
     took, spent = time.perf_counter() - start - curve.seconds, time.process_time() - cpu
     iterations = trained.history[-1].iteration
     curve.note(trained.gaussians, iterations, took)
@@ -155,7 +145,7 @@ def measured(case: Case, plan: TrainingPlan, *, seconds: float | None, recipe: T
         "psnr_heldout": last["psnr"],
         "ssim_heldout": last["ssim"],
         "ms_per_iteration": round(1000 * took / iterations, 2),
-        "ms_per_phase": ms_per_phase(trained.gaussians, views, recipe),
+        "ms_per_phase": ms_per_phase(trained.gaussians, views, TrainRecipe()),
         "iterations": iterations,
         "gaussians": len(trained.gaussians),
         "peak_rss_bytes": usage.peak_rss_bytes,

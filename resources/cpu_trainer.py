@@ -61,7 +61,7 @@ class CpuTrainer(OurEyes):
                 points,
                 colors,
                 plan,
-                recipe=TrainRecipe.of(plan.iterations if seconds is None else 0, plan.options),
+                recipe=TrainRecipe(**plan.options),
                 progress=lambda at: say(at.line()),
                 seconds=seconds,
                 checkpoints=Checkpoints(folder=ongoing, say=say, take_over=take_over) if ongoing else None,

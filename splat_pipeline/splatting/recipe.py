@@ -6,9 +6,7 @@ views of 270x480 px, 50,000 Gaussians, a minute on two cores): believe it to a t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +75,7 @@ class TrainRecipe:
     """Share of the cap that points for the bare parts of the pictures may take."""
     least_weight: float = 0.002
     """Where a Gaussian weighs less than this throughout a block of pixels, the gradient leaves it out: a third of all
-    blocks, a twelfth of a step's time, no difference in dB. See the lab notes."""
+    blocks, a twelfth of a step, no difference in dB. See the lab notes."""
     least_points: int = 100
     """Below this, random points in the cameras' view are added."""
     random_share: float = 0.2
@@ -111,29 +109,3 @@ class TrainRecipe:
     """Of a learned background, sRGB an iteration at the start, falling to nothing at the end."""
     antialias: bool = False
     """Multiply opacities by rho of project.py: the 2D filter of Mip-Splatting."""
-
-    @staticmethod
-    def of(iterations: int, asked: Mapping[str, Any] | None = None) -> TrainRecipe:
-        """Return the recipe of a training of so many iterations, with what was asked for by name."""
-        return TrainRecipe(**{**(PATIENT if iterations >= PATIENT_FROM else {}), **(asked or {})})
-
-
-PATIENT_FROM = 8000
-"""Iterations: below, a training has to hurry."""
-PATIENT: Mapping[str, Any] = {
-    "means_rate": 5e-4,
-    "quats_rate": 4e-3,
-    "scales_rate": 6e-3,
-    "opacity_rate": 0.06,
-    "color_rate": 3e-3,
-    "detail_rate": 4e-4,
-    "detail_every": 1,
-    "degree_every": 0.2,
-    "quarter_until": 0.1,
-    "half_until": 0.3,
-    "prune_weight": 0.0,
-    "ssim_weight": 0.3,
-    "background": "random",
-}
-"""What long trainings do otherwise: they would learn their own pictures by heart. Smaller steps, late harmonics, no
-black to hide faint Gaussians before: see the lab notes."""

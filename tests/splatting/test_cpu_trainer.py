@@ -14,7 +14,7 @@ from splat_pipeline.ports.training import SplatTrainer, TrainingViews
 from splat_pipeline.splatting import train as training
 from splat_pipeline.splatting.background import FIXED, Background
 from splat_pipeline.splatting.exposure import KINDS
-from splat_pipeline.splatting.recipe import PATIENT, PATIENT_FROM, TrainRecipe
+from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.strategies import STRATEGIES
 from splat_pipeline.splatting.studio import Studio
 
@@ -54,27 +54,6 @@ def test_what_a_job_may_ask_is_what_the_trainer_has(world, views):
     _, _, points, colors = world
     trained = CpuTrainer().train(views, points.astype("f4"), colors, plan, say=lambda _: None).gaussians
     assert (trained.background, trained.antialiased) == ((1, 0, 0), True)
-
-
-def test_a_long_training_is_patient_unless_asked_otherwise(world, views, monkeypatch):
-    given = []
-
-    def note(*args, recipe, seconds, **options):
-        given.append(recipe)
-        raise MemoryError
-
-    monkeypatch.setattr(training, "train", note)
-    for iterations, seconds, options in (
-        (PATIENT_FROM - 1, None, {}),
-        (PATIENT_FROM, None, {}),
-        (PATIENT_FROM, 60.0, {}),
-        (PATIENT_FROM, None, {"background": "white"}),
-    ):
-        plan = replace(PLAN, iterations=iterations, options=options)
-        with pytest.raises(OutOfMemory):
-            CpuTrainer().train(views, np.zeros((0, 3), "f4"), np.zeros((0, 3), "u1"), plan, say=print, seconds=seconds)
-    patient = TrainRecipe(**PATIENT)
-    assert given == [TrainRecipe(), patient, TrainRecipe(), replace(patient, background="white")]
 
 
 def test_missing_memory_is_said_in_the_project_s_words(world, views, monkeypatch):
