@@ -228,9 +228,13 @@ def over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def heed() -> None:
-    """Have SIGTERM end what is started from here; where the tests were started with it ignored, that is inherited."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Have SIGTERM end what is started from here, also where the tests were started with it ignored.
+
+    What is ignored is inherited: by a shell's background jobs SIGINT, whose handler Dagster takes for SIGTERM's.
+    """
+    for number, usual in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def free_port() -> int:
