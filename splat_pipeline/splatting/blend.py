@@ -114,16 +114,9 @@ def blend_tile(
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
 def blend(
-    flat: Float32,
-    starts: Int64,
-    ids: Int32,
-    background: Float32,
-    image: Float32,
-    extra: Float32,
-    used: Int32,
-    blocks: UInt16,
-    least: Real,
-) -> None:
+    flat: Float32, starts: Int64, ids: Int32, background: Float32, image: Float32, extra: Float32, used: Int32,
+    blocks: UInt16, least: Real,
+) -> None:  # fmt: skip
     """Blend all tiles.
 
     Writes ``image`` (3, H, W), ``extra`` (2, H, W): alpha and alpha-weighted depth (left out
