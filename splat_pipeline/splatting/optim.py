@@ -101,5 +101,6 @@ def pull_back_and_step(
             for g in range(count):
                 score[who[g]] += strain[g]
                 weight[who[g]] = max(weight[who[g]], desk[2, WEIGHT * WIDTH + g])
+        # those that show nothing do not move, but count as seen: that is how they are found out
         for r in range(c * m // project.CHUNKS, end):
             seen[visible[r]] += project.ONE * (touched[visible[r]] > 0)
