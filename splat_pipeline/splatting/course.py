@@ -79,7 +79,7 @@ class Course:
     pace_s: float = 0.0
     """Running mean of the seconds an iteration."""
     since: tuple[float, float] = field(init=False)
-    """Seconds and share of the work when this process began with iterations."""
+    """Seconds and share of the work when this process began with iterations, or had done the first of all."""
     last_s: float = field(init=False)
     side_px: int = field(init=False)
     """The shortest of all images."""
@@ -138,6 +138,8 @@ class Course:
         self.done += 1
         if self.seconds is None:
             self.share = self.done / self.plan.iterations
+            if self.done == 1:
+                self.begin()  # anew: kernels were loaded or compiled on the way, which is no pace
             return
         now = self.stopwatch.seconds()
         took, self.last_s = now - self.last_s, now
@@ -152,10 +154,12 @@ class Course:
         self.share = max(self.share, float(reached))
 
     def seconds_left(self) -> float:
-        """Return an estimate."""
+        """Return an estimate. By iterations, the first tells nothing of those to come."""
+        if self.over:
+            return 0.0
         now = self.stopwatch.seconds()
         if self.seconds is not None:
-            return 0.0 if self.over else max(self.seconds - now, 0.0)
+            return max(self.seconds - now, 0.0)
         start, work = (0.0, 0.0) if self.stopwatch.before else self.since  # of a process that goes on all count
         return (now - start) * (1 - self.work_done) / (self.work_done - work)
 

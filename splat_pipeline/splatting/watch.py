@@ -68,7 +68,7 @@ class Watch:
         )
         if course.over or course.share * STEPS >= len(self.history):
             self.history.append(step)
-        if self.tell is not None and (course.over or seconds - self.last_told >= 1):
+        if self.tell is not None and (course.over or (course.done > 1 and seconds - self.last_told >= 1)):
             self.last_told = seconds
             left = course.seconds_left()
             self.tell(Progress(**asdict(step), iterations=course.iterations, seconds_left=left))

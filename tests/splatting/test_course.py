@@ -50,6 +50,30 @@ def test_a_training_by_the_clock_ends_within_3_percent_of_the_time(world, monkey
     assert 0.3 < half / machine.steps < 0.7
 
 
+def test_compiling_the_kernels_counts_as_no_pace(world, monkeypatch):
+    machine, told = Machine(monkeypatch, picture_s=0.02, gaussian_s=0.02), []
+    step = Studio.step
+
+    def compiling(studio, *args):
+        machine.now += 60 * (machine.steps == 0)
+        return step(studio, *args)
+
+    monkeypatch.setattr(Studio, "step", compiling)
+    train(*world, PLAN, clock=lambda: machine.now, progress=told.append, recipe=TrainRecipe(least_side_px=24))
+    whole = told[-1].seconds
+    assert told[0].iteration == 2
+    assert told[0].seconds > 60
+    assert all(p.seconds + p.seconds_left == pytest.approx(whole, abs=0.6 * (whole - 60)) for p in told)
+    assert told[-1].seconds_left == 0
+
+
+def test_one_iteration_is_told_of(world, monkeypatch):
+    machine, told = Machine(monkeypatch, picture_s=0.02, gaussian_s=0.02), []
+    recipe = TrainRecipe(trained_ratio=9)
+    train(*world, replace(PLAN, iterations=1), clock=lambda: machine.now, progress=told.append, recipe=recipe)
+    assert [(p.iteration, p.seconds_left) for p in told] == [(1, 0)]
+
+
 def test_a_time_that_is_over_before_it_begins_gives_one_iteration(world, monkeypatch):
     machine = Machine(monkeypatch, picture_s=0.02, gaussian_s=0.02)
     train(*world, PLAN, seconds=0.01, clock=lambda: machine.now, recipe=TrainRecipe(trained_ratio=9))
