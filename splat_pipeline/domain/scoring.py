@@ -14,7 +14,7 @@ from splat_pipeline.domain.frames import FrameMeasure
 NEIGHBOURS_S, NEIGHBOURS = 1.0, 5
 """Sharpness is compared with frames so near in time, and with so many on either side at least."""
 BLURRED_REL = 0.5
-SHARP_ENOUGH = 1.2
+SHARP_ENOUGH = 1.6
 """Of relative sharpness: more is of no use to whoever chooses."""
 REPEAT_BELOW = 0.3
 """Mean luma difference, of 255, of a frame that repeats the one before."""

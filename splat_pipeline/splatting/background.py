@@ -2,9 +2,11 @@
 
 ``black``, ``white`` and ``#rrggbb`` stay what they are. ``random`` is another colour at every iteration, so that no
 Gaussian can leave a gap where the truth happens to have the colour behind; afterwards it is black. ``learned`` begins
-grey and follows its gradient: dLoss/d background = sum over pixels of (1 - alpha) dLoss/dC. Where a ``fade`` is asked
-for, a colour that stays is reached from grey, along a straight line: as long as Gaussians are faint, black behind them
-makes them pale.
+grey and follows its gradient: dLoss/d background = sum over pixels of (1 - alpha) dLoss/dC.
+
+Where a ``fade`` is asked for, a colour that stays is reached from grey, along a straight line: as long as Gaussians are
+faint, black behind them makes them pale. Random colours darken to black alike: they close the gaps early, and later on
+their noise would keep the Gaussians from coming to rest.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Background:
     name: str
     seed: int = 0
     fade: float = 0.0
-    """Share of the training after which a colour that stays is reached."""
+    """Share of the training after which the colour outside of training is reached; 0: a random one never reaches it."""
     color: Few = field(default_factory=lambda: Few.of(np.zeros((1, 3))))
     """The colour outside of training."""
 
@@ -40,7 +42,8 @@ class Background:
     def of(name: str, *, seed: int, fade: float = 0.0) -> Background:
         """Return the background called ``name``. Raises ``ValueError`` naming what there is."""
         if name in (RANDOM, LEARNED):
-            return Background(name=name, seed=seed, color=Few.of(np.full((1, 3), GREY if name == LEARNED else 0.0)))
+            first = np.full((1, 3), GREY if name == LEARNED else 0.0)
+            return Background(name=name, seed=seed, fade=fade, color=Few.of(first))
         spelled = FIXED.get(name, name)
         if not re.fullmatch(r"#[0-9a-f]{6}", spelled.lower()):
             known = ", ".join([*FIXED, RANDOM, LEARNED])
@@ -60,11 +63,13 @@ class Background:
 
     def at(self, step: int, share: float) -> Float32:
         """Return (3,) the colour to train against at ``step``, after ``share`` of the training."""
+        if self.name == LEARNED:
+            return self.still()
+        way = min(share / self.fade, 1.0) if self.fade > 0 else float(self.name != RANDOM)
+        first: Float32 = np.full(3, GREY, np.float32)
         if self.name == RANDOM:
-            color: Float32 = dice(self.seed, Purpose.BACKGROUND, step).random(3, np.float32)
-            return color
-        way = min(share / self.fade, 1.0) if self.fade > 0 else 1.0
-        return self.still() * np.float32(way) + np.float32(GREY * (1 - way))
+            first = dice(self.seed, Purpose.BACKGROUND, step).random(3, np.float32)
+        return self.still() * np.float32(way) + first * np.float32(1 - way)
 
     def learn(self, alpha: Float32, gradient: Float32, rate: float) -> None:
         """Follow ``gradient`` (3, H, W), dLoss/d picture, where ``alpha`` (H, W) lets the background through."""

@@ -1,4 +1,4 @@
-"""The photometric loss 0.8 L1 + 0.2 (1 - SSIM) with its derivative written by hand.
+"""The photometric loss (1 - w) L1 + w (1 - SSIM) + q MSE with its derivative written by hand.
 
 x, y     (3, H, W) float32, picture and truth
 G        11x11 Gaussian window of sigma 1.5, separable, zeros outside the picture
@@ -7,9 +7,9 @@ S        (2 ux uy + C1)(2 sxy + C2) / ((ux^2 + uy^2 + C1)(sxx + syy + C2)), Wang
          eq. 13, with C1 = 0.01^2, C2 = 0.03^2
 maps     dS/d(G * x), dS/d(G * x^2), dS/d(G * xy): three numbers a pixel, zeros outside the picture
 
-    dLoss/dx = 0.8 sign(x - y) / n - 0.2 / n (G * maps[0] + 2 x G * maps[1] + y G * maps[2]),  n = 3 H W
-as G is symmetric. Windows and weights are those of Kerbl et al. 2023, eq. 7. As sxx and syy appear only as a sum, four
-filtered pictures are enough: x, y, x^2 + y^2, x y.
+    dLoss/dx = (1 - w) sign(x - y) / n + 2 q (x - y) / n - w / n (G * maps[0] + 2 x G * maps[1] + y G * maps[2]),
+n = 3 H W, as G is symmetric. Windows are those of Kerbl et al. 2023, eq. 7, where w is 0.2 and q is 0. As sxx and syy
+appear only as a sum, four filtered pictures are enough: x, y, x^2 + y^2, x y.
 
 A band of a channel's rows is walked down once, four rows at a time: rows of the pictures enter a ring, ten rows behind
 them rows of the maps enter another, another ten behind the gradient is done. Nothing but the gradient is ever written
@@ -138,14 +138,14 @@ def read_row(a: Float32, b: Float32, mine: Float32, pitch: int) -> None:
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def pull_row(
-    lines: Float32, x: Float32, y: Float32, pair: Float32, pitch: int, weights: tuple[Real, Real], numbers: Any
+    lines: Float32, x: Float32, y: Float32, pair: Float32, pitch: int, weights: tuple[Real, Real, Real], numbers: Any
 ) -> Real:
     """Filter the three ``lines`` across; write a row's dLoss/dx to ``pair``; return the sum of |x - y|.
 
     ``x``, ``y`` (W,): the row of the picture and of the truth. ``pair``: room for two lines.
     """
     width = len(x)
-    similar, absolute = weights
+    similar, absolute, squared = weights
     for i in range(width):
         pair[np.uint64(WIDTH) + np.uint64(i)] = x[i]
         pair[np.uint64(WIDTH + pitch) + np.uint64(i)] = y[i]
@@ -156,21 +156,22 @@ def pull_row(
         d = a - b
         sign = choose(d > ZERO, absolute, choose(d < ZERO, -absolute, ZERO))
         pull = across(lines, at) + a * across(lines, at + pitch) * TWO + b * across(lines, at + 2 * pitch)
-        store(pair, at, sign - pull * similar)
+        store(pair, at, sign + d * squared - pull * similar)
         apart = apart + choose(numbers < np.float32(width - i), size(d), ZERO)
     distance: Real = total(apart)
     return distance
 
 
 @njit(cache=True, parallel=True, fastmath=True, error_model="numpy")
-def differentiate(x: Float32, y: Float32, weight: Real, gradient: Float32, sums: Float32) -> None:
+def differentiate(x: Float32, y: Float32, asked: tuple[Real, Real], gradient: Float32, sums: Float32) -> None:
     """Write dLoss/dx to ``gradient`` (3, H, W) and each row's sums of S and of |x - y| to ``sums`` (2, 3, H).
 
-    ``weight``: the share of 1 - SSIM in the loss.
+    ``asked``: w and q.
     """
     height, width = x.shape[1], x.shape[2]
     pitch = pitch_of(width)
-    weights = (weight / np.float32(3 * height * width), (ONE - weight) / np.float32(3 * height * width))
+    n = np.float32(3 * height * width)
+    weights = (asked[0] / n, (ONE - asked[0]) / n, TWO * asked[1] / n)
     bands = (height + BAND - 1) // BAND
     counter = np.zeros(1, np.int64)
     for _ in prange(WORKERS):
@@ -216,15 +217,21 @@ def differentiate(x: Float32, y: Float32, weight: Real, gradient: Float32, sums:
 
 
 def loss_and_gradient(
-    x: Float32, y: Float32, gradient: Float32, *, ssim_weight: float = SSIM_WEIGHT
+    x: Float32, y: Float32, gradient: Float32, *, ssim_weight: float = SSIM_WEIGHT, square_weight: float = 0.0
 ) -> tuple[float, float]:
-    """Return (loss, L1) of the picture ``x`` against the truth ``y``, both (3, H, W), and fill ``gradient`` alike."""
-    l1, similar = means(x, y, gradient, ssim_weight)
+    """Return (loss, L1) of the picture ``x`` against the truth ``y``, both (3, H, W), and fill ``gradient`` alike.
+
+    The squares are in the gradient alone: so the loss can be compared whether they count at the time or not.
+    """
+    similar, l1 = means(x, y, gradient, ssim_weight, square_weight)
     return (1 - ssim_weight) * l1 + ssim_weight * (1 - similar), l1
 
 
-def means(x: Float32, y: Float32, gradient: Float32, ssim_weight: float) -> tuple[float, float]:
-    """Return the means of |x - y| and of S, and fill ``gradient`` as ``loss_and_gradient`` does."""
+def means(
+    x: Float32, y: Float32, gradient: Float32, ssim_weight: float = SSIM_WEIGHT, square_weight: float = 0.0
+) -> tuple[float, float]:
+    """Return the means of S and of |x - y|, and fill ``gradient`` as ``loss_and_gradient`` does."""
     sums = np.empty((2, *x.shape[:2]), np.float32)
-    differentiate(x, y, np.float32(ssim_weight), gradient, sums)
-    return float(sums[1].sum(dtype=np.float64)) / x.size, float(sums[0].sum(dtype=np.float64)) / x.size
+    differentiate(x, y, (np.float32(ssim_weight), np.float32(square_weight)), gradient, sums)
+    similar, l1 = sums.sum(axis=(1, 2), dtype=np.float64) / x.size
+    return float(similar), float(l1)

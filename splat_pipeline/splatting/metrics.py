@@ -6,7 +6,7 @@ import numpy as np
 
 from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.layout import FAST, Float32, Real
-from splat_pipeline.splatting.loss import SSIM_WEIGHT, means
+from splat_pipeline.splatting.loss import means
 
 ONE = np.float32(1)
 ZERO = np.float32(0)
@@ -27,7 +27,7 @@ def ssim(a: Float32, b: Float32) -> float:
     """
     _same_shape(a, b)
     planes = [np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32) for picture in (a, b)]
-    return means(planes[0], planes[1], np.empty_like(planes[0]), SSIM_WEIGHT)[1]
+    return means(planes[0], planes[1], np.empty_like(planes[0]))[0]
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")

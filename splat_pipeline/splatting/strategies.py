@@ -35,7 +35,8 @@ class Ranked:
     recipe: TrainRecipe
     extent: float
     seed: int
-    penalties: tuple[float, float] = (0.0, 0.0)
+    penalties: tuple[float, float] = (0.01, 0.0)
+    """A weight in the opacity alone: what no picture needs fades, and fewer views are learned by heart."""
 
     def adapt(self, people: Population, wanted: int, step: int) -> None:
         """Prune, then split up to ``wanted``."""

@@ -185,8 +185,13 @@ class Studio:
         to_planes(picture.image, easel.truth)
         if self.exposures is not None:
             recolor(easel.canvas.image, self.exposures.change(picture.number), easel.shown)
-        weight = self.recipe.ssim_weight
-        loss, _ = loss_and_gradient(easel.shown, easel.truth, easel.gradient, ssim_weight=weight)
+        loss, _ = loss_and_gradient(
+            easel.shown,
+            easel.truth,
+            easel.gradient,
+            ssim_weight=self.recipe.ssim_weight,
+            square_weight=self.recipe.square_weight if picture.factor == 1 else 0.0,
+        )
         return drawn, loss
 
 

@@ -49,6 +49,14 @@ def test_a_background_that_fades_goes_from_grey_to_its_colour():
     np.testing.assert_array_equal(Background.of("#ff0000", seed=0).at(0, 0.0), [1, 0, 0])
 
 
+def test_a_random_background_that_fades_darkens_to_black():
+    lasting, fading = Background.of("random", seed=3), Background.of("random", seed=3, fade=0.4)
+    np.testing.assert_array_equal(fading.at(7, 0.0), lasting.at(7, 0.0))
+    np.testing.assert_allclose(fading.at(7, 0.1), 0.75 * lasting.at(7, 0.1), rtol=1e-6)
+    np.testing.assert_array_equal(fading.at(7, 0.4), fading.still())
+    np.testing.assert_array_equal(Background.of("learned", seed=0, fade=0.4).at(7, 0.1), [0.5] * 3)
+
+
 def test_gaussians_are_drawn_against_their_own_background_unless_told_otherwise():
     g = replace(scene(30), background=(0.2, 0.4, 0.6))
     want = render(scene(30), CAMERA, HERE, background=(0.2, 0.4, 0.6)).image

@@ -20,9 +20,10 @@ def slow_ssim_map(a, b):
     return out
 
 
-def slow_loss(x, y):
+def slow_loss(x, y, *, ssim_weight=0.2, square_weight=0.0):
     similar = np.mean([slow_ssim_map(a, b) for a, b in zip(x, y, strict=True)])
-    return 0.8 * np.abs(x - y).mean() + 0.2 * (1 - similar)
+    apart = (1 - ssim_weight) * np.abs(x - y).mean() + ssim_weight * (1 - similar)
+    return apart + square_weight * np.square(x - y).mean()
 
 
 @pytest.fixture
@@ -45,27 +46,33 @@ def test_bands_do_not_show():
     assert 0 < loss < 1
 
 
-def fast(x, y):
+def fast(x, y, **weights):
     gradient = np.full(x.shape, np.nan, np.float32)
-    loss, l1 = loss_and_gradient(x.astype("f4"), y.astype("f4"), gradient)
+    loss, l1 = loss_and_gradient(x.astype("f4"), y.astype("f4"), gradient, **weights)
     return loss, l1, gradient
 
 
-def test_the_loss_is_the_slow_one(pair):
-    loss, l1, _ = fast(*pair)
-    assert loss == pytest.approx(slow_loss(*pair), abs=1e-5)
+WEIGHTS = [{}, {"ssim_weight": 0.35, "square_weight": 15.0}, {"ssim_weight": 0.0, "square_weight": 1.0}]
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_the_loss_is_the_slow_one(pair, weights):
+    loss, l1, _ = fast(*pair, **weights)
+    told = {name: value for name, value in weights.items() if name != "square_weight"}
+    assert loss == pytest.approx(slow_loss(*pair, **told), abs=1e-5), "the squares are in the gradient alone"
     assert l1 == pytest.approx(np.abs(pair[0] - pair[1]).mean(), abs=1e-6)
 
 
-def test_the_gradient_is_the_finite_difference_of_the_slow_loss(pair):
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_the_gradient_is_the_finite_difference_of_the_slow_loss(pair, weights):
     x, y = pair
-    _, _, gradient = fast(x, y)
+    _, _, gradient = fast(x, y, **weights)
     for at in [(0, 0, 0), (1, 7, 9), (2, 13, 18), (0, 13, 3), (1, 2, 17), (2, 6, 6)]:
         seen = []
         for h in (1e-5, -1e-5):
             moved = x.copy()
             moved[at] += h
-            seen.append(slow_loss(moved, y))
+            seen.append(slow_loss(moved, y, **weights))
         assert gradient[at] == pytest.approx((seen[0] - seen[1]) / 2e-5, abs=2e-6)
 
 
