@@ -34,7 +34,9 @@ class TrainRecipe:
     detail_every: int = 2
     """Moves from one of the higher degrees to the next: as good as at every move, and a twentieth faster."""
     ssim_weight: float = 0.4
-    """Share of 1 - SSIM in the loss. Reference 0.2; beside the squares more of it pays."""
+    """Share of 1 - SSIM in the loss at the whole resolution. Reference 0.2; beside the squares more of it pays."""
+    coarse_ssim_weight: float = 0.2
+    """The same at a quarter and at half of it: with more, few iterations for many views end 0.9 dB lower."""
     square_weight: float = 15.0
     """Of the mean squared difference in the loss, at the whole resolution alone: at the coarse ones it costs 0.1 dB.
     With the transparency that strategies.py asks for +0.2 to +0.4 dB on four clips; see the lab notes."""

@@ -185,13 +185,10 @@ class Studio:
         to_planes(picture.image, easel.truth)
         if self.exposures is not None:
             recolor(easel.canvas.image, self.exposures.change(picture.number), easel.shown)
-        loss, _ = loss_and_gradient(
-            easel.shown,
-            easel.truth,
-            easel.gradient,
-            ssim_weight=self.recipe.ssim_weight,
-            square_weight=self.recipe.square_weight if picture.factor == 1 else 0.0,
-        )
+        weights = {"ssim_weight": self.recipe.coarse_ssim_weight}
+        if picture.factor == 1:
+            weights = {"ssim_weight": self.recipe.ssim_weight, "square_weight": self.recipe.square_weight}
+        loss, _ = loss_and_gradient(easel.shown, easel.truth, easel.gradient, **weights)
         return drawn, loss
 
 
