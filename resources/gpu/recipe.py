@@ -22,7 +22,6 @@ REFERENCE: Mapping[str, Any] = {
     "detail_rate": 2.5e-3 / 20,
     "anneal_to": 1.0,
     "ssim_weight": 0.2,
-    "coarse_ssim_weight": 0.2,
     "square_weight": 0.0,
     "degree_every": 1 / 30,
     "quarter_until": 0.01,

@@ -25,8 +25,8 @@ __all__ = ["world"]
 
 RECIPE = TrainRecipe(least_side_px=12)
 """So that the small scene goes through all three resolutions."""
-STEADY = replace(RECIPE, background="black", background_fade=0)
-"""With losses that do not hang upon the colour behind."""
+STEADY = replace(RECIPE, background="black", background_fade=0, ssim_weight=RECIPE.coarse_ssim_weight)
+"""With losses that do not hang upon the colour behind or the resolution."""
 
 
 class Killed(Exception):
