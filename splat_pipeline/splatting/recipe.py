@@ -39,7 +39,7 @@ class TrainRecipe:
     """The same at a quarter and at half of it: with more, few iterations for many views end 0.9 dB lower."""
     square_weight: float = 15.0
     """Of the mean squared difference in the loss, at the whole resolution alone: at the coarse ones it costs 0.1 dB.
-    With the transparency that strategies.py asks for +0.2 to +0.4 dB on four clips; see the lab notes."""
+    With all that came with it +0.1 to +0.6 dB on four clips; see the lab notes."""
     degree_every: float = 0.05
     """Share after which the harmonics' degree rises by one (study: early pays)."""
     quarter_until: float = 0.15

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from test_train import PLAN, course_of, world
 
+from splat_pipeline.splatting import studio
+from splat_pipeline.splatting.loss import loss_and_gradient
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.studio import Studio
 from splat_pipeline.splatting.train import Probe, train
@@ -65,6 +67,20 @@ def test_compiling_the_kernels_counts_as_no_pace(world, monkeypatch):
     assert told[0].seconds > 60
     assert all(p.seconds + p.seconds_left == pytest.approx(whole, abs=0.6 * (whole - 60)) for p in told)
     assert told[-1].seconds_left == 0
+
+
+def test_squares_and_more_of_ssim_count_at_the_whole_resolution_alone(world, monkeypatch):
+    asked, recipe = {}, TrainRecipe(least_side_px=24)
+
+    def noted(shown, truth, gradient, **weights):
+        asked.setdefault(shown.shape[2], set()).add(tuple(sorted(weights.items())))
+        return loss_and_gradient(shown, truth, gradient, **weights)
+
+    monkeypatch.setattr(studio, "loss_and_gradient", noted)
+    train(*world, PLAN, recipe=recipe)
+    whole = (("square_weight", recipe.square_weight), ("ssim_weight", recipe.ssim_weight))
+    assert recipe.square_weight > 0
+    assert asked == {64: {whole}, 32: {(("ssim_weight", recipe.coarse_ssim_weight),)}}
 
 
 def test_one_iteration_is_told_of(world, monkeypatch):
