@@ -2,7 +2,8 @@
 
 Steps are made on Gaussians that have been trained, at the full resolution, with a clock around every call of a kernel;
 the training itself is not touched. A phase is the least of its times over some rounds, a view; the figure is their mean
-over the views. What a step takes besides (rates, allocations, Python) is ``other``; ``step`` is the sum of all.
+over the views. A round is as many steps as it takes for the harmonics to move once. What a step takes besides (rates,
+allocations, Python) is ``other``; ``step`` is the sum of all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -24,9 +26,9 @@ from splat_pipeline.splatting.recipe import TrainRecipe
 
 PHASES: dict[str, list[tuple[ModuleType, str]]] = {
     "project": [(project, "project")],
-    "sort": [(tiles, "collect"), (tiles, "sort_by_depth")],
+    "sort": [(tiles, "sort_by_depth")],
     "tile_lists": [
-        (tiles, name) for name in ("stack_rows", "count_lists", "number_pairs", "place_lists", "fill_lists")
+        (tiles, name) for name in ("number_pairs", "list_pairs", "count_lists", "place_lists", "fill_lists")
     ],
     "blend": [(blend, "blend")],
     "loss": [(studio, "to_planes"), (studio, "loss_and_gradient")],
@@ -46,19 +48,22 @@ def ms_per_phase(
     for i in chosen:
         picture = at_size(shown.images[i], shown.views[i], 1)
         room.step(picture, gaussians.sh_degree, 1.0)
-        times.append(_least(lambda picture=picture: room.step(picture, gaussians.sh_degree, 1.0), rounds))
+        step = partial(room.step, picture, gaussians.sh_degree, 1.0)
+        times.append(_least(step, rounds, recipe.detail_every))
     means = {name: 1000 * float(np.mean([row[name] for row in times])) for name in times[0]}
     return {name: round(value, 3) for name, value in {**means, "step": sum(means.values())}.items()}
 
 
-def _least(step: Callable[[], Any], rounds: int) -> dict[str, float]:
+def _least(step: Callable[[], Any], rounds: int, steps: int) -> dict[str, float]:
     rows = []
     for _ in range(rounds):
         with _clocks() as spent:
             start = time.perf_counter()
-            step()
+            for _ in range(steps):
+                step()
             whole = time.perf_counter() - start
-        rows.append({**spent, "other": whole - sum(spent.values())})
+        times = {**spent, "other": whole - sum(spent.values())}
+        rows.append({name: value / steps for name, value in times.items()})
     return {name: min(row[name] for row in rows) for name in rows[0]}
 
 

@@ -55,7 +55,7 @@ from splat_pipeline.splatting.lanes import (
 )
 from splat_pipeline.splatting.layout import LINE, RECORD, Float32, Int32, Int64, Real
 from splat_pipeline.splatting.shares import WORKERS, take_next
-from splat_pipeline.splatting.tiles import BLUE, CUT, DEPTH, GREEN, L11, L21, L22, RED, TILE
+from splat_pipeline.splatting.spans import BLUE, CUT, DEPTH, GREEN, L11, L21, L22, RED, TILE
 from splat_pipeline.splatting.turns import totals
 
 UInt16 = NDArray[np.uint16]

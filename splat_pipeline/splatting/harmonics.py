@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from splat_pipeline.splatting import layout, tiles
+from splat_pipeline.splatting import layout, spans
 from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, column, greater, lanes, load, store
 from splat_pipeline.splatting.layout import FAST, Float32
@@ -123,4 +123,4 @@ def tint(block: Float32, cam: Float32, degree: int, basis: Float32, sh: Float32,
         value = column(block, layout.COLOR + channel) * C0 + HALF
         for j in range(1, (degree + 1) ** 2):
             value = value + column(basis, j) * column(sh, 3 * (j - 1) + channel)
-        store(ellipse, (tiles.RED + channel) * WIDTH, greater(value, ZERO))
+        store(ellipse, (spans.RED + channel) * WIDTH, greater(value, ZERO))

@@ -33,12 +33,13 @@ from numba import prange
 from numpy.typing import NDArray
 
 from splat_pipeline.domain.cameras import Camera
-from splat_pipeline.splatting import layout, tiles
+from splat_pipeline.splatting import layout, spans
 from splat_pipeline.splatting.harmonics import tint
 from splat_pipeline.splatting.kernels import njit
 from splat_pipeline.splatting.lanes import WIDTH, bits, column, first_bit, greater, lesser, load, room, store
 from splat_pipeline.splatting.layout import FAST, LINE, Float32, Int32, Real
 from splat_pipeline.splatting.series import exponential, logarithm, root
+from splat_pipeline.splatting.spans import NUMBERS, Int16
 from splat_pipeline.splatting.turns import transpose
 
 BLUR = np.float32(0.3)
@@ -58,7 +59,7 @@ ZERO = np.float32(0)
 HUGE = np.float32(1e12)
 SQUARE = LINE * WIDTH
 MARGIN = np.float32(1)
-"""Pixels by which the picture is taken larger here: which tiles are touched is for tiles.py to say."""
+"""Pixels by which the picture is taken larger here: which tiles are touched is for spans.py to say."""
 ROOT_HALF = np.float32(math.sqrt(0.5))
 ANTIALIASED = 23
 """Where ``cam`` says whether opacities are multiplied by rho: 1 or 0."""
@@ -177,17 +178,17 @@ def flatten(block: Float32, cam: Float32, across: Real, down: Real, ellipse: Flo
     u, v = tx * cam[12] / tz + cam[14], ty * cam[13] / tz + cam[15]
     l11 = root(s22 / determinant) * ROOT_HALF
     half_x, half_y = root(cut * s11 * TWO), root(cut * s22 * TWO)
-    store(ellipse, tiles.U * WIDTH, u)
-    store(ellipse, tiles.V * WIDTH, v)
-    store(ellipse, tiles.L11 * WIDTH, l11)
-    store(ellipse, tiles.L21 * WIDTH, -s12 / s22 * l11)
-    store(ellipse, tiles.L22 * WIDTH, ROOT_HALF / root(s22))
-    store(ellipse, tiles.CUT * WIDTH, cut)
-    store(ellipse, tiles.OPACITY * WIDTH, opacity)
-    store(ellipse, tiles.DEPTH * WIDTH, tz)
-    store(ellipse, tiles.HALF_X * WIDTH, half_x)
-    store(ellipse, tiles.HALF_Y * WIDTH, half_y)
-    store(ellipse, tiles.TILT * WIDTH, s12 / s11 * half_x)
+    store(ellipse, spans.U * WIDTH, u)
+    store(ellipse, spans.V * WIDTH, v)
+    store(ellipse, spans.L11 * WIDTH, l11)
+    store(ellipse, spans.L21 * WIDTH, -s12 / s22 * l11)
+    store(ellipse, spans.L22 * WIDTH, ROOT_HALF / root(s22))
+    store(ellipse, spans.CUT * WIDTH, cut)
+    store(ellipse, spans.OPACITY * WIDTH, opacity)
+    store(ellipse, spans.DEPTH * WIDTH, tz)
+    store(ellipse, spans.HALF_X * WIDTH, half_x)
+    store(ellipse, spans.HALF_Y * WIDTH, half_y)
+    store(ellipse, spans.TILT * WIDTH, s12 / s11 * half_x)
     drawn = (tz > NEAR) & (opacity * CUT_ALPHA > ONE) & (s11 < HUGE) & (s22 < HUGE) & (determinant > ZERO)
     beside = (u + half_x > -MARGIN) & (u - half_x < across + MARGIN)
     seen: int = bits(drawn & beside & (v + half_y > -MARGIN) & (v - half_y < down + MARGIN))
@@ -196,24 +197,22 @@ def flatten(block: Float32, cam: Float32, across: Real, down: Real, ellipse: Flo
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def project(
-    rows: Float32,
-    cam: Float32,
-    degree: int,
-    grid: tuple[int, int],
-    flat: Float32,
-    touched: Int32,
-) -> None:
+    rows: Float32, cam: Float32, degree: int, grid: tuple[int, int], flat: Float32, reach: Int16, touched: Int32,
+    depths: Float32,
+) -> None:  # fmt: skip
     """Project all ``rows`` (N, W), seen with harmonics up to ``degree``.
 
-    ``grid``: columns and rows of tiles. Writes ``flat`` (N, 16) of those that may touch a tile and
-    ``touched`` (N,): how many rows of tiles they reach, 0 for what is behind the camera, outside, too
-    faint, or not finite.
+    ``grid``: columns and rows of tiles. Writes ``touched`` (N,), how many tiles they touch, 0 for what is behind the
+    camera, outside, too faint, or not finite, and of the others ``flat`` (N, 16), ``reach`` (N, 16; see spans.py) and
+    ``depths`` (N,).
     """
     n, width = rows.shape
-    across, down = np.float32(grid[0] * tiles.TILE), np.float32(grid[1] * tiles.TILE)
-    source, target = rows.reshape(-1), flat.reshape(-1)
+    across, down = np.float32(grid[0] * spans.TILE), np.float32(grid[1] * spans.TILE)
+    source, target, lines = rows.reshape(-1), flat.reshape(-1), reach.reshape(-1)
     for c in prange(CHUNKS):
         block, ellipse, basis, sh = room(SQUARE), room(SQUARE), room(SQUARE), room((width - LINE) * WIDTH)
+        reached, ends, numbers, many = room(SQUARE), room(2 * WIDTH), load(NUMBERS.copy(), 0), room(WIDTH)
+        reached[:] = ZERO
         block[:] = ZERO
         ellipse[:] = ZERO
         sh[:] = ZERO
@@ -235,10 +234,17 @@ def project(
                         store(sh, line * SQUARE + g * LINE, load(source, (first + g) * width + (line + 1) * LINE))
                 transpose(sh, line * SQUARE)
             tint(block, cam, degree, basis, sh, ellipse)
+            store(many, 0, spans.reach_of_sixteen(ellipse, grid, reached))
             transpose(ellipse, 0)
+            transpose(reached, 0)
             while seen != 0:
                 g = first_bit(seen)
                 seen &= seen - 1
-                store(target, (first + g) * LINE, load(ellipse, g * LINE))
-                top, bottom = tiles.tile_rows(flat[first + g], grid[1])
-                touched[first + g] = max(bottom - top, 0)
+                i = first + g
+                store(target, i * LINE, load(ellipse, g * LINE))
+                spans.keep_line(lines, i * LINE, load(reached, g * LINE))
+                top, tall = int(reached[g * LINE + spans.TOP]), int(reached[g * LINE + spans.ROWS])
+                depths[i] = ellipse[g * LINE + spans.DEPTH]
+                touched[i] = int(many[g])
+                if tall > spans.KEPT:
+                    touched[i] = spans.tiles_of(flat[i], top, tall, grid[0], numbers, ends)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from splat_pipeline.splatting import layout, project, tiles
+from splat_pipeline.splatting import layout, project, spans
 from splat_pipeline.splatting.chain import ONE, TWO, ZERO, pull_place, pull_rotation, through_camera, through_rotation
 from splat_pipeline.splatting.harmonics import C0, direction, fill_basis, slope
 from splat_pipeline.splatting.kernels import njit
@@ -43,9 +43,9 @@ def pull_color(desk: Float32, cam: Float32, degree: int) -> None:
     row, p, total, basis, gradient = desk[0], desk[1], desk[2], desk[3], desk[4]
     x, y, z, inverse = direction(row, cam)
     fill_basis(degree, x, y, z, basis)
-    dred = choose(column(p, tiles.RED) > ZERO, column(total, 6), ZERO)
-    dgreen = choose(column(p, tiles.GREEN) > ZERO, column(total, 7), ZERO)
-    dblue = choose(column(p, tiles.BLUE) > ZERO, column(total, 8), ZERO)
+    dred = choose(column(p, spans.RED) > ZERO, column(total, 6), ZERO)
+    dgreen = choose(column(p, spans.GREEN) > ZERO, column(total, 7), ZERO)
+    dblue = choose(column(p, spans.BLUE) > ZERO, column(total, 8), ZERO)
     store(gradient, layout.COLOR * WIDTH, dred * C0)
     store(gradient, (layout.COLOR + 1) * WIDTH, dgreen * C0)
     store(gradient, (layout.COLOR + 2) * WIDTH, dblue * C0)
@@ -74,7 +74,7 @@ def pull_columns(desk: Float32, cam: Float32, degree: int, pulls: tuple[Real, Re
     r = project.rotation_of(row)
     jw = project.jacobian_world(cam, tx, ty, tz)
     a = project.image_axes(row, jw, r)
-    l11, l21, l22 = column(p, tiles.L11), column(p, tiles.L21), column(p, tiles.L22)
+    l11, l21, l22 = column(p, spans.L11), column(p, spans.L21), column(p, spans.L22)
     t1, t2, t3, t4, t5 = column(total, 1), column(total, 2), column(total, 3), column(total, 4), column(total, 5)
     du = l11 * t1 * TWO
     dv = (l21 * t1 + l22 * t2) * TWO
@@ -83,7 +83,7 @@ def pull_columns(desk: Float32, cam: Float32, degree: int, pulls: tuple[Real, Re
     d22 = (l21 * l21 * t3 + l21 * l22 * t4 * TWO + l22 * l22 * t5) * TWO
     a10, a11, a12 = (d11 * a[0] + d12 * a[3]) * TWO, (d11 * a[1] + d12 * a[4]) * TWO, (d11 * a[2] + d12 * a[5]) * TWO
     a20, a21, a22 = (d12 * a[0] + d22 * a[3]) * TWO, (d12 * a[1] + d22 * a[4]) * TWO, (d12 * a[2] + d22 * a[5]) * TWO
-    strength, opacity = column(total, 0), column(p, tiles.OPACITY)
+    strength, opacity = column(total, 0), column(p, spans.OPACITY)
     if cam[project.ANTIALIASED] > ZERO:
         more = pull_rho(a, strength)
         a10, a11, a12, a20, a21, a22 = (
@@ -117,7 +117,7 @@ def weight_of(records: Float32, first: int, count: int) -> Real:
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def next_sixteen(
-    visible: Int32, touched: Int32, slot_starts: Int64, records: Float32, r: int, end: int, who: Int64
+    visible: Int32, touched: Int32, slot_starts: Int32, records: Float32, r: int, end: int, who: Int64
 ) -> tuple[int, int]:
     """Write to ``who`` (16,) those of ``visible`` from ``r`` to ``end`` that were drawn; return (count, next r)."""
     count = 0
@@ -134,7 +134,7 @@ def gather(
     rows: Float32,
     flat: Float32,
     records: Float32,
-    slot_starts: Int64,
+    slot_starts: Int32,
     touched: Int32,
     who: Int64,
     lines: int,
@@ -184,7 +184,7 @@ def pull_back(
     flat: Float32,
     visible: Int32,
     touched: Int32,
-    slot_starts: Int64,
+    slot_starts: Int32,
     records: Float32,
     gradients: Float32,
     pulls: tuple[Real, Real] = NO_PULLS,

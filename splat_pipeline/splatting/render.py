@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from splat_pipeline.domain.cameras import Camera
 from splat_pipeline.domain.gaussians import Gaussians
-from splat_pipeline.splatting import blend, layout, project, tiles
+from splat_pipeline.splatting import blend, layout, project, spans, tiles
 from splat_pipeline.splatting.layout import Float32, Int32, Int64
+from splat_pipeline.splatting.spans import Int16
+from splat_pipeline.splatting.tiles import UInt32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,13 +36,14 @@ class Workspace:
 
     flat: Float32 = field(default_factory=lambda: layout.aligned(0, layout.LINE))
     touched: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
-    slot_starts: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
-    row_starts: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
-    spans: Int32 = field(default_factory=lambda: np.zeros((0, 2), np.int32))
+    slot_starts: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    reach: Int16 = field(default_factory=lambda: np.zeros((0, layout.LINE), np.int16))
     visible: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
     order: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
     spare: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
-    keys: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    keys: UInt32 = field(default_factory=lambda: np.zeros(0, np.uint32))
+    spare_keys: UInt32 = field(default_factory=lambda: np.zeros(0, np.uint32))
+    places: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
     ids: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
     slots: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
     blocks: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
@@ -50,19 +53,15 @@ class Workspace:
         if len(self.flat) < n:
             self.flat = layout.aligned(n, layout.LINE)
             self.touched = np.zeros(n, np.int32)
-            self.slot_starts, self.row_starts = np.zeros(n, np.int64), np.zeros(n + 1, np.int64)
+            self.reach = np.zeros((n, layout.LINE), np.int16)
+            self.slot_starts = np.zeros(n, np.int32)
             self.visible, self.order, self.spare = (np.zeros(n + 1, np.int32) for _ in range(3))
-            self.keys = np.zeros(2 * n, np.uint32)
-
-    def reserve_spans(self, spans: int) -> None:
-        """Make room for ``spans`` spans of tiles."""
-        if len(self.spans) < spans:
-            self.spans = np.zeros((spans * 5 // 4, 2), np.int32)
+            self.keys, self.spare_keys = (np.zeros(n + 1, np.uint32) for _ in range(2))
 
     def reserve_pairs(self, pairs: int) -> None:
         """Make room for ``pairs`` pairs."""
         if len(self.ids) < pairs:
-            self.ids, self.slots = (np.zeros(pairs * 5 // 4, np.int32) for _ in range(2))
+            self.places, self.ids, self.slots = (np.zeros(pairs * 5 // 4, np.int32) for _ in range(3))
             self.blocks = np.zeros(len(self.ids), np.uint16)
 
 
@@ -86,7 +85,7 @@ class Canvas:
     @staticmethod
     def of(width_px: int, height_px: int, *, deep: bool = True) -> Canvas:
         """Return a canvas for pictures of this size, with alpha and depth if ``deep``."""
-        grid = (-(-width_px // tiles.TILE), -(-height_px // tiles.TILE))
+        grid = (-(-width_px // spans.TILE), -(-height_px // spans.TILE))
         count = grid[0] * grid[1]
         return Canvas(
             image=np.zeros((3, height_px, width_px), np.float32),
@@ -104,7 +103,7 @@ class Drawn:
 
     flat: Float32
     touched: Int32
-    slot_starts: Int64
+    slot_starts: Int32
     visible: Int32
     ids: Int32
     slots: Int32
@@ -127,19 +126,18 @@ def draw(
     """
     n = len(rows)
     room.reserve_gaussians(n)
-    flat, touched, slot_starts = room.flat[:n], room.touched[:n], room.slot_starts[:n]
-    project.project(rows, cam, degree, canvas.grid, flat, touched)
-    m = tiles.collect(touched, room.visible)
+    flat, reach, touched, slot_starts = room.flat[:n], room.reach[:n], room.touched[:n], room.slot_starts[:n]
+    depths = room.spare_keys.view(np.float32)  # of all; the sort that needs the room begins when the keys are copied
+    project.project(rows, cam, degree, canvas.grid, flat, reach, touched, depths)
+    m, pairs = tiles.number_pairs(touched, depths, room.visible, room.keys, slot_starts)
     visible, order = room.visible[:m], room.order[:m]
-    tiles.sort_by_depth(flat, visible, order, room.keys[: 2 * m].reshape(2, m), room.spare[:m])
-    row_starts = room.row_starts[: m + 1]
-    room.reserve_spans(tiles.stack_rows(order, touched, row_starts))
-    tiles.count_lists(flat, order, canvas.grid, row_starts, canvas.counts, touched, room.spans)
-    pairs = tiles.number_pairs(visible, touched, slot_starts)
     room.reserve_pairs(pairs)
-    ids, slots, blocks = room.ids[:pairs], room.slots[:pairs], room.blocks[:pairs]
+    places, ids, slots, blocks = room.places[:pairs], room.ids[:pairs], room.slots[:pairs], room.blocks[:pairs]
+    tiles.list_pairs(flat, reach, visible, canvas.grid[0], slot_starts, touched, places)
+    tiles.sort_by_depth(visible, order, room.spare[:m], room.keys[:m], room.spare_keys[:m])
+    tiles.count_lists(places, order, slot_starts, touched, canvas.counts)
     tiles.place_lists(canvas.counts, canvas.starts)
-    tiles.fill_lists(order, row_starts, room.spans, canvas.counts, slot_starts, ids, slots)
+    tiles.fill_lists(places, order, slot_starts, touched, canvas.counts, ids, slots)
     least = np.float32(least_weight)
     blend.blend(flat, canvas.starts, ids, background, canvas.image, canvas.extra, canvas.used, blocks, least)
     return Drawn(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from splat_pipeline.splatting import lanes, series, turns
+from splat_pipeline.splatting import blocks, lanes, series, turns
 from splat_pipeline.splatting.lanes import WIDTH, bits, choose, first_bit, greater, lesser, load, store
 
 R = np.random.default_rng(0)
@@ -85,3 +85,16 @@ def far(a):
 
 def test_asking_for_memory_changes_nothing_and_room_starts_on_a_cache_line():
     assert far(filled(16)) == 0
+
+
+@njit
+def fallen(power, out):
+    for at in range(0, len(power), WIDTH):
+        store(out, at, blocks.falloff(load(power, at)))
+
+
+def test_the_falloff_is_the_exponential_as_far_as_gaussians_are_drawn():
+    power = np.linspace(0, blocks.DIM, 4096, dtype=np.float32)
+    out = np.zeros_like(power)
+    fallen(power, out)
+    np.testing.assert_allclose(out, np.exp(-power.astype(float)), rtol=2.5e-5)

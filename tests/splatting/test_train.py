@@ -213,8 +213,8 @@ plan = TrainingPlan(detail=Detail.PREVIEW, longer_side_px=32, iterations=3, max_
 points = np.random.default_rng(0).uniform([-1, -1, 2], [1, 1, 4], (200, 3))
 train([np.full((32, 32, 3), 99, np.uint8)], [view], points, np.zeros((200, 3), np.uint8), plan,
       recipe=TrainRecipe(trained_ratio=9))
-kernels = [project.project, tiles.collect, tiles.number_pairs,
-           tiles.sort_by_depth, tiles.stack_rows, tiles.count_lists, tiles.place_lists, tiles.fill_lists,
+kernels = [project.project, tiles.number_pairs, tiles.list_pairs,
+           tiles.sort_by_depth, tiles.count_lists, tiles.place_lists, tiles.fill_lists,
            blend.blend, blend.blend_backward, optim.pull_back_and_step, loss.differentiate,
            metrics.squared_error, pictures.to_planes]
 print(sum(sum(k.stats.cache_misses.values()) for k in kernels), sum(not k.stats.cache_hits for k in kernels))
