@@ -7,6 +7,7 @@ order  (M,) int32, the visible Gaussians from near to far
 starts (T + 1,) int64, where a tile's list begins in ``ids`` and ``slots``
 ids    (P,) int32, the Gaussians of each tile, near to far
 slots  (P,) int32, the number of the pair, counted Gaussian by Gaussian: where its gradient is written
+places (P,) int32, the tile of each pair, at its number
 
 One sort by depth serves all tiles: Gaussians are dealt out to the tiles in that order, in chunks whose share of every
 list is counted first, so that threads write to places of their own and no list is sorted again. Which tiles a Gaussian
