@@ -97,4 +97,4 @@ def test_the_falloff_is_the_exponential_as_far_as_gaussians_are_drawn():
     power = np.linspace(0, blocks.DIM, 4096, dtype=np.float32)
     out = np.zeros_like(power)
     fallen(power, out)
-    np.testing.assert_allclose(out, np.exp(-power.astype(float)), rtol=2.5e-5)
+    np.testing.assert_allclose(out, np.exp(-power.astype(float)), rtol=1.5e-6)
