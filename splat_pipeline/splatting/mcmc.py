@@ -53,8 +53,11 @@ class Mcmc:
     recipe: TrainRecipe
     extent: float
     seed: int
-    penalties: tuple[float, float] = (0.01, 0.01)
-    """Paper, section 4.3."""
+
+    def penalties(self, factor: int) -> tuple[float, float]:
+        """Return the weights of the paper, section 4.3, at every resolution."""
+        del factor
+        return (0.01, 0.01)
 
     def adapt(self, people: Population, wanted: int, step: int) -> None:
         """Put the dead where the living are, then add copies of the living up to ``wanted``."""

@@ -94,7 +94,7 @@ class TrainRecipe:
     mcmc_noise: float = 1.1e5
     """Noise of mcmc, over the means' rate: 5e5 at the reference's rate, which is 2/9 of the one here."""
     opacity_weight: float | None = None
-    """Weight in the loss of the mean opacity of all Gaussians; felt by those that a view sees (study: -0.3 dB).
+    """Weight in the loss of the mean opacity of all Gaussians, at every resolution; felt by those that a view sees.
     None: the strategy's own."""
     scale_weight: float | None = None
     """The same of the mean standard deviation, in scene extents."""

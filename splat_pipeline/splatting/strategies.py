@@ -10,13 +10,18 @@ from splat_pipeline.splatting.densify import Population, prune, split
 from splat_pipeline.splatting.mcmc import Mcmc
 from splat_pipeline.splatting.recipe import TrainRecipe
 
+OPACITY_WEIGHT, COARSE_OPACITY_WEIGHT = 0.05, 0.01
+"""Of the mean opacity in the loss at the whole resolution and at the coarse ones: see the lab notes."""
+
 
 class Strategy(Protocol):
     """What a training calls between the steps of its optimiser. It keeps nothing that a checkpoint would have to."""
 
-    @property
-    def penalties(self) -> tuple[float, float]:
-        """Weights of opacity and of scale in the loss, where the recipe names none."""
+    def penalties(self, factor: int) -> tuple[float, float]:
+        """Return the weights of opacity and of scale in the loss, where the recipe names none.
+
+        ``factor``: by how much the pictures are made smaller, see course.py.
+        """
         ...
 
     def adapt(self, people: Population, wanted: int, step: int) -> None:
@@ -35,8 +40,13 @@ class Ranked:
     recipe: TrainRecipe
     extent: float
     seed: int
-    penalties: tuple[float, float] = (0.01, 0.0)
-    """A weight in the opacity alone: what no picture needs fades, and fewer views are learned by heart."""
+
+    def penalties(self, factor: int) -> tuple[float, float]:
+        """Return a weight in the opacity alone: what no picture needs fades, and fewer views are learned by heart.
+
+        Less at the coarse levels: where views are many and visits few, what one view shows is gone before the next.
+        """
+        return (OPACITY_WEIGHT if factor == 1 else COARSE_OPACITY_WEIGHT, 0.0)
 
     def adapt(self, people: Population, wanted: int, step: int) -> None:
         """Prune, then split up to ``wanted``."""

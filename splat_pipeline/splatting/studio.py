@@ -125,7 +125,7 @@ class Studio:
             people.score,
             people.seen,
             people.weight,
-            pulls(self.recipe, self.strategy.penalties, self.extent, people.count),
+            pulls(self.recipe, self.strategy.penalties(picture.factor), self.extent, people.count),
         )
         self.strategy.stir(people, means_rate(self.recipe, self.extent, share), self.moves)
         if self.background.learns:

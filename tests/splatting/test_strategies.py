@@ -13,6 +13,7 @@ from splat_pipeline.splatting.mcmc import Mcmc, shared
 from splat_pipeline.splatting.recipe import TrainRecipe
 from splat_pipeline.splatting.render import render
 from splat_pipeline.splatting.strategies import STRATEGIES, strategy_of
+from splat_pipeline.splatting.studio import pulls
 from splat_pipeline.splatting.train import evaluate, train
 
 __all__ = ["world"]
@@ -32,6 +33,20 @@ def test_an_unknown_strategy_is_refused_with_the_known_ones():
         "Ranked",
         "Mcmc",
     }
+
+
+@pytest.mark.parametrize(("factor", "opacity"), [(1, 0.05), (2, 0.01), (4, 0.01)])
+def test_opacity_costs_less_at_the_coarse_levels(factor, opacity):
+    usual = strategy_of(TrainRecipe(), extent=2.0, seed=0).penalties(factor)
+    assert pulls(TrainRecipe(), usual, 2.0, 100) == pytest.approx((opacity / 100, 0.0))
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_mcmc_has_the_weights_of_its_paper_at_every_level_and_a_recipe_that_names_its_own_is_obeyed(factor):
+    usual = strategy_of(RECIPE, extent=2.0, seed=0).penalties(factor)
+    assert pulls(RECIPE, usual, 2.0, 10) == pytest.approx((0.01 / 10, 0.01 / 60))
+    own = replace(RECIPE, opacity_weight=0.3, scale_weight=0.0)
+    assert pulls(own, usual, 2.0, 10) == pytest.approx((0.3 / 10, 0.0))
 
 
 @few
