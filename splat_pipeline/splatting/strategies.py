@@ -42,10 +42,7 @@ class Ranked:
     seed: int
 
     def penalties(self, factor: int) -> tuple[float, float]:
-        """Return a weight in the opacity alone: what no picture needs fades, and fewer views are learned by heart.
-
-        Less at the coarse levels: where views are many and visits few, what one view shows is gone before the next.
-        """
+        """Return a weight in the opacity alone: views that are trained on are matched less closely, others better."""
         return (OPACITY_WEIGHT if factor == 1 else COARSE_OPACITY_WEIGHT, 0.0)
 
     def adapt(self, people: Population, wanted: int, step: int) -> None:
